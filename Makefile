@@ -1,0 +1,31 @@
+# What people and machines run here. `make` alone lists it.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt lint doc
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start everything in one process: API, worker, SQLite and a simulated gateway
+	$(CARGO) run
+
+test: ## Run every test beside a throwaway PostgreSQL and RabbitMQ
+	.ci/test
+
+# What fails cheaply comes first, one after the other even under `make -j`: they share one build directory.
+check: ## Everything that must pass before a merge
+	@$(MAKE) --no-print-directory fmt
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory doc
+	@$(MAKE) --no-print-directory test
+
+fmt: ## Is the code formatted?
+	$(CARGO) fmt --all --check
+
+lint: ## Clippy, with warnings as errors
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+doc: ## Does the documentation build, without dead links?
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps

@@ -1,0 +1,89 @@
+//! Who is calling. Handlers take one of these extractors, so none can forget to ask.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
+use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, OPERATOR_PREFIX};
+use hulak_common::store::KeyOwner;
+use uuid::Uuid;
+
+use crate::problem::{Kind, Problem};
+use crate::state::SharedApp;
+use crate::token::{PREFIX as TOKEN_PREFIX, TokenScope};
+
+/// A caller with an API key of a client application.
+#[derive(Debug, Clone)]
+pub struct Client(pub Arc<KeyOwner>);
+
+/// A caller with an API key, or with the client token of one verification.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// An API key.
+    Client(Client),
+    /// A client token.
+    Token(TokenScope),
+}
+
+impl Caller {
+    /// The client application this caller acts in, when it may act on `verification` at all. To a token, every other
+    /// verification does not exist.
+    pub fn client_for(&self, verification: Uuid) -> Result<Uuid, Problem> {
+        match self {
+            Self::Client(client) => Ok(client.0.client),
+            Self::Token(scope) if scope.verification == verification => Ok(scope.client),
+            Self::Token(_) => Err(Problem::not_found()),
+        }
+    }
+
+    /// Whether this is a phone or a browser, which sees less.
+    #[must_use]
+    pub const fn is_token(&self) -> bool {
+        matches!(self, Self::Token(_))
+    }
+}
+
+impl FromRequestParts<SharedApp> for Client {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, app).await? {
+            Caller::Client(client) => Ok(client),
+            Caller::Token(_) => {
+                Err(Problem::new(Kind::Forbidden, "this call needs an API key (hk_…), not a client token"))
+            }
+        }
+    }
+}
+
+impl FromRequestParts<SharedApp> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Problem> {
+        let credential = bearer(parts)?;
+        if credential.starts_with(TOKEN_PREFIX) {
+            let scope = app.client_tokens.read(credential);
+            return scope
+                .map(Self::Token)
+                .ok_or_else(|| Problem::unauthorized("this client token is not valid"));
+        }
+        if credential.starts_with(OPERATOR_PREFIX) {
+            return Err(Problem::new(Kind::Forbidden, "operator keys work on the admin address only"));
+        }
+        if !credential.starts_with(CLIENT_PREFIX) {
+            return Err(Problem::unauthorized("API keys begin with hk_, client tokens with vt_"));
+        }
+        let unknown = || Problem::unauthorized("this API key is not known");
+        let key = ApiKey::parse(credential).map_err(|_| unknown())?;
+        app.key_owner(&key).await?.map(|owner| Self::Client(Client(owner))).ok_or_else(unknown)
+    }
+}
+
+fn bearer(parts: &Parts) -> Result<&str, Problem> {
+    let missing = || Problem::unauthorized("send `Authorization: Bearer hk_…`");
+    let value = parts.headers.get(header::AUTHORIZATION).ok_or_else(missing)?;
+    let (scheme, credential) =
+        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(credential.trim()) } else { Err(missing()) }
+}

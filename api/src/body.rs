@@ -1,0 +1,126 @@
+//! Reads a JSON body, bounded in size and time, and says which field is wrong.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, Request};
+use axum::http::header;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::problem::{FieldError, Kind, Problem};
+
+/// The largest body, in bytes.
+pub const MAX_BODY: usize = 16 * 1024;
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        require_json(&request)?;
+        let bytes = read(request).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn require_json(request: &Request) -> Result<(), Problem> {
+    let media =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::UnsupportedMediaType, "send the body as application/json"))
+}
+
+async fn read(request: Request) -> Result<bytes::Bytes, Problem> {
+    let body = Limited::new(request.into_body(), MAX_BODY);
+    match tokio::time::timeout(PATIENCE, body.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(Problem::new(Kind::BodyTooLarge, "the body has more than 16 KiB"))
+        }
+        Ok(Err(_)) => Err(Problem::new(Kind::BadRequest, "the body broke off")),
+        Err(_) => Err(Problem::new(Kind::RequestTimeout, "the body did not arrive within 10 s")),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| explain(&error))?;
+    json.end().map_err(|error| Problem::new(Kind::MalformedJson, strip_position(&error)))?;
+    Ok(value)
+}
+
+fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let inner = error.inner();
+    if inner.classify() != serde_json::error::Category::Data {
+        return Problem::new(Kind::MalformedJson, inner.to_string());
+    }
+    let reason = strip_position(inner);
+    let path = error.path().to_string();
+    // For a missing, repeated or unknown field serde stops at the object around it; the field's name is in the reason.
+    let named = reason.split('`').nth(1).filter(|_| reason.contains(" field `"));
+    let field = match (path.as_str(), named) {
+        ("." | "", Some(name)) => name.to_owned(),
+        ("." | "", None) => "body".to_owned(),
+        (path, Some(name)) if path != name && !path.ends_with(&format!(".{name}")) => {
+            format!("{path}.{name}")
+        }
+        (path, _) => path.to_owned(),
+    };
+    Problem::fields(Kind::InvalidRequest, vec![FieldError::new(field, reason)])
+}
+
+/// serde_json says where in the body; the field says it better.
+fn strip_position(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Sample {
+        #[expect(dead_code, reason = "only its reading is of interest")]
+        phone: String,
+        #[expect(dead_code, reason = "only its reading is of interest")]
+        metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    }
+
+    fn problem(body: &str) -> (Kind, String) {
+        let problem = parse::<Sample>(body.as_bytes()).unwrap_err();
+        let rendered = format!("{problem:?}");
+        (problem.kind(), rendered)
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_from_what_has_wrong_fields() {
+        for body in ["", "{", "{\"phone\":}", "{\"phone\":\"1\"} x", "\u{1}", "{\"phone\":\"\\ud800\"}"] {
+            assert_eq!(problem(body).0, Kind::MalformedJson, "{body}");
+        }
+        for (body, field) in [
+            ("{}", "phone"),
+            ("{\"phone\":1}", "phone"),
+            ("{\"phone\":null}", "phone"),
+            ("{\"phone\":\"1\",\"phone\":\"2\"}", "phone"),
+            ("{\"phone\":\"1\",\"colour\":1}", "colour"),
+            ("{\"phone\":\"1\",\"metadata\":[]}", "metadata"),
+            ("[]", "body"),
+            ("\"text\"", "body"),
+            ("null", "body"),
+        ] {
+            let (kind, rendered) = problem(body);
+            assert_eq!(kind, Kind::InvalidRequest, "{body}");
+            assert!(rendered.contains(&format!("\"field\": String({field:?})")), "{body}: {rendered}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The API's own settings.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use hulak_common::config::ConfigError;
+use hulak_common::phone::{Operators, PhonePattern};
+use url::Url;
+
+/// Addresses.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Addresses")]
+pub struct AddressArgs {
+    /// Where callers reach the API.
+    #[arg(long, env = "HULAK_HTTP_ADDR", default_value = "127.0.0.1:8080", hide_env_values = true)]
+    pub http_addr: SocketAddr,
+    /// Where operators reach /healthz and /readyz.
+    #[arg(long, env = "HULAK_ADMIN_ADDR", default_value = "127.0.0.1:9090", hide_env_values = true)]
+    pub admin_addr: SocketAddr,
+    /// The address that callers know this service by; http://HTTP_ADDR when not set.
+    #[arg(long, env = "HULAK_PUBLIC_URL", hide_env_values = true)]
+    pub public_url: Option<Url>,
+}
+
+impl AddressArgs {
+    /// The public address without a slash at its end; `bound` is where we listen.
+    #[must_use]
+    pub fn public_url(&self, bound: SocketAddr) -> String {
+        let url = self.public_url.as_ref().map_or_else(|| format!("http://{bound}"), ToString::to_string);
+        url.trim_end_matches('/').to_owned()
+    }
+}
+
+/// Which numbers are served.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Numbers")]
+pub struct NumberArgs {
+    /// A regular expression on the ten national digits.
+    #[arg(long, env = "HULAK_PHONE_PATTERN", default_value = r"^9[678]\d{8}$", hide_env_values = true)]
+    pub phone_pattern: PhonePattern,
+    /// A file with the operators' prefixes, in place of the built-in table.
+    #[arg(long, env = "HULAK_OPERATORS_FILE", hide_env_values = true)]
+    pub operators_file: Option<PathBuf>,
+}
+
+impl NumberArgs {
+    /// The operators' prefixes.
+    ///
+    /// # Errors
+    /// When the file cannot be read or used.
+    pub fn operators(&self) -> Result<Operators, ConfigError> {
+        let Some(path) = &self.operators_file else { return Ok(Operators::builtin()) };
+        let bad = |reason: &dyn std::fmt::Display| {
+            ConfigError::new("HULAK_OPERATORS_FILE", format!("{}: {reason}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| bad(&error))?;
+        Operators::parse(&text).map_err(|error| bad(&error))
+    }
+}

@@ -1,0 +1,124 @@
+//! The API: records requests for codes, shows how they fare, and checks the codes that people type.
+
+pub mod admin;
+pub mod approval;
+pub mod auth;
+pub mod body;
+pub mod config;
+pub mod problem;
+pub mod publisher;
+pub mod resource;
+pub mod router;
+pub mod routes;
+pub mod state;
+pub mod token;
+
+use std::sync::Arc;
+
+use hulak_common::api_key::{ApiKey, DEFAULT_CLIENT};
+use hulak_common::broker::Broker;
+use hulak_common::clock::SharedClock;
+use hulak_common::code::Keyring;
+use hulak_common::phone::{Operators, PhonePattern};
+use hulak_common::rng::Rng;
+use hulak_common::serve::{ServeOptions, serve};
+use hulak_common::shutdown::Shutdown;
+use hulak_common::store::{Monitor, Store, StoreError};
+use tokio::net::TcpListener;
+
+use hulak_common::vitals::Vitals;
+use publisher::Publisher;
+use state::{App, Parts};
+
+/// What an API is made of. A test or another program brings its own parts.
+#[derive(Debug)]
+pub struct Api {
+    /// The address that callers know this service by.
+    pub public_url: String,
+    /// Which numbers are served.
+    pub pattern: PhonePattern,
+    /// Who issued which prefix.
+    pub operators: Operators,
+    /// The keys that codes and tokens are made with.
+    pub keyring: Keyring,
+    /// A key to install for the client `default`.
+    pub api_key: Option<ApiKey>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Ids and salts.
+    pub rng: Rng,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
+}
+
+/// Why an API ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The database's schema cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The listener broke.
+    #[error("the listener broke: {0}")]
+    Listener(#[from] std::io::Error),
+    /// The signing key cannot be used.
+    #[error("the signing key cannot be used: {0}")]
+    Signing(#[from] jsonwebtoken::errors::Error),
+}
+
+/// Serves until a stop is asked for and what is in flight is finished.
+///
+/// # Errors
+/// When the schema cannot be used, or a listener breaks.
+pub async fn run(
+    api: Api,
+    public: TcpListener,
+    admin: TcpListener,
+    shutdown: Shutdown,
+) -> Result<(), ApiError> {
+    let Api { public_url, pattern, operators, keyring, api_key, clock, rng, store, broker } = api;
+    let monitor = Monitor::new();
+    let publisher = Publisher::start(&broker, Arc::clone(&store), Arc::clone(&clock), shutdown.clone());
+    let app = App::new(Parts {
+        public_url,
+        pattern,
+        operators,
+        keyring,
+        clock: Arc::clone(&clock),
+        rng: rng.clone(),
+        store: Arc::clone(&store),
+        monitor: monitor.clone(),
+        publisher,
+    })?;
+    let watching =
+        monitor.run(Arc::clone(&store), Arc::clone(&clock), rng.clone(), shutdown.clone(), || async {
+            match &api_key {
+                Some(key) => {
+                    let now = clock.now();
+                    store.install_key(&key.to_store(DEFAULT_CLIENT), rng.uuid_v7(now), now).await.map(drop)
+                }
+                None => Ok(()),
+            }
+        });
+    let admin_router = admin::router(Vitals { monitor: monitor.clone(), broker: Arc::clone(&broker) });
+    let admin_options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..ServeOptions::default() };
+    let serving = async {
+        tokio::try_join!(
+            serve(public, router::router(app), ServeOptions::default(), shutdown.clone()),
+            serve(admin, admin_router, admin_options, shutdown.clone()),
+        )
+    };
+    // Only a schema that cannot be used ends the watch with an error; that ends the program too.
+    tokio::select! {
+        served = serving => { served?; }
+        Err(error) = watching => {
+            shutdown.abort();
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+/// Operators and probes are few.
+const ADMIN_CONNECTIONS: usize = 64;

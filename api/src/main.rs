@@ -1,0 +1,125 @@
+//! `hulak-api`: the API as a program of its own.
+
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use hulak_api::config::{AddressArgs, NumberArgs};
+use hulak_api::{Api, run};
+use hulak_common::api_key::ApiKey;
+use hulak_common::clock::{DatabaseClock, SharedClock};
+use hulak_common::config::{
+    BackendArgs, ConfigError, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
+};
+use hulak_common::connect;
+use hulak_common::rng::Rng;
+use hulak_common::shutdown::Shutdown;
+use hulak_common::vitals::ask_ready;
+use secrecy::ExposeSecret as _;
+
+/// Connections to the database.
+const CONNECTIONS: u32 = 16;
+
+/// Verifies phone numbers in Nepal: the API.
+#[derive(Debug, Parser)]
+#[command(version, after_help = SECRETS_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    backends: BackendArgs,
+    #[command(flatten)]
+    addresses: AddressArgs,
+    #[command(flatten)]
+    numbers: NumberArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API (this is what happens without a command, too).
+    Serve,
+    /// Bring the database's schema up to date, and end.
+    Migrate,
+    /// Ask the running API whether it is ready, and end: for health checks.
+    Health,
+}
+
+fn main() {
+    let cli: Cli = parse();
+    if let Err(error) = cli.telemetry.init() {
+        fail(&error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => fail(&error),
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            None | Some(Command::Serve) => serve(&cli).await,
+            Some(Command::Migrate) => migrate(&cli).await,
+            Some(Command::Health) => ask_ready(cli.addresses.admin_addr).await.map_err(Into::into),
+        }
+    });
+    if let Err(error) = done {
+        fail(&error);
+    }
+}
+
+type Done = Result<(), Box<dyn std::error::Error>>;
+
+async fn serve(cli: &Cli) -> Done {
+    let environment = Environment::process();
+    let keyring = environment.keyring()?;
+    let rng = Rng::system();
+    let clock: SharedClock = Arc::new(DatabaseClock::new());
+    let store = connect::store(
+        &cli.backends.database(environment)?,
+        cli.rules.rules(keyring.clone()),
+        Arc::clone(&clock),
+        CONNECTIONS,
+        "hulak-api",
+    )?;
+    let broker = connect::broker(&cli.backends.broker(environment)?, rng.clone())?;
+    let api_key = environment
+        .secret("HULAK_API_KEY")?
+        .map(|key| {
+            ApiKey::parse(key.expose_secret()).map_err(|error| ConfigError::new("HULAK_API_KEY", error))
+        })
+        .transpose()?;
+    let public = bind("HULAK_HTTP_ADDR", cli.addresses.http_addr).await?;
+    let admin = bind("HULAK_ADMIN_ADDR", cli.addresses.admin_addr).await?;
+    let (http_addr, admin_addr) = (public.local_addr()?, admin.local_addr()?);
+    tracing::info!("API on http://{http_addr}, admin on http://{admin_addr}");
+    let api = Api {
+        public_url: cli.addresses.public_url(http_addr),
+        pattern: cli.numbers.phone_pattern.clone(),
+        operators: cli.numbers.operators()?,
+        keyring,
+        api_key,
+        clock,
+        rng,
+        store: Arc::clone(&store),
+        broker: Arc::clone(&broker),
+    };
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
+    let done = run(api, public, admin, shutdown).await;
+    broker.close().await;
+    store.close().await;
+    done.map_err(Into::into)
+}
+
+async fn migrate(cli: &Cli) -> Done {
+    let environment = Environment::process();
+    let keyring = environment.keyring()?;
+    let clock: SharedClock = Arc::new(DatabaseClock::new());
+    let url = cli.backends.database(environment)?;
+    let store = connect::store(&url, cli.rules.rules(keyring), clock, 1, "hulak-migrate")?;
+    store.migrate().await?;
+    store.close().await;
+    tracing::info!("the schema is up to date");
+    Ok(())
+}

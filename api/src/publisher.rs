@@ -1,0 +1,63 @@
+//! After the commit: message ids to the broker, changes to the pollers. Nothing here is waited for by a caller, and
+//! nothing here is the last word: the relay publishes what this drops.
+
+use std::sync::Arc;
+
+use hulak_common::announcer::Announcer;
+use hulak_common::batch::{Batcher, Bounds};
+use hulak_common::broker::Broker;
+use hulak_common::clock::SharedClock;
+use hulak_common::job::{MessageId, StatusEvent};
+use hulak_common::outbox::Outbox;
+use hulak_common::shutdown::Shutdown;
+use hulak_common::store::Store;
+
+/// Message ids that may wait for the broker.
+const QUEUE: usize = 16_384;
+/// Ids published at once: their confirms are awaited together.
+const BATCH: usize = 512;
+/// Such batches in flight side by side.
+const LANES: usize = 4;
+
+/// Publishes in the background.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    jobs: Batcher<MessageId, ()>,
+    announcer: Announcer,
+}
+
+impl Publisher {
+    /// Starts publishing.
+    #[must_use]
+    pub fn start(
+        broker: &Arc<dyn Broker>,
+        store: Arc<dyn Store>,
+        clock: SharedClock,
+        shutdown: Shutdown,
+    ) -> Self {
+        let outbox = Outbox::start(Arc::clone(broker), store, clock, shutdown);
+        let jobs = Batcher::spawn(
+            Bounds { queue: QUEUE, batch: BATCH, lanes: LANES },
+            move |ids: Vec<MessageId>| {
+                let outbox = outbox.clone();
+                async move {
+                    outbox.publish(&ids).await;
+                    vec![(); ids.len()]
+                }
+            },
+        );
+        Self { jobs, announcer: Announcer::start(Arc::clone(broker)) }
+    }
+
+    /// Has a message published.
+    pub fn publish(&self, id: MessageId) {
+        if self.jobs.offer(id).is_err() {
+            tracing::debug!(%id, "left to the relay: too many are waiting");
+        }
+    }
+
+    /// Has changes announced.
+    pub fn announce(&self, events: Vec<StatusEvent>) {
+        self.announcer.announce(events);
+    }
+}

@@ -1,0 +1,198 @@
+//! `POST /v1/verifications`: a request for a code.
+
+use std::net::IpAddr;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hulak_common::code::Salt;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::store::{Create, Created};
+use hulak_common::verification::{LiveKey, Locale, Purpose, Route, Verification};
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::auth::Client;
+use crate::body::Body;
+use crate::problem::{FieldError, Kind, Problem};
+use crate::resource::VerificationView;
+use crate::state::{App, SharedApp};
+use crate::token::TokenScope;
+
+/// The longest `session`, in characters.
+const MAX_SESSION: usize = 128;
+/// An SMS Retriever hash: 11 characters of base64.
+const APP_HASH: usize = 11;
+
+/// The body of the request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateRequest {
+    phone: String,
+    purpose: Option<String>,
+    session: Option<String>,
+    locale: Option<String>,
+    account_id: Option<String>,
+    app_hash: Option<String>,
+    origin: Option<String>,
+    end_user_ip: Option<String>,
+    metadata: Option<Map<String, Value>>,
+}
+
+/// Records a request for a code. 202: a message is on its way. 200: this number's live verification, unchanged.
+///
+/// # Errors
+/// 403 `phone-blocked`; 422 `invalid-phone`, `unsupported-phone`, `invalid-request`; 429 `rate-limited`.
+pub async fn create(
+    State(app): State<SharedApp>,
+    Client(owner): Client,
+    Body(request): Body<CreateRequest>,
+) -> Result<Response, Problem> {
+    let item = parse(&app, owner.client, request)?;
+    let created = app.create(item).await?;
+    if let Some(id) = created.to_publish() {
+        app.publisher.publish(id);
+    }
+    match created {
+        Created::New(row) | Created::Again { verification: row, .. } => {
+            Ok(answer(&app, StatusCode::ACCEPTED, &row))
+        }
+        Created::Live(row) => Ok(answer(&app, StatusCode::OK, &row)),
+        Created::Blocked { until } => {
+            Err(Problem::new(Kind::PhoneBlocked, format!("this number is blocked until {until}"))
+                .with("blocked_until", until.to_string()))
+        }
+        Created::Limited(limit) => Err(Problem::limited(Kind::RateLimited, &limit, app.clock.now())),
+    }
+}
+
+fn answer(app: &App, status: StatusCode, row: &Verification) -> Response {
+    let token = app.client_tokens.mint(TokenScope { client: row.key.client, verification: row.id });
+    let view = VerificationView::new(row, &app.operators, false, app.clock.now())
+        .with_token(token.expose_secret().to_owned());
+    let headers = [
+        (header::LOCATION, format!("/v1/verifications/{}", row.id)),
+        (header::ETAG, super::read::etag(row, app.clock.now())),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+    ];
+    (status, headers, Json(view)).into_response()
+}
+
+/// Collects what is wrong with each field, so that a caller sees all of it at once.
+struct Fields(Vec<FieldError>);
+
+impl Fields {
+    fn take<T, E: ToString>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
+        parsed.map_err(|error| self.0.push(FieldError::new(field, error))).ok()
+    }
+
+    fn optional<T, E: ToString>(
+        &mut self,
+        field: &str,
+        text: Option<&str>,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        text.and_then(|text| self.take(field, parse(text)))
+    }
+}
+
+fn parse(app: &App, client: uuid::Uuid, request: CreateRequest) -> Result<Create, Problem> {
+    let mut fields = Fields(Vec::new());
+    let phone = fields.take("phone", PhoneNumber::parse(&request.phone));
+    let purpose = fields.optional("purpose", request.purpose.as_deref(), str::parse::<Purpose>);
+    let locale = fields.optional("locale", request.locale.as_deref(), str::parse::<Locale>);
+    let session = fields.optional("session", request.session.as_deref(), session);
+    let app_hash = fields.optional("app_hash", request.app_hash.as_deref(), app_hash);
+    let origin = fields.optional("origin", request.origin.as_deref(), origin);
+    fields.optional("end_user_ip", request.end_user_ip.as_deref(), |text| {
+        text.parse::<IpAddr>().map_err(|_| "must be an IPv4 or IPv6 address")
+    });
+    fields
+        .optional("account_id", request.account_id.as_deref(), |_| Err::<(), _>("there is no such account"));
+
+    let Some(phone) = phone else {
+        return Err(Problem::fields(Kind::InvalidPhone, fields.0));
+    };
+    if !fields.0.is_empty() {
+        return Err(Problem::fields(Kind::InvalidRequest, fields.0));
+    }
+    if !app.pattern.accepts(&phone) {
+        let error = FieldError::new("phone", "numbers like this one are not served here");
+        return Err(Problem::fields(Kind::UnsupportedPhone, vec![error]));
+    }
+    let purpose = purpose.unwrap_or(Purpose::Verify);
+    Ok(Create {
+        id: app.rng.uuid_v7(app.clock.now()),
+        salt: Salt(app.rng.bytes()),
+        key: LiveKey { client, phone, purpose, account: None, session: session.unwrap_or_default() },
+        locale: locale.unwrap_or(Locale::En),
+        app_hash,
+        origin,
+        metadata: Value::Object(request.metadata.unwrap_or_default()).to_string(),
+        // Only the verified phone of an account may sign in, and there are no accounts yet: to a stranger everything
+        // looks the same, but nothing is sent.
+        route: if purpose == Purpose::SignIn { Route::Null } else { Route::Gateway },
+    })
+}
+
+fn session(text: &str) -> Result<String, String> {
+    if text.chars().count() > MAX_SESSION {
+        return Err(format!("must have at most {MAX_SESSION} characters"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must not contain control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn app_hash(text: &str) -> Result<String, &'static str> {
+    let base64 = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/');
+    if text.len() == APP_HASH && base64 {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 11 characters of base64")
+    }
+}
+
+/// A host name as browsers write it in an origin-bound message: no scheme, no port, no path.
+fn origin(text: &str) -> Result<String, &'static str> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if text.len() <= 253 && text.split('.').all(label) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("must be a host name like example.com, without https:// and without a path")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_taken_as_documented() {
+        assert!(
+            session(&"x".repeat(128)).is_ok()
+                && session(&"x".repeat(129)).is_err()
+                && session("a\0b").is_err()
+        );
+        assert!(
+            app_hash("FA+9qCX9VSu").is_ok() && app_hash("short").is_err() && app_hash("FA+9qCX9VS ").is_err()
+        );
+        for good in ["example.com", "EXAMPLE.com", "localhost", "a-b.example"] {
+            assert!(origin(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "https://example.com", "example.com:80", "example.com/x", "-a.com", "a..b", "ex ample.com"]
+        {
+            assert!(origin(bad).is_err(), "{bad}");
+        }
+    }
+}

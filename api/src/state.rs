@@ -1,0 +1,188 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hulak_common::api_key::ApiKey;
+use hulak_common::batch::{Batcher, Bounds};
+use hulak_common::clock::SharedClock;
+use hulak_common::code::Keyring;
+use hulak_common::phone::{Operators, PhonePattern};
+use hulak_common::rng::Rng;
+use hulak_common::store::{
+    Batch, Check, Checked, Create, Created, Health, KeyOwner, Monitor, Store, StoreError,
+};
+use hulak_common::verification::Verification;
+use moka::future::Cache;
+use uuid::Uuid;
+
+use crate::approval::Approvals;
+use crate::problem::Problem;
+use crate::publisher::Publisher;
+use crate::token::ClientTokens;
+
+/// How long a key's owner is remembered; a revoked key is refused after that at the latest.
+const KEY_MEMORY: Duration = Duration::from_secs(5);
+/// How many keys are remembered.
+const KEYS: u64 = 10_000;
+
+type Answer<T> = Result<T, Arc<StoreError>>;
+
+/// Everything the handlers need.
+#[derive(Debug)]
+pub struct App {
+    /// The public address, without a slash at its end.
+    pub public_url: String,
+    /// Which numbers are served.
+    pub pattern: PhonePattern,
+    /// Who issued which prefix.
+    pub operators: Operators,
+    /// The time.
+    pub clock: SharedClock,
+    /// Ids and salts.
+    pub rng: Rng,
+    /// Mints and reads client tokens.
+    pub client_tokens: ClientTokens,
+    /// Signs approval tokens.
+    pub approvals: Approvals,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) monitor: Monitor,
+    pub(crate) publisher: Publisher,
+    create: Batcher<Create, Answer<Created>>,
+    check: Batcher<Check, Answer<Checked>>,
+    read: Batcher<(Uuid, Uuid), Answer<Option<Verification>>>,
+    keys: Cache<[u8; 32], Arc<KeyOwner>>,
+}
+
+/// The application, as handlers get it.
+pub type SharedApp = Arc<App>;
+
+/// What [`App::new`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// See [`App`].
+    pub public_url: String,
+    /// See [`App`].
+    pub pattern: PhonePattern,
+    /// See [`App`].
+    pub operators: Operators,
+    /// The keys that tokens are made with.
+    pub keyring: Keyring,
+    /// See [`App`].
+    pub clock: SharedClock,
+    /// See [`App`].
+    pub rng: Rng,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// How the database is doing.
+    pub monitor: Monitor,
+    /// Takes what is to be published.
+    pub publisher: Publisher,
+}
+
+impl App {
+    /// Starts the batchers. Call it within a runtime.
+    ///
+    /// # Errors
+    /// When the signing library refuses a key, which it never has.
+    pub fn new(parts: Parts) -> Result<SharedApp, jsonwebtoken::errors::Error> {
+        let Parts { public_url, pattern, operators, keyring, clock, rng, store, monitor, publisher } = parts;
+        Ok(Arc::new(Self {
+            approvals: Approvals::new(&keyring, public_url.clone())?,
+            client_tokens: ClientTokens::new(&keyring),
+            create: creating(&store, &clock),
+            check: checking(&store, &clock, publisher.clone()),
+            read: reading(&store),
+            keys: Cache::builder().max_capacity(KEYS).time_to_live(KEY_MEMORY).build(),
+            public_url,
+            pattern,
+            operators,
+            clock,
+            rng,
+            store,
+            monitor,
+            publisher,
+        }))
+    }
+
+    /// Records a request for a code.
+    pub(crate) async fn create(&self, item: Create) -> Result<Created, Problem> {
+        self.answer(self.create.submit(item)).await
+    }
+
+    /// Checks a code.
+    pub(crate) async fn check(&self, item: Check) -> Result<Checked, Problem> {
+        self.answer(self.check.submit(item)).await
+    }
+
+    /// Reads a verification of a client.
+    pub(crate) async fn verification(&self, client: Uuid, id: Uuid) -> Result<Verification, Problem> {
+        self.answer(self.read.submit((client, id))).await?.ok_or_else(Problem::not_found)
+    }
+
+    /// Whose key this is; `None` when nobody's.
+    pub(crate) async fn key_owner(&self, key: &ApiKey) -> Result<Option<Arc<KeyOwner>>, Problem> {
+        let hash = key.hash();
+        if let Some(owner) = self.keys.get(&hash).await {
+            return Ok(Some(owner));
+        }
+        self.require_store()?;
+        let found = self.store.find_key(&hash).await.map_err(|error| self.refuse(&error))?;
+        let Some(owner) = found.map(Arc::new) else { return Ok(None) };
+        self.keys.insert(hash, Arc::clone(&owner)).await;
+        Ok(Some(owner))
+    }
+
+    /// Refuses at once while the database is known to be away.
+    pub(crate) fn require_store(&self) -> Result<(), Problem> {
+        if self.monitor.health() == Health::Up { Ok(()) } else { Err(Problem::unavailable()) }
+    }
+
+    /// Turns a store's trouble into an answer, and lets the monitor know.
+    pub(crate) fn refuse(&self, error: &StoreError) -> Problem {
+        if matches!(error, StoreError::Unavailable(_)) {
+            self.monitor.report_down();
+        }
+        Problem::from(error)
+    }
+
+    async fn answer<T>(
+        &self,
+        submitted: impl Future<Output = Result<Answer<T>, hulak_common::batch::Full>>,
+    ) -> Result<T, Problem> {
+        self.require_store()?;
+        submitted.await?.map_err(|error| self.refuse(&error))
+    }
+}
+
+fn creating(store: &Arc<dyn Store>, clock: &SharedClock) -> Batcher<Create, Answer<Created>> {
+    let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+    Batcher::spawn(Bounds::default(), move |items: Vec<Create>| {
+        let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
+        async move { store.create(&items, clock.now()).await.answers }
+    })
+}
+
+fn checking(
+    store: &Arc<dyn Store>,
+    clock: &SharedClock,
+    publisher: Publisher,
+) -> Batcher<Check, Answer<Checked>> {
+    let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+    Batcher::spawn(Bounds::default(), move |items: Vec<Check>| {
+        let (store, clock, publisher) = (Arc::clone(&store), Arc::clone(&clock), publisher.clone());
+        async move {
+            let Batch { answers, events } = store.check(&items, clock.now()).await;
+            publisher.announce(events);
+            answers
+        }
+    })
+}
+
+fn reading(store: &Arc<dyn Store>) -> Batcher<(Uuid, Uuid), Answer<Option<Verification>>> {
+    let store = Arc::clone(store);
+    Batcher::spawn(Bounds::default(), move |items: Vec<(Uuid, Uuid)>| {
+        let store = Arc::clone(&store);
+        async move { store.verifications(&items).await.answers }
+    })
+}

@@ -1,0 +1,45 @@
+//! Tells pollers about changes: collects events while the last ones are on their way, and drops what does not fit. An
+//! event is a hint; whoever misses one reads the store a little later.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::broker::Broker;
+use crate::job::StatusEvent;
+
+/// Events that may wait for the broker.
+const QUEUE: usize = 16_384;
+/// Events taken at once.
+const BATCH: usize = 1_024;
+
+/// Sends status events to everybody who listens.
+#[derive(Debug, Clone)]
+pub struct Announcer(mpsc::Sender<StatusEvent>);
+
+impl Announcer {
+    /// Starts sending; it ends when every clone is dropped.
+    #[must_use]
+    pub fn start(broker: Arc<dyn Broker>) -> Self {
+        let (queue, mut waiting) = mpsc::channel(QUEUE);
+        tokio::spawn(async move {
+            let mut events = Vec::with_capacity(BATCH);
+            while waiting.recv_many(&mut events, BATCH).await > 0 {
+                if let Err(error) = broker.announce(&events).await {
+                    tracing::debug!(%error, events = events.len(), "events dropped");
+                }
+                events.clear();
+            }
+        });
+        Self(queue)
+    }
+
+    /// Hands events over; never waits.
+    pub fn announce(&self, events: impl IntoIterator<Item = StatusEvent>) {
+        for event in events {
+            if self.0.try_send(event).is_err() {
+                return;
+            }
+        }
+    }
+}

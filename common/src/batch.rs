@@ -1,0 +1,190 @@
+//! One generic batcher: whatever arrived while the last batch was in flight is the next batch. No timers, so a lone
+//! request waits for nobody.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// The batcher had no room, or has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many requests are waiting")]
+pub struct Full;
+
+/// How large things may get.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Items that may wait; one more is refused at once with [`Full`].
+    pub queue: usize,
+    /// Items in one batch.
+    pub batch: usize,
+    /// Batches in flight side by side.
+    pub lanes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { queue: 4_096, batch: 128, lanes: 2 }
+    }
+}
+
+/// An item, and who waits for its answer.
+type Waiting<I, O> = (I, oneshot::Sender<O>);
+
+/// Collects single items into batches.
+#[derive(Debug)]
+pub struct Batcher<I, O> {
+    queue: mpsc::Sender<Waiting<I, O>>,
+}
+
+impl<I, O> Clone for Batcher<I, O> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone() }
+    }
+}
+
+impl<I, O> Batcher<I, O>
+where
+    I: Send + 'static,
+    O: Send + 'static,
+{
+    /// Runs `execute` over each batch; it answers one output per item, in order. Ends when every clone is dropped.
+    pub fn spawn<F, Fut>(bounds: Bounds, execute: F) -> Self
+    where
+        F: Fn(Vec<I>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Vec<O>> + Send + 'static,
+    {
+        let (queue, receiver) = mpsc::channel(bounds.queue);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let execute = Arc::new(execute);
+        for _ in 0..bounds.lanes.max(1) {
+            tokio::spawn(lane(Arc::clone(&receiver), Arc::clone(&execute), bounds.batch));
+        }
+        Self { queue }
+    }
+
+    /// Puts an item into the next batch and waits for its answer.
+    ///
+    /// # Errors
+    /// [`Full`] at once when too many are waiting, or when the batch's execution died.
+    pub async fn submit(&self, item: I) -> Result<O, Full> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.try_send((item, answer)).map_err(|_| Full)?;
+        answered.await.map_err(|_| Full)
+    }
+
+    /// Puts an item into the next batch and waits for nothing.
+    ///
+    /// # Errors
+    /// [`Full`] when too many are waiting.
+    pub fn offer(&self, item: I) -> Result<(), Full> {
+        let (answer, _nobody_listens) = oneshot::channel();
+        self.queue.try_send((item, answer)).map_err(|_| Full)
+    }
+}
+
+async fn lane<I, O, F, Fut>(
+    receiver: Arc<Mutex<mpsc::Receiver<Waiting<I, O>>>>,
+    execute: Arc<F>,
+    batch: usize,
+) where
+    I: Send + 'static,
+    O: Send + 'static,
+    F: Fn(Vec<I>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Vec<O>> + Send + 'static,
+{
+    let mut waiting = Vec::with_capacity(batch);
+    loop {
+        // Only one lane waits at a time; the others are at work or queue for this lock.
+        if receiver.lock().await.recv_many(&mut waiting, batch).await == 0 {
+            return;
+        }
+        let (items, answers): (Vec<I>, Vec<oneshot::Sender<O>>) = waiting.drain(..).unzip();
+        // A task of its own: a panic in one batch drops its answers and leaves the lane alive.
+        let Ok(outputs) = tokio::spawn(execute(items)).await else {
+            tracing::error!("a batch died; its callers are told to try again");
+            continue;
+        };
+        for (answer, output) in answers.into_iter().zip(outputs) {
+            // The caller may have gone away; what was done is done.
+            let _gone = answer.send(output);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::Notify;
+
+    #[tokio::test]
+    async fn what_arrives_during_a_batch_is_the_next_batch() {
+        let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let batcher = Batcher::spawn(Bounds { queue: 100, batch: 50, lanes: 1 }, {
+            let (sizes, started, go) = (Arc::clone(&sizes), Arc::clone(&started), Arc::clone(&go));
+            move |items: Vec<u32>| {
+                sizes.lock().unwrap().push(items.len());
+                let (started, go) = (Arc::clone(&started), Arc::clone(&go));
+                async move {
+                    started.notify_one();
+                    go.notified().await;
+                    items.into_iter().map(|item| item * 2).collect()
+                }
+            }
+        });
+        let first = tokio::spawn({
+            let batcher = batcher.clone();
+            async move { batcher.submit(1).await }
+        });
+        started.notified().await;
+        let mut rest = tokio::task::JoinSet::new();
+        for item in 2..=10 {
+            let batcher = batcher.clone();
+            rest.spawn(async move { batcher.submit(item).await.unwrap() });
+        }
+        while batcher.queue.capacity() > 91 {
+            tokio::task::yield_now().await;
+        }
+        go.notify_one();
+        started.notified().await;
+        go.notify_one();
+        assert_eq!(first.await.unwrap(), Ok(2));
+        let mut doubled = rest.join_all().await;
+        doubled.sort_unstable();
+        assert_eq!(doubled, (2..=10).map(|n| n * 2).collect::<Vec<_>>());
+        assert_eq!(*sizes.lock().unwrap(), [1, 9]);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once_and_a_panic_kills_one_batch_only() {
+        let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let batcher = Batcher::spawn(Bounds { queue: 1, batch: 1, lanes: 1 }, {
+            let (started, go) = (Arc::clone(&started), Arc::clone(&go));
+            move |items: Vec<u32>| {
+                let (started, go) = (Arc::clone(&started), Arc::clone(&go));
+                async move {
+                    started.notify_one();
+                    go.notified().await;
+                    assert!(items[0] != 13, "unlucky");
+                    items
+                }
+            }
+        });
+        let submit = |item| {
+            let batcher = batcher.clone();
+            tokio::spawn(async move { batcher.submit(item).await })
+        };
+        let unlucky = submit(13);
+        started.notified().await;
+        let waiting = submit(1);
+        while batcher.queue.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(batcher.submit(2).await, Err(Full));
+        go.notify_one();
+        assert_eq!(unlucky.await.unwrap(), Err(Full));
+        go.notify_one();
+        assert_eq!(waiting.await.unwrap(), Ok(1));
+    }
+}

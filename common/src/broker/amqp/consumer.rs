@@ -1,0 +1,165 @@
+//! Consuming jobs, and listening to events.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, StreamExt};
+use lapin::options::{
+    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
+    QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Acker, Channel};
+use tokio::time::{sleep, timeout};
+
+use super::super::{Consumer, Delivery, Handle, Subscription, Topology};
+use super::session::Session;
+use super::topology::{self, table, text};
+use crate::job::{JobError, SendJob, StatusEvent, decode_events};
+
+/// How long a job from a newer release is kept from coming round again: a release is rolled out over minutes, and
+/// without a pause this worker and the queue would play ball with it.
+const NEWER_PAUSE: Duration = Duration::from_secs(1);
+/// Writing an ack. It ends sooner when the connection does.
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Batches of events the broker keeps for a subscriber that is slow; beyond it the oldest go.
+const MAX_EVENT_BATCHES: i64 = 1_000;
+/// Batches of events on their way to a subscriber.
+const EVENT_PREFETCH: u16 = 64;
+
+/// A consumer on a channel of its own.
+pub(super) struct AmqpConsumer {
+    channel: Channel,
+    deliveries: lapin::Consumer,
+}
+
+/// Starts consuming jobs.
+pub(super) async fn consume(
+    session: &Session,
+    topology: &Topology,
+    prefetch: u16,
+) -> lapin::Result<AmqpConsumer> {
+    // The queue may have been deleted under us: that is how consuming ends without the connection ending.
+    topology::declare(&session.connection, topology).await?;
+    let channel = session.connection.create_channel().await?;
+    // 0 would mean "no bound".
+    channel.basic_qos(prefetch.max(1), BasicQosOptions::default()).await?;
+    let options = BasicConsumeOptions::default();
+    let queue = topology.send_queue().into();
+    let deliveries = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
+    Ok(AmqpConsumer { channel, deliveries })
+}
+
+#[async_trait]
+impl Consumer for AmqpConsumer {
+    async fn next(&mut self) -> Option<Delivery> {
+        loop {
+            let delivery = match self.deliveries.next().await? {
+                Ok(delivery) => delivery,
+                Err(error) => {
+                    tracing::debug!(%error, "consuming ended");
+                    return None;
+                }
+            };
+            // No await from here on: a dropped call must not take a delivery with it.
+            match SendJob::decode(&delivery.data) {
+                Ok(job) => {
+                    let handle = Handle::Amqp(AmqpHandle(delivery.acker));
+                    return Some(Delivery { job, redelivered: delivery.redelivered, handle });
+                }
+                Err(JobError::Newer { version }) => put_off(delivery.acker, version),
+                Err(error) => bury(&delivery.acker, delivery.data.len(), error),
+            }
+        }
+    }
+
+    async fn close(self: Box<Self>) {
+        // Closing the channel gives everything back; canceling first would only take another round trip.
+        let _ = timeout(CLOSE_TIMEOUT, self.channel.close(200, "done".into())).await;
+    }
+}
+
+/// A job for a newer worker goes back in a while. It takes one place of the prefetch meanwhile, which also bounds how
+/// many of these tasks there are.
+fn put_off(acker: Acker, version: u32) {
+    tracing::info!(version, "a job is from a newer release and is left for a newer worker");
+    tokio::spawn(async move {
+        sleep(NEWER_PAUSE).await;
+        AmqpHandle(acker).requeue().await;
+    });
+}
+
+/// Garbage goes to the dead letters.
+fn bury(acker: &Acker, bytes: usize, error: JobError) {
+    tracing::warn!(%error, bytes, "something on the queue is not a job and goes to the dead letters");
+    // The first poll hands it to the connection; whether it got there shows when it comes again.
+    let _ = acker.reject(BasicRejectOptions { requeue: false }).now_or_never();
+}
+
+/// The way back of a delivery from RabbitMQ.
+#[derive(Debug)]
+pub(in super::super) struct AmqpHandle(Acker);
+
+impl AmqpHandle {
+    /// Answers when the ack is written, so that closing the consumer afterwards does not overtake it.
+    pub(in super::super) async fn ack(self) {
+        settled(timeout(ACK_TIMEOUT, self.0.ack(BasicAckOptions::default())).await);
+    }
+
+    pub(in super::super) async fn requeue(self) {
+        let options = BasicNackOptions { requeue: true, ..Default::default() };
+        settled(timeout(ACK_TIMEOUT, self.0.nack(options)).await);
+    }
+}
+
+/// A lost ack is harmless: the job comes again, and its claim says that it is done.
+fn settled(outcome: Result<lapin::Result<bool>, tokio::time::error::Elapsed>) {
+    match outcome {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => tracing::debug!("the channel of a delivery is gone; the job comes again"),
+        Ok(Err(error)) => tracing::debug!(%error, "a delivery was not settled; the job comes again"),
+        Err(_) => tracing::debug!("settling a delivery took too long"),
+    }
+}
+
+/// A subscription on a channel and a queue of its own.
+pub(super) struct AmqpSubscription {
+    /// Keeps the channel open.
+    _channel: Channel,
+    deliveries: lapin::Consumer,
+}
+
+/// Starts listening to events.
+pub(super) async fn subscribe(session: &Session, topology: &Topology) -> lapin::Result<AmqpSubscription> {
+    topology::declare(&session.connection, topology).await?;
+    let channel = session.connection.create_channel().await?;
+    channel.basic_qos(EVENT_PREFETCH, BasicQosOptions::default()).await?;
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    let bounds = table([
+        ("x-max-length", AMQPValue::LongLongInt(MAX_EVENT_BATCHES)),
+        ("x-overflow", text("drop-head")),
+    ]);
+    let queue = channel.queue_declare("".into(), options, bounds).await?.name().clone();
+    let exchange = topology.events_exchange().into();
+    let bind = QueueBindOptions::default();
+    channel.queue_bind(queue.clone(), exchange, "".into(), bind, FieldTable::default()).await?;
+    // With acks, although losing events is fine: without them nothing would bound what waits in this process.
+    let options = BasicConsumeOptions { exclusive: true, ..Default::default() };
+    let deliveries = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
+    Ok(AmqpSubscription { _channel: channel, deliveries })
+}
+
+#[async_trait]
+impl Subscription for AmqpSubscription {
+    async fn next(&mut self) -> Option<Vec<StatusEvent>> {
+        loop {
+            let delivery = self.deliveries.next().await?.ok()?;
+            let _ = delivery.acker.ack(BasicAckOptions::default()).now_or_never();
+            match decode_events(&delivery.data) {
+                Ok(events) => return Some(events),
+                Err(error) => tracing::debug!(%error, "something on the events exchange is not an event"),
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Publishing with confirms, and announcing without.
+
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use lapin::message::BasicReturnMessage;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::super::{PublishError, Topology};
+use super::session::{Link, Session};
+use super::topology;
+use crate::job::{SendJob, StatusEvent, encode_events};
+
+/// From the call to the last confirm.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Events are hints, and stale ones are worth little.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Batches under way at a time.
+const MAX_CHANNELS: usize = 8;
+const PERSISTENT: u8 = 2;
+const TRANSIENT: u8 = 1;
+
+/// The publishing channels of one connection.
+///
+/// A batch has a channel of its own while it is under way. lapin hands a returned message to whichever confirm comes
+/// next on the channel; were batches to share one, a batch could be told "yes" about a message that came back.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    topology: Topology,
+    idle: Mutex<Vec<Channel>>,
+    slots: Semaphore,
+    announcing: Mutex<Option<Channel>>,
+    /// Something that was declared is missing: declare again before anything else.
+    stale: AtomicBool,
+}
+
+/// What became of one message.
+enum Fate {
+    Answered(Result<(), PublishError>),
+    Returned(Box<BasicReturnMessage>),
+}
+
+impl Publisher {
+    pub(super) fn new(topology: Topology) -> Self {
+        Self {
+            topology,
+            idle: Mutex::default(),
+            slots: Semaphore::new(MAX_CHANNELS),
+            announcing: Mutex::default(),
+            stale: AtomicBool::new(false),
+        }
+    }
+
+    /// A channel with confirms that nobody else uses.
+    async fn channel(&self, connection: &Connection) -> lapin::Result<Channel> {
+        self.refresh(connection).await?;
+        loop {
+            let idle = lock(&self.idle).pop();
+            match idle {
+                Some(channel) if channel.status().connected() => return Ok(channel),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(channel)
+    }
+
+    /// Declares everything again, if there is a reason to.
+    async fn refresh(&self, connection: &Connection) -> lapin::Result<()> {
+        if self.stale.load(Ordering::Acquire) {
+            topology::declare(connection, &self.topology).await?;
+            self.stale.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The channel for events. One for all: without confirms there is nothing to mix up.
+    async fn announcing(&self, connection: &Connection) -> lapin::Result<Channel> {
+        let known = lock(&self.announcing).clone();
+        match known {
+            Some(channel) if channel.status().connected() => return Ok(channel),
+            // The broker closes a channel that publishes to a missing exchange.
+            Some(_) => self.stale.store(true, Ordering::Release),
+            None => {}
+        }
+        self.refresh(connection).await?;
+        let channel = connection.create_channel().await?;
+        *lock(&self.announcing) = Some(channel.clone());
+        Ok(channel)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Publishes the jobs, giving up when the time is over, the connection is gone, or the broker blocks it.
+pub(super) async fn publish(link: &Link, jobs: &[SendJob]) -> Vec<Result<(), PublishError>> {
+    let unavailable = || vec![Err(PublishError::Unavailable); jobs.len()];
+    let Some(session) = link.publishable() else { return unavailable() };
+    let publisher = &session.publisher;
+    let mut stop = pin!(async {
+        tokio::select! {
+            () = sleep(CONFIRM_TIMEOUT) => {}
+            () = link.unpublishable() => {}
+        }
+    });
+    let prepared = async {
+        let slot = publisher.slots.acquire().await.ok()?;
+        let channel = publisher.channel(&session.connection).await;
+        let channel = channel.inspect_err(|error| tracing::warn!(%error, "no channel to publish on")).ok()?;
+        Some((slot, channel))
+    };
+    let prepared = tokio::select! {
+        biased;
+        prepared = prepared => prepared,
+        () = &mut stop => None,
+    };
+    let Some((_slot, channel)) = prepared else { return unavailable() };
+    let queue = publisher.topology.send_queue();
+    let outcome = send_all(&channel, &queue, jobs, stop).await;
+    if outcome.complete {
+        // An incomplete one has confirms to come that nobody waits for: that channel is dropped, which closes it.
+        lock(&publisher.idle).push(channel);
+    }
+    if outcome.unroutable {
+        tracing::warn!(queue, "a job came back: the queue is missing and will be declared again");
+        publisher.stale.store(true, Ordering::Release);
+    }
+    outcome.results
+}
+
+struct Outcome {
+    results: Vec<Result<(), PublishError>>,
+    /// Every confirm has come.
+    complete: bool,
+    /// Some job found no queue.
+    unroutable: bool,
+}
+
+async fn send_all(
+    channel: &Channel,
+    queue: &str,
+    jobs: &[SendJob],
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+) -> Outcome {
+    // These are polled in order, and each writes at its first poll: all are written before any confirm is looked at.
+    let mut pending: FuturesUnordered<_> = jobs
+        .iter()
+        .enumerate()
+        .map(|(index, job)| async move { (index, send(channel, queue, index, job).await) })
+        .collect();
+    let mut results = vec![Err(PublishError::Unconfirmed); jobs.len()];
+    let mut returned = Vec::new();
+    let complete = loop {
+        let next = tokio::select! {
+            biased;
+            next = pending.next() => next,
+            () = &mut stop => break false,
+        };
+        match next {
+            Some((index, Fate::Answered(result))) => results[index] = result,
+            Some((index, Fate::Returned(message))) => {
+                results[index] = Ok(());
+                returned.push((index, message));
+            }
+            None => break true,
+        }
+    };
+    let unroutable = !returned.is_empty();
+    for (bearer, message) in returned {
+        // The confirm that brought it back need not be its own, so each message says its place itself.
+        let own =
+            message.delivery.properties.correlation_id().as_ref().and_then(|id| id.as_str().parse().ok());
+        if let Some(result) = results.get_mut(own.unwrap_or(bearer)) {
+            *result = Err(PublishError::Refused);
+        }
+    }
+    Outcome { results, complete, unroutable }
+}
+
+async fn send(channel: &Channel, queue: &str, index: usize, job: &SendJob) -> Fate {
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_delivery_mode(PERSISTENT)
+        .with_correlation_id(index.to_string().into());
+    let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+    // Through the default exchange, where every queue is bound by its name.
+    let written = channel.basic_publish("".into(), queue.into(), options, &job.encode(), properties).await;
+    let Ok(confirm) = written else { return Fate::Answered(Err(PublishError::Unavailable)) };
+    match confirm.await {
+        Ok(Confirmation::Ack(None)) => Fate::Answered(Ok(())),
+        Ok(Confirmation::Ack(Some(message))) => Fate::Returned(Box::new(message)),
+        Ok(Confirmation::Nack(_)) => Fate::Answered(Err(PublishError::Refused)),
+        Ok(Confirmation::NotRequested) | Err(_) => Fate::Answered(Err(PublishError::Unconfirmed)),
+    }
+}
+
+/// Sends events on their way.
+pub(super) async fn announce(link: &Link, events: &[StatusEvent]) -> Result<(), PublishError> {
+    let session = link.publishable().ok_or(PublishError::Unavailable)?;
+    let announced = tokio::select! {
+        biased;
+        announced = timeout(ANNOUNCE_TIMEOUT, announce_on(&session, events)) => announced,
+        () = link.unpublishable() => return Err(PublishError::Unavailable),
+    };
+    match announced {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "events were not announced");
+            Err(PublishError::Unavailable)
+        }
+        Err(_) => Err(PublishError::Unavailable),
+    }
+}
+
+async fn announce_on(session: &Session, events: &[StatusEvent]) -> lapin::Result<()> {
+    let publisher = &session.publisher;
+    let channel = publisher.announcing(&session.connection).await?;
+    let exchange = publisher.topology.events_exchange();
+    for payload in encode_events(events) {
+        let properties = BasicProperties::default()
+            .with_content_type("application/json".into())
+            .with_delivery_mode(TRANSIENT);
+        let options = BasicPublishOptions::default();
+        let exchange = exchange.as_str().into();
+        // Resolved as soon as it is written: the channel has no confirms.
+        channel.basic_publish(exchange, "".into(), options, &payload, properties).await?.await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,426 @@
+//! Settings: environment variables, the same names as flags, and secrets from the environment or a file only.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, CommandFactory, FromArgMatches};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::code::{CodeLength, Keyring, Secret};
+use crate::limits::{MAX_QUOTA, NumberLimits};
+use crate::store::{AmbiguousPolicy, Rules};
+use crate::telemetry::LogFormat;
+
+/// Every `HULAK_` variable that one of the programs reads. They often share one environment, so a variable of another
+/// program is no mistake.
+const KNOWN: &[&str] = &[
+    "DATABASE_URL",
+    "BROKER_URL",
+    "DATA_DIR",
+    "SECRET",
+    "SECRET_PREVIOUS",
+    "API_KEY",
+    "HTTP_ADDR",
+    "ADMIN_ADDR",
+    "SANDBOX_ADDR",
+    "SANDBOX_CREDITS",
+    "SANDBOX_HOSTS",
+    "PUBLIC_URL",
+    "TRUSTED_PROXIES",
+    "CORS_ORIGINS",
+    "SPARROW_URL",
+    "SPARROW_TOKEN",
+    "SPARROW_FROM",
+    "GATEWAY_TIMEOUT",
+    "GATEWAY_RATE",
+    "GATEWAY_CONCURRENCY",
+    "AMBIGUOUS",
+    "CLAIM_LEASE",
+    "PHONE_PATTERN",
+    "OPERATORS_FILE",
+    "TEST_NUMBERS",
+    "CODE_LENGTH",
+    "CODE_TTL",
+    "MAX_CHECKS",
+    "NUMBER_MAX_FAILED_CHECKS",
+    "RESEND_COOLDOWN",
+    "NUMBER_HOURLY",
+    "NUMBER_DAILY",
+    "CLIENT_RATE",
+    "ADDRESS_HOURLY",
+    "MAX_BACKLOG_AGE",
+    "APP_NAME",
+    "MAX_PARTS",
+    "HOSTED_PAGE",
+    "LOG",
+    "LOG_FORMAT",
+];
+
+/// What `--help` says about secrets, which have no flags: a command line is visible to every user of a machine.
+pub const SECRETS_HELP: &str = "\
+Secrets come from the environment, or from a file named by the same variable with _FILE at its end:
+  HULAK_SECRET            base64 of at least 32 random bytes (openssl rand -base64 32)
+  HULAK_SECRET_PREVIOUS   the secret before the last rotation
+  HULAK_API_KEY           a key to install for the client `default` (hk_ and at least 24 URL-safe characters)
+  HULAK_DATABASE_URL      postgres://user:password@host/database or sqlite:///path/to/file
+  HULAK_BROKER_URL        amqp://user:password@host:5672/%2f, amqps://…
+  HULAK_SPARROW_TOKEN     the account's token at the SMS gateway";
+
+/// A setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct ConfigError {
+    /// The environment variable.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl ConfigError {
+    /// A bad value of `name`.
+    pub fn new(name: &str, reason: impl ToString) -> Self {
+        Self { name: name.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// Where settings come from; tests pass their own.
+#[derive(Debug, Clone, Copy)]
+pub struct Environment(fn(&str) -> Option<OsString>);
+
+impl Environment {
+    /// The process's own.
+    #[must_use]
+    pub fn process() -> Self {
+        Self(|name| std::env::var_os(name))
+    }
+
+    /// A secret from `name`, or from the file that `name_FILE` names. Empty counts as not set.
+    ///
+    /// # Errors
+    /// When both are set, the file cannot be read, or it is not UTF-8.
+    pub fn secret(&self, name: &str) -> Result<Option<SecretString>, ConfigError> {
+        let file_name = format!("{name}_FILE");
+        let (value, file) = ((self.0)(name), (self.0)(&file_name));
+        let value = value.filter(|value| !value.is_empty());
+        match (value, file.filter(|file| !file.is_empty())) {
+            (Some(_), Some(_)) => Err(ConfigError::new(name, format!("set {name} or {file_name}, not both"))),
+            (Some(value), None) => {
+                let text = value.into_string().map_err(|_| ConfigError::new(name, "must be UTF-8"))?;
+                Ok(Some(text.into()))
+            }
+            (None, Some(file)) => {
+                let text = std::fs::read_to_string(&file)
+                    .map_err(|error| ConfigError::new(&file_name, format!("{}: {error}", file.display())))?;
+                Ok(Some(text.trim().to_owned().into()))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// A secret that has to be there.
+    ///
+    /// # Errors
+    /// When it is not set or cannot be read.
+    pub fn required_secret(&self, name: &str, hint: &str) -> Result<SecretString, ConfigError> {
+        self.secret(name)?.ok_or_else(|| ConfigError::new(name, format!("is not set: {hint}")))
+    }
+
+    /// The keys derived from `HULAK_SECRET` and `HULAK_SECRET_PREVIOUS`.
+    ///
+    /// # Errors
+    /// When the first is not set, or one of them cannot be used.
+    pub fn keyring(&self) -> Result<Keyring, ConfigError> {
+        let read = |name: &str, value: &SecretString| {
+            Secret::from_base64(value.expose_secret()).map_err(|error| ConfigError::new(name, error))
+        };
+        let current = self.required_secret("HULAK_SECRET", "make one with: openssl rand -base64 32")?;
+        let current = read("HULAK_SECRET", &current)?;
+        let previous = self.secret("HULAK_SECRET_PREVIOUS")?;
+        let previous = previous.map(|value| read("HULAK_SECRET_PREVIOUS", &value)).transpose()?;
+        Ok(Keyring::new(current, previous))
+    }
+}
+
+/// Reads the command line and the environment. Help and version are printed; a bad value ends the process with exit code
+/// 2 and one line that names it.
+#[must_use]
+pub fn parse<T: CommandFactory + FromArgMatches>() -> T {
+    // What our programs write is for their own user only.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+    let parsed = T::command().try_get_matches().and_then(|matches| T::from_arg_matches(&matches));
+    match parsed {
+        Ok(parsed) => parsed,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            error.exit()
+        }
+        Err(error) => fail(&explain(&error)),
+    }
+}
+
+/// Ends the process with one line on stderr.
+pub fn fail(reason: &dyn std::fmt::Display) -> ! {
+    let program = std::env::args_os().next().map(std::path::PathBuf::from);
+    let program = program.as_deref().and_then(std::path::Path::file_name).unwrap_or_default();
+    eprintln!("{}: {reason}", program.display());
+    std::process::exit(2);
+}
+
+/// One line for what clap says in several.
+fn explain(error: &clap::Error) -> String {
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let flag = context(ContextKind::InvalidArg);
+    let Some(name) = flag.as_deref().and_then(|flag| flag.strip_prefix("--")) else {
+        return error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    };
+    let name = name.split([' ', '=']).next().unwrap_or_default().to_uppercase().replace('-', "_");
+    let reason = match error.kind() {
+        ErrorKind::UnknownArgument => return format!("there is no flag {}", flag.unwrap_or_default()),
+        ErrorKind::ArgumentConflict => return format!("{} is given twice", flag.unwrap_or_default()),
+        ErrorKind::MissingRequiredArgument => "is not set".to_owned(),
+        _ => {
+            let value = context(ContextKind::InvalidValue).unwrap_or_default();
+            let valid = context(ContextKind::ValidValue).map(|valid| format!("must be one of {valid}"));
+            let source = std::error::Error::source(error).map(ToString::to_string);
+            format!("{value:?}: {}", source.or(valid).unwrap_or_else(|| "is not valid".to_owned()))
+        }
+    };
+    format!("HULAK_{name}: {reason}")
+}
+
+/// Variables that begin with `HULAK_` and that no program reads: most likely misspelt.
+#[must_use]
+pub fn unknown_variables() -> Vec<String> {
+    std::env::vars_os()
+        .filter_map(|(name, _)| name.into_string().ok())
+        .filter(|name| name.strip_prefix("HULAK_").is_some_and(|rest| !is_known(rest)))
+        .collect()
+}
+
+fn is_known(name: &str) -> bool {
+    KNOWN.contains(&name) || name.strip_suffix("_FILE").is_some_and(|name| KNOWN.contains(&name))
+}
+
+/// Reads `30s`, `5m`, `1h 30m`.
+///
+/// # Errors
+/// When it is not a duration, or negative.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration =
+        text.trim().parse().map_err(|_| "write a duration like 30s or 5m".to_owned())?;
+    Duration::try_from(span).map_err(|_| "must not be negative".to_owned())
+}
+
+/// A duration that is not zero.
+///
+/// # Errors
+/// As [`duration`], and for zero.
+pub fn some_duration(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .and_then(|span| if span.is_zero() { Err("must be longer than zero".into()) } else { Ok(span) })
+}
+
+/// An address of the database or the broker on the command line, where a password would be seen by everybody.
+///
+/// # Errors
+/// When it is no URL or has a password.
+pub fn public_url(text: &str) -> Result<String, String> {
+    if text == "memory" {
+        return Ok(text.to_owned());
+    }
+    let url = url::Url::parse(text).map_err(|error| error.to_string())?;
+    if url.password().is_some() {
+        return Err(
+            "a command line is visible to others: pass an address with a password by environment or file"
+                .into(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+fn bounded(text: &str, max: u32) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number) if (1..=max).contains(&number) => Ok(number),
+        _ => Err(format!("must be a whole number from 1 to {max}")),
+    }
+}
+
+fn quota(text: &str) -> Result<u32, String> {
+    bounded(text, MAX_QUOTA)
+}
+
+fn checks(text: &str) -> Result<u32, String> {
+    bounded(text, 100)
+}
+
+/// Logging.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logs")]
+pub struct TelemetryArgs {
+    /// What is logged, for instance `info` or `info,hulak_worker=debug`.
+    #[arg(long, env = "HULAK_LOG", default_value = "info,lapin=off", hide_env_values = true)]
+    pub log: String,
+    /// How log lines look.
+    #[arg(long, env = "HULAK_LOG_FORMAT", default_value = "text", hide_env_values = true,
+        value_parser = PossibleValuesParser::new(["text", "json"]))]
+    pub log_format: String,
+}
+
+impl TelemetryArgs {
+    /// Starts logging, and warns about variables that nobody reads.
+    ///
+    /// # Errors
+    /// When the filter cannot be read.
+    pub fn init(&self) -> Result<(), ConfigError> {
+        let format = self.log_format.parse().unwrap_or(LogFormat::Text);
+        crate::telemetry::init(&self.log, format).map_err(|reason| ConfigError::new("HULAK_LOG", reason))?;
+        for name in unknown_variables() {
+            tracing::warn!("unknown setting {name}: is it misspelt?");
+        }
+        Ok(())
+    }
+}
+
+/// Numbers, codes and limits: what both the API and the workers decide by.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Codes and limits")]
+pub struct RulesArgs {
+    /// Digits of a code, 4 to 10.
+    #[arg(long, env = "HULAK_CODE_LENGTH", default_value = "6", hide_env_values = true)]
+    pub code_length: CodeLength,
+    /// How long a code lives after its message was asked for.
+    #[arg(long, env = "HULAK_CODE_TTL", default_value = "5m", hide_env_values = true, value_parser = some_duration)]
+    pub code_ttl: Duration,
+    /// Wrong codes that a verification bears.
+    #[arg(long, env = "HULAK_MAX_CHECKS", default_value = "5", hide_env_values = true, value_parser = checks)]
+    pub max_checks: u32,
+    /// Wrong codes that a client's number bears in 24 hours, over all its verifications.
+    #[arg(long, env = "HULAK_NUMBER_MAX_FAILED_CHECKS", default_value = "20", hide_env_values = true, value_parser = quota)]
+    pub number_max_failed_checks: u32,
+    /// The least time between two messages to one number; 0s turns the pace off.
+    #[arg(long, env = "HULAK_RESEND_COOLDOWN", default_value = "30s", hide_env_values = true, value_parser = duration)]
+    pub resend_cooldown: Duration,
+    /// Messages to one number in any hour.
+    #[arg(long, env = "HULAK_NUMBER_HOURLY", default_value = "5", hide_env_values = true, value_parser = quota)]
+    pub number_hourly: u32,
+    /// Messages to one number in any 24 hours.
+    #[arg(long, env = "HULAK_NUMBER_DAILY", default_value = "10", hide_env_values = true, value_parser = quota)]
+    pub number_daily: u32,
+    /// What is done about a send that nobody knows the outcome of: resend-once or never.
+    #[arg(long, env = "HULAK_AMBIGUOUS", default_value = "resend-once", hide_env_values = true)]
+    pub ambiguous: AmbiguousPolicy,
+    /// How long a worker may hold a message; at least the gateway timeout and 10s.
+    #[arg(long, env = "HULAK_CLAIM_LEASE", default_value = "30s", hide_env_values = true, value_parser = some_duration)]
+    pub claim_lease: Duration,
+}
+
+impl RulesArgs {
+    /// The rules, with the keys that codes are derived from.
+    #[must_use]
+    pub fn rules(&self, keyring: Keyring) -> Rules {
+        Rules {
+            limits: NumberLimits {
+                cooldown: self.resend_cooldown,
+                hourly: self.number_hourly,
+                daily: self.number_daily,
+            },
+            code_ttl: self.code_ttl,
+            code_length: self.code_length,
+            max_checks: self.max_checks,
+            number_max_failed_checks: self.number_max_failed_checks,
+            ambiguous: self.ambiguous,
+            claim_lease: self.claim_lease,
+            keyring,
+        }
+    }
+}
+
+/// Where the database and the broker are.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database and broker")]
+pub struct BackendArgs {
+    /// The database's address, when it has no password (else HULAK_DATABASE_URL).
+    #[arg(long, value_parser = public_url)]
+    pub database_url: Option<String>,
+    /// The broker's address, when it has no password (else HULAK_BROKER_URL).
+    #[arg(long, value_parser = public_url)]
+    pub broker_url: Option<String>,
+}
+
+impl BackendArgs {
+    /// The database's address.
+    ///
+    /// # Errors
+    /// When neither the flag nor the environment gives one.
+    pub fn database(&self, environment: Environment) -> Result<SecretString, ConfigError> {
+        let hint = "for instance postgres://hulak:password@127.0.0.1/hulak";
+        match &self.database_url {
+            Some(url) => Ok(url.clone().into()),
+            None => environment.required_secret("HULAK_DATABASE_URL", hint),
+        }
+    }
+
+    /// The broker's address.
+    ///
+    /// # Errors
+    /// When neither the flag nor the environment gives one.
+    pub fn broker(&self, environment: Environment) -> Result<SecretString, ConfigError> {
+        let hint = "for instance amqp://hulak:password@127.0.0.1:5672/%2f";
+        match &self.broker_url {
+            Some(url) => Ok(url.clone().into()),
+            None => environment.required_secret("HULAK_BROKER_URL", hint),
+        }
+    }
+}
+
+/// Opens a listening socket, or says which setting has to change.
+///
+/// # Errors
+/// When the address is taken or not ours.
+pub async fn bind(name: &str, address: SocketAddr) -> Result<tokio::net::TcpListener, ConfigError> {
+    tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|error| ConfigError::new(name, format!("cannot listen on {address}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_people_write_them() {
+        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h", 3_600), ("1m 30s", 90), ("0s", 0)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "30", "five", "-5s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(some_duration("0s").is_err());
+    }
+
+    #[test]
+    fn a_password_has_no_place_on_a_command_line() {
+        assert!(public_url("postgres://hulak@db/hulak").is_ok());
+        assert!(public_url("postgres://hulak:secret@db/hulak").is_err());
+        assert!(public_url("memory").is_ok());
+    }
+
+    #[test]
+    fn secrets_come_from_one_place() {
+        fn both(name: &str) -> Option<OsString> {
+            matches!(name, "HULAK_X" | "HULAK_X_FILE").then(|| "/x".into())
+        }
+        fn none(_: &str) -> Option<OsString> {
+            None
+        }
+        fn plain(name: &str) -> Option<OsString> {
+            (name == "HULAK_X").then(|| "value".into())
+        }
+        assert!(Environment(both).secret("HULAK_X").unwrap_err().reason.contains("not both"));
+        assert!(Environment(none).secret("HULAK_X").unwrap().is_none());
+        assert_eq!(Environment(plain).secret("HULAK_X").unwrap().unwrap().expose_secret(), "value");
+        assert!(Environment(none).keyring().unwrap_err().to_string().starts_with("HULAK_SECRET: is not set"));
+    }
+}

@@ -1,0 +1,54 @@
+//! Opens the database and the broker that the settings name. Nothing is waited for: both may be absent at the start.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::broker::{AmqpBroker, Broker, Topology};
+use crate::clock::SharedClock;
+use crate::config::ConfigError;
+use crate::rng::Rng;
+use crate::store::{Database, Postgres, Rules, Sqlite, Store};
+
+/// The database at `url`.
+///
+/// # Errors
+/// When the address cannot be used.
+pub fn store(
+    url: &SecretString,
+    rules: Rules,
+    clock: SharedClock,
+    connections: u32,
+    application: &str,
+) -> Result<Arc<dyn Store>, ConfigError> {
+    let bad = |reason: &dyn std::fmt::Display| ConfigError::new("HULAK_DATABASE_URL", reason);
+    let text = url.expose_secret();
+    if let Some(path) = text.strip_prefix("sqlite://") {
+        let sqlite = Sqlite::open(path.as_ref(), clock).map_err(|error| bad(&error))?;
+        return Ok(Arc::new(Database::new(sqlite, rules)));
+    }
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        let postgres = Postgres::new(url, connections, application).map_err(|error| bad(&error))?;
+        return Ok(Arc::new(Database::new(postgres, rules)));
+    }
+    Err(bad(&"must begin with postgres:// or sqlite://"))
+}
+
+/// The broker at `url`.
+///
+/// # Errors
+/// When the address cannot be used, or is `memory`, which joins the parts of one process only.
+pub fn broker(url: &SecretString, rng: Rng) -> Result<Arc<dyn Broker>, ConfigError> {
+    let bad = |reason: &dyn std::fmt::Display| ConfigError::new("HULAK_BROKER_URL", reason);
+    let text = url.expose_secret();
+    if text == "memory" {
+        return Err(bad(
+            &"`memory` joins the parts of one process (run `hulak`); programs of their own need amqp://",
+        ));
+    }
+    if !text.starts_with("amqp://") && !text.starts_with("amqps://") {
+        return Err(bad(&"must begin with amqp:// or amqps://"));
+    }
+    let broker = AmqpBroker::connect(url.clone(), Topology::default(), rng).map_err(|error| bad(&error))?;
+    Ok(broker)
+}

@@ -1,0 +1,27 @@
+//! What Hulak's programs speak in common: numbers, codes, states, limits, jobs, the store, the broker, and starting and
+//! stopping.
+
+pub mod announcer;
+pub mod api_key;
+pub mod batch;
+pub mod broker;
+pub mod clock;
+pub mod code;
+pub mod config;
+pub mod connect;
+pub mod job;
+pub mod limits;
+pub mod number;
+pub mod outbox;
+pub mod phone;
+pub mod rng;
+pub mod serve;
+pub mod shutdown;
+pub mod sms;
+pub mod store;
+pub mod telemetry;
+pub mod text;
+pub mod text_enum;
+pub mod time;
+pub mod verification;
+pub mod vitals;

@@ -1,0 +1,86 @@
+//! What is remembered of a number: for all clients together, and for one client.
+
+use uuid::Uuid;
+
+use crate::limits::SlidingLog;
+use crate::phone::PhoneNumber;
+use crate::time::Timestamp;
+
+/// A number's counts, quotas and pace, over all clients: one phone, one person being disturbed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Number {
+    /// The number.
+    pub phone: PhoneNumber,
+    /// Messages the gateway accepted for it, exactly.
+    pub otp_count: i64,
+    /// Sends of which nobody knows whether the gateway took them.
+    pub ambiguous_count: i64,
+    /// When the gateway last accepted one.
+    pub last_sent_at: Option<Timestamp>,
+    /// No message to it is claimed before.
+    pub paced_until: Option<Timestamp>,
+    /// When messages were asked for.
+    pub asked: SlidingLog,
+}
+
+impl Number {
+    /// A number never seen.
+    #[must_use]
+    pub fn new(phone: PhoneNumber) -> Self {
+        Self {
+            phone,
+            otp_count: 0,
+            ambiguous_count: 0,
+            last_sent_at: None,
+            paced_until: None,
+            asked: SlidingLog::default(),
+        }
+    }
+}
+
+/// A number within one client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientNumber {
+    /// The client application.
+    pub client: Uuid,
+    /// The number.
+    pub phone: PhoneNumber,
+    /// When it was last verified.
+    pub validated_at: Option<Timestamp>,
+    /// When wrong codes came, since the last right one.
+    pub failed_checks: SlidingLog,
+    /// Until when no verification may be made for it.
+    pub blocked_until: Option<Timestamp>,
+    /// Why.
+    pub block_reason: Option<String>,
+}
+
+impl ClientNumber {
+    /// A number this client has not seen.
+    #[must_use]
+    pub fn new(client: Uuid, phone: PhoneNumber) -> Self {
+        Self {
+            client,
+            phone,
+            validated_at: None,
+            failed_checks: SlidingLog::default(),
+            blocked_until: None,
+            block_reason: None,
+        }
+    }
+
+    /// Whether verifications for it are refused now, and until when.
+    #[must_use]
+    pub fn blocked(&self, now: Timestamp) -> Option<Timestamp> {
+        self.blocked_until.filter(|until| *until > now)
+    }
+}
+
+/// What `GET /v1/phones/{phone}` tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NumberReport {
+    /// Over all clients.
+    pub number: Number,
+    /// Within the asking client.
+    pub client: ClientNumber,
+}

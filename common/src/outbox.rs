@@ -1,0 +1,90 @@
+//! From the message table to the broker: what the publisher does after a commit, and the relay for whatever it missed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::broker::Broker;
+use crate::clock::SharedClock;
+use crate::job::{MAX_IDS, MessageId, SendJob};
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+
+/// How long a confirm is kept before it is written down. Most messages are claimed by then, and need no such note; it has
+/// to be well below the time after which the relay publishes again.
+const CONFIRM_DELAY: Duration = Duration::from_secs(1);
+/// Confirms that may wait to be written down; those beyond are forgotten, and the relay publishes a harmless copy.
+const CONFIRM_QUEUE: usize = 65_536;
+/// Confirms in one statement.
+const CONFIRM_BATCH: usize = 1_000;
+
+/// Publishes messages and notes which of them the broker has.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    broker: Arc<dyn Broker>,
+    confirmed: mpsc::Sender<MessageId>,
+}
+
+impl Outbox {
+    /// Starts writing confirms down, until `shutdown` begins and what is waiting is written.
+    #[must_use]
+    pub fn start(
+        broker: Arc<dyn Broker>,
+        store: Arc<dyn Store>,
+        clock: SharedClock,
+        shutdown: Shutdown,
+    ) -> Self {
+        let (confirmed, waiting) = mpsc::channel(CONFIRM_QUEUE);
+        tokio::spawn(note_confirms(waiting, store, clock, shutdown));
+        Self { broker, confirmed }
+    }
+
+    /// Publishes these messages, several in one job, and answers how many the broker has confirmed. The others are left
+    /// to the relay.
+    pub async fn publish(&self, ids: &[MessageId]) -> usize {
+        let jobs = SendJob::pack(ids, MAX_IDS);
+        let results = self.broker.publish(&jobs).await;
+        let mut count = 0;
+        for (job, result) in jobs.iter().zip(results) {
+            match result {
+                Ok(()) => {
+                    for id in job.ids() {
+                        count += 1;
+                        // When it has no room the relay publishes a copy, which the claim will refuse.
+                        let _forgotten = self.confirmed.try_send(*id);
+                    }
+                }
+                Err(error) => tracing::debug!(%error, messages = job.ids().len(), "left to the relay"),
+            }
+        }
+        count
+    }
+}
+
+async fn note_confirms(
+    mut waiting: mpsc::Receiver<MessageId>,
+    store: Arc<dyn Store>,
+    clock: SharedClock,
+    shutdown: Shutdown,
+) {
+    let mut ids = Vec::new();
+    loop {
+        let stopping = tokio::select! {
+            () = tokio::time::sleep(CONFIRM_DELAY) => false,
+            () = shutdown.begun() => true,
+        };
+        while let Ok(id) = waiting.try_recv() {
+            ids.push(id);
+        }
+        for chunk in ids.chunks(CONFIRM_BATCH) {
+            if let Err(error) = store.confirm_published(chunk, clock.now()).await {
+                tracing::debug!(%error, messages = chunk.len(), "confirms not noted; the relay will publish copies");
+            }
+        }
+        ids.clear();
+        if stopping || waiting.is_closed() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Who issued a number, by its first digits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::PhoneNumber;
+
+/// The table that is built in; an installation may bring its own.
+const BUILTIN: &str = include_str!("../../data/operators.toml");
+/// Largest table read.
+const MAX_TABLE: usize = 64 * 1024;
+/// Longest operator code: it becomes a label in metrics and a field in answers.
+const MAX_CODE: usize = 16;
+
+/// The operators' prefixes. The longest prefix that fits a number wins.
+#[derive(Debug, Clone)]
+pub struct Operators {
+    by_prefix: BTreeMap<String, Arc<str>>,
+    longest: usize,
+}
+
+/// Why a text is not a table of operators. One line each: they end a start.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OperatorsError {
+    /// Too large to be meant.
+    #[error("the table is larger than {} KiB", MAX_TABLE / 1024)]
+    TooLarge,
+    /// Not TOML, or not lines of the form `code = ["prefix", …]`.
+    #[error("line {line}: {reason}: write lines such as ntc = [\"984\", \"985\"]")]
+    Syntax {
+        /// Where, counted from 1.
+        line: usize,
+        /// What the TOML reader said.
+        reason: String,
+    },
+    /// No prefix in it.
+    #[error("the table has no prefixes")]
+    Empty,
+    /// An operator's code is not a short plain word.
+    #[error("the operator code {0:?} is not made of 1 to {MAX_CODE} of a-z, 0-9, - and _")]
+    BadCode(String),
+    /// A prefix is not the beginning of a national mobile number.
+    #[error("{code}: the prefix {prefix:?} is not made of 1 to 10 digits beginning with 9")]
+    BadPrefix {
+        /// Whose.
+        code: String,
+        /// Which.
+        prefix: String,
+    },
+    /// A prefix stands in the table twice.
+    #[error("the prefix {prefix} is given to {first} and to {second}: leave it with one of them")]
+    Duplicate {
+        /// Which.
+        prefix: String,
+        /// Who has it first.
+        first: String,
+        /// Who has it too.
+        second: String,
+    },
+}
+
+impl Operators {
+    /// The allocation as it is known to this release.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a constant; a test reads it")]
+    pub fn builtin() -> Self {
+        Self::parse(BUILTIN).expect("the built-in table is right")
+    }
+
+    /// Reads a table: TOML lines of an operator's code and its prefixes, `ntc = ["984", "985"]`.
+    ///
+    /// # Errors
+    /// [`OperatorsError`] names the first line, code or prefix that is wrong.
+    pub fn parse(text: &str) -> Result<Self, OperatorsError> {
+        if text.len() > MAX_TABLE {
+            return Err(OperatorsError::TooLarge);
+        }
+        let table: BTreeMap<String, Vec<String>> =
+            toml::from_str(text).map_err(|error| syntax(text, &error))?;
+        let mut by_prefix = BTreeMap::new();
+        for (code, prefixes) in table {
+            add(&mut by_prefix, &code, prefixes)?;
+        }
+        match by_prefix.keys().map(String::len).max() {
+            Some(longest) => Ok(Self { by_prefix, longest }),
+            None => Err(OperatorsError::Empty),
+        }
+    }
+
+    /// The code of the operator that issued this number, when it is known.
+    #[must_use]
+    pub fn lookup(&self, number: &PhoneNumber) -> Option<&str> {
+        let national = number.national();
+        (1..=self.longest)
+            .rev()
+            .find_map(|length| self.by_prefix.get(national.get(..length)?))
+            .map(AsRef::as_ref)
+    }
+}
+
+fn add(
+    by_prefix: &mut BTreeMap<String, Arc<str>>,
+    code: &str,
+    prefixes: Vec<String>,
+) -> Result<(), OperatorsError> {
+    let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    if !(1..=MAX_CODE).contains(&code.len()) || !code.bytes().all(plain) {
+        return Err(OperatorsError::BadCode(code.to_owned()));
+    }
+    let shared: Arc<str> = code.into();
+    for prefix in prefixes {
+        let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits || !prefix.starts_with('9') || prefix.len() > 10 {
+            return Err(OperatorsError::BadPrefix { code: code.to_owned(), prefix });
+        }
+        if let Some(first) = by_prefix.get(&prefix) {
+            return Err(OperatorsError::Duplicate {
+                prefix,
+                first: first.as_ref().to_owned(),
+                second: code.to_owned(),
+            });
+        }
+        by_prefix.insert(prefix, Arc::clone(&shared));
+    }
+    Ok(())
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> OperatorsError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    OperatorsError::Syntax {
+        line: before.matches('\n').count() + 1,
+        reason: error.message().replace('\n', ", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(text: &str) -> PhoneNumber {
+        PhoneNumber::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_builtin_table_names_the_operators() {
+        let operators = Operators::builtin();
+        let expected = [
+            ("ntc", &["974", "975", "976", "984", "985", "986"][..]),
+            ("ncell", &["970", "980", "981", "982"]),
+            ("smart", &["961", "962", "988"]),
+            ("utl", &["972"]),
+            ("hello", &["963"]),
+            ("stm", &["960"]),
+        ];
+        for (code, prefixes) in expected {
+            for prefix in prefixes {
+                assert_eq!(operators.lookup(&number(&format!("{prefix}1234567"))), Some(code), "{prefix}");
+            }
+        }
+        assert_eq!(operators.by_prefix.len(), 16);
+        for unknown in ["9001234567", "9711234567", "9771234567", "9831234567", "9871234567", "9991234567"] {
+            assert_eq!(operators.lookup(&number(unknown)), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let operators =
+            Operators::parse("a = [\"9\", \"98012\"]\nb = [\"980\", \"9801234567\"]\nc = []").unwrap();
+        assert_eq!(operators.lookup(&number("9701234567")), Some("a"));
+        assert_eq!(operators.lookup(&number("9800000000")), Some("b"));
+        assert_eq!(operators.lookup(&number("9801200000")), Some("a"));
+        assert_eq!(operators.lookup(&number("9801234567")), Some("b"));
+    }
+
+    #[test]
+    fn a_wrong_table_is_refused_in_one_line() {
+        let refused = |text: &str| {
+            let error = Operators::parse(text).unwrap_err();
+            assert_eq!(error.to_string().lines().count(), 1, "{error}");
+            error
+        };
+        assert_eq!(refused(""), OperatorsError::Empty);
+        assert_eq!(refused("a = []"), OperatorsError::Empty);
+        assert_eq!(refused(&"#".repeat(MAX_TABLE + 1)), OperatorsError::TooLarge);
+        for (text, at) in [("a = [\"984\"]\nb = [985]", 2), ("a = [", 1), ("\n\na = 5", 3), ("a=[]\na=[]", 2)]
+        {
+            assert!(matches!(refused(text), OperatorsError::Syntax { line, .. } if line == at), "{text}");
+        }
+        assert!(matches!(refused("[ntc]\nprefixes = [\"984\"]"), OperatorsError::Syntax { .. }));
+        for code in ["NTC", "n c", "", "seventeen-letters"] {
+            assert_eq!(refused(&format!("{code:?} = [\"984\"]")), OperatorsError::BadCode(code.to_owned()));
+        }
+        for prefix in ["", "884", "98x", "९८", "98123456789", "+977984"] {
+            assert!(
+                matches!(refused(&format!("a = [{prefix:?}]")), OperatorsError::BadPrefix { .. }),
+                "{prefix}"
+            );
+        }
+        let twice = refused("a = [\"984\"]\nb = [\"985\", \"984\"]");
+        assert_eq!(twice.to_string(), "the prefix 984 is given to a and to b: leave it with one of them");
+    }
+}

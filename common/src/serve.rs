@@ -1,0 +1,340 @@
+//! One loop that serves HTTP/1.1, for every program.
+//!
+//! It bounds what a stranger can hold (connections, time to send a header), tells the service who calls, closes a
+//! connection without an answer when the service fails, and stops in two steps with [`Shutdown`]. What a request may
+//! contain, and how long its body may take, is the service's business.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tower::{Service, ServiceExt};
+
+use crate::shutdown::{DRAIN, Shutdown};
+
+/// How long accepting pauses when the system has nothing left to give (file handles, memory).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The address a request came from, as the socket says: an extension of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// The bounds of [`serve`].
+#[derive(Debug, Clone, Copy)]
+pub struct ServeOptions {
+    /// Connections open at once; those beyond wait in the system's queue.
+    pub max_connections: usize,
+    /// How long a connection may take until the head of its next request is there. This bounds idle connections
+    /// too: keep it above the idle time of the clients' pools, so that it is the client who closes.
+    pub header_timeout: Duration,
+    /// How long requests in flight may take to finish once a stop has begun.
+    pub drain: Duration,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        // Proxies commonly keep idle connections for 60 s.
+        Self { max_connections: 4096, header_timeout: Duration::from_secs(75), drain: DRAIN }
+    }
+}
+
+/// Serves until a stop is asked for, then lets what is in flight finish and returns.
+///
+/// An error of the service closes its connection without a response. A stop ends idle connections at once; endless
+/// responses (event streams) must watch the shutdown themselves, or they last until the drain is over. Dropping the
+/// future drops every connection.
+///
+/// # Errors
+/// When the listener itself is broken; what is in flight is finished first. The failures of single connections, and
+/// want of file handles, are waited out.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    options: ServeOptions,
+    shutdown: Shutdown,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let permits = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let mut connections = JoinSet::new();
+    let result = loop {
+        // The permit comes first: without one nothing is accepted, and callers queue where it costs us nothing.
+        let next = async {
+            let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
+            listener.accept().await.map(|(stream, peer)| (permit, stream, peer))
+        };
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.begun() => break Ok(()),
+            accepted = next => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((permit, stream, peer)) => {
+                let connection = connection(stream, peer, service.clone(), options, shutdown.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) if is_of_the_listener(&error) => break Err(error),
+            Err(error) => after_failed_accept(&error).await,
+        }
+    };
+    // From here on connecting is refused instead of left waiting.
+    drop(listener);
+    drain(connections, options.drain, &shutdown).await;
+    result
+}
+
+/// Whether accepting can never work again; anything else accept(2) reports is passing.
+fn is_of_the_listener(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Other)
+}
+
+async fn after_failed_accept(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    // A caller who hung up before being accepted says nothing about the next one.
+    if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        return;
+    }
+    tracing::warn!(%error, "cannot accept connections, trying again");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+async fn connection<S, B>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: S,
+    options: ServeOptions,
+    shutdown: Shutdown,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    // Fails only for a socket that is gone already; reading will say so.
+    let _ = stream.set_nodelay(true);
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(PeerAddr(peer));
+        service.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        // A request that has arrived is taken before the stop is looked at.
+        biased;
+        ended = connection.as_mut() => ended,
+        () = shutdown.begun() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn drain(mut connections: JoinSet<()>, limit: Duration, shutdown: &Shutdown) {
+    let finished = async { while connections.join_next().await.is_some() {} };
+    tokio::select! {
+        biased;
+        () = finished => {}
+        () = shutdown.aborted() => {}
+        () = tokio::time::sleep(limit) => {}
+    }
+    if !connections.is_empty() {
+        tracing::warn!(count = connections.len(), "closing connections in flight");
+    }
+    connections.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::task::JoinHandle;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(5);
+    const A_WHILE: Duration = Duration::from_millis(150);
+    const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no answer")]
+    struct NoAnswer;
+
+    struct Running {
+        addr: SocketAddr,
+        shutdown: Shutdown,
+        task: JoinHandle<io::Result<()>>,
+    }
+
+    /// `/` says who calls, `/slow` takes 400 ms, `/never` does not end, `/fail` fails, `/panic` panics.
+    async fn respond(request: Request<Incoming>) -> Result<Response<String>, NoAnswer> {
+        match request.uri().path() {
+            "/fail" => return Err(NoAnswer),
+            "/slow" => tokio::time::sleep(Duration::from_millis(400)).await,
+            "/never" => std::future::pending().await,
+            "/panic" => panic!("asked to"),
+            _ => {}
+        }
+        let peer = request.extensions().get::<PeerAddr>().unwrap().0;
+        Ok(Response::new(peer.to_string()))
+    }
+
+    async fn start(options: ServeOptions) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shutdown = Shutdown::new();
+        let task = tokio::spawn(serve(listener, tower::service_fn(respond), options, shutdown.clone()));
+        Running { addr, shutdown, task }
+    }
+
+    async fn call(addr: SocketAddr, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    fn get(path: &str) -> String {
+        GET.replace(" / ", &format!(" {path} "))
+    }
+
+    /// Everything until the connection ends, whether it was closed or reset.
+    async fn rest(stream: &mut TcpStream) -> String {
+        let mut bytes = Vec::new();
+        let _ = timeout(SOON, stream.read_to_end(&mut bytes)).await.expect("the connection ends");
+        String::from_utf8(bytes).unwrap()
+    }
+
+    async fn some(stream: &mut TcpStream) -> String {
+        let mut bytes = [0; 1024];
+        let read = timeout(SOON, stream.read(&mut bytes)).await.expect("an answer").unwrap();
+        String::from_utf8(bytes[..read].to_vec()).unwrap()
+    }
+
+    async fn ended(running: Running) {
+        timeout(SOON, running.task).await.expect("the server stops").unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn tells_the_service_who_calls_and_keeps_the_connection() {
+        let running = start(ServeOptions::default()).await;
+        let mut stream = call(running.addr, GET).await;
+        let me = stream.local_addr().unwrap().to_string();
+        assert!(some(&mut stream).await.ends_with(&me));
+        stream.write_all(GET.as_bytes()).await.unwrap();
+        assert!(some(&mut stream).await.ends_with(&me));
+    }
+
+    #[tokio::test]
+    async fn a_failing_service_closes_the_connection_without_an_answer() {
+        let running = start(ServeOptions::default()).await;
+        assert_eq!(rest(&mut call(running.addr, &get("/fail")).await).await, "");
+        assert_eq!(rest(&mut call(running.addr, &get("/panic")).await).await, "");
+        assert!(some(&mut call(running.addr, GET).await).await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn a_header_must_come_in_time() {
+        let options = ServeOptions { header_timeout: A_WHILE, ..ServeOptions::default() };
+        let running = start(options).await;
+        let mut slow = call(running.addr, "GET / HTTP/1.1\r\nhost: ").await;
+        assert!(!rest(&mut slow).await.contains("200 OK"));
+        assert_eq!(rest(&mut call(running.addr, "").await).await, "", "an idle one is closed");
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_bound_wait_their_turn() {
+        let running = start(ServeOptions { max_connections: 1, ..ServeOptions::default() }).await;
+        let mut first = call(running.addr, GET).await;
+        some(&mut first).await;
+        let mut second = call(running.addr, GET).await;
+        assert!(timeout(A_WHILE, second.readable()).await.is_err(), "answered beyond the bound");
+        drop(first);
+        assert!(some(&mut second).await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn a_stop_finishes_what_has_begun_and_takes_no_more() {
+        let running = start(ServeOptions::default()).await;
+        let mut idle = call(running.addr, GET).await;
+        some(&mut idle).await;
+        let mut untouched = call(running.addr, "").await;
+        let mut slow = call(running.addr, &get("/slow")).await;
+        tokio::time::sleep(A_WHILE).await;
+        running.shutdown.begin();
+        assert_eq!(rest(&mut idle).await, "");
+        assert_eq!(rest(&mut untouched).await, "");
+        assert!(TcpStream::connect(running.addr).await.is_err(), "still accepting");
+        assert!(rest(&mut slow).await.starts_with("HTTP/1.1 200"));
+        ended(running).await;
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_longer_than_the_drain() {
+        let running = start(ServeOptions { drain: A_WHILE, ..ServeOptions::default() }).await;
+        let mut never = call(running.addr, &get("/never")).await;
+        tokio::time::sleep(A_WHILE).await;
+        running.shutdown.begin();
+        assert_eq!(rest(&mut never).await, "");
+        ended(running).await;
+    }
+
+    #[tokio::test]
+    async fn an_abort_drops_what_is_in_flight() {
+        let running = start(ServeOptions::default()).await;
+        let mut never = call(running.addr, &get("/never")).await;
+        tokio::time::sleep(A_WHILE).await;
+        running.shutdown.begin();
+        assert!(timeout(A_WHILE, never.readable()).await.is_err(), "dropped before the abort");
+        running.shutdown.abort();
+        assert_eq!(rest(&mut never).await, "");
+        ended(running).await;
+    }
+
+    #[tokio::test]
+    async fn dropping_the_server_drops_its_connections() {
+        let running = start(ServeOptions::default()).await;
+        let mut never = call(running.addr, &get("/never")).await;
+        tokio::time::sleep(A_WHILE).await;
+        running.task.abort();
+        assert_eq!(rest(&mut never).await, "");
+    }
+
+    #[tokio::test]
+    async fn a_service_that_cannot_fail_fits() {
+        let service = tower::service_fn(|_: Request<Incoming>| async {
+            Ok::<_, Infallible>(Response::new(String::new()))
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let shutdown = Shutdown::new();
+        shutdown.begin();
+        serve(listener, service, ServeOptions::default(), shutdown).await.unwrap();
+    }
+}

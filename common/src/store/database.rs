@@ -1,0 +1,211 @@
+//! Runs batches of decisions in transactions, and keeps one item's trouble from its neighbours.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::session::{Backend, Session};
+use super::{
+    Batch, Check, Checked, Claim, Claimed, Create, Created, KeyOwner, NewKey, Reaped, Record, Recorded,
+    Rules, Store, StoreError, ops,
+};
+use crate::job::{MessageId, StatusEvent};
+use crate::number::NumberReport;
+use crate::phone::PhoneNumber;
+use crate::time::Timestamp;
+use crate::verification::Verification;
+
+/// How often a transaction is tried when others change the same rows.
+const TRIES: u32 = 8;
+
+/// A database with the rules that its decisions go by.
+#[derive(Debug)]
+pub struct Database<B> {
+    backend: B,
+    rules: Rules,
+}
+
+impl<B> Database<B> {
+    /// Decides by `rules` over what `backend` keeps.
+    pub const fn new(backend: B, rules: Rules) -> Self {
+        Self { backend, rules }
+    }
+}
+
+/// One attempt at a batch, in a transaction of its own.
+trait Operation<S: Session>: Sync {
+    type Item: Sync;
+    type Answer: Send;
+
+    fn run(
+        &self,
+        session: &mut S,
+        items: &[Self::Item],
+    ) -> impl Future<Output = Result<(Vec<Self::Answer>, Vec<StatusEvent>), StoreError>> + Send;
+}
+
+#[expect(private_bounds, reason = "which databases there are is this module's business")]
+impl<B: Backend> Database<B> {
+    /// The whole batch in one transaction; when that fails for another reason than an absent database, each item in
+    /// one of its own.
+    async fn batch<O>(&self, operation: &O, items: &[O::Item]) -> Batch<O::Answer>
+    where
+        O: Operation<B::Session>,
+    {
+        if items.is_empty() {
+            return Batch { answers: Vec::new(), events: Vec::new() };
+        }
+        match self.transact(operation, items).await {
+            Ok((answers, events)) => Batch { answers: answers.into_iter().map(Ok).collect(), events },
+            Err(error) if items.len() == 1 || matches!(error, StoreError::Unavailable(_)) => {
+                let error = Arc::new(error);
+                let answers = items.iter().map(|_| Err(Arc::clone(&error))).collect();
+                Batch { answers, events: Vec::new() }
+            }
+            Err(_) => {
+                let mut batch = Batch { answers: Vec::with_capacity(items.len()), events: Vec::new() };
+                for item in items.chunks(1) {
+                    match self.transact(operation, item).await {
+                        Ok((answers, events)) => {
+                            batch.answers.extend(answers.into_iter().map(Ok));
+                            batch.events.extend(events);
+                        }
+                        Err(error) => batch.answers.push(Err(Arc::new(error))),
+                    }
+                }
+                batch
+            }
+        }
+    }
+
+    async fn transact<O>(
+        &self,
+        operation: &O,
+        items: &[O::Item],
+    ) -> Result<(Vec<O::Answer>, Vec<StatusEvent>), StoreError>
+    where
+        O: Operation<B::Session>,
+    {
+        let mut tries = 1;
+        loop {
+            match self.attempt(operation, items).await {
+                // Somebody inserted or locked the same rows first. The next try sees what they did.
+                Err(StoreError::Conflict(_)) if tries < TRIES => tries += 1,
+                other => return other,
+            }
+        }
+    }
+
+    async fn attempt<O>(
+        &self,
+        operation: &O,
+        items: &[O::Item],
+    ) -> Result<(Vec<O::Answer>, Vec<StatusEvent>), StoreError>
+    where
+        O: Operation<B::Session>,
+    {
+        let mut session = self.backend.begin().await?;
+        let done = operation.run(&mut session, items).await?;
+        session.commit().await?;
+        Ok(done)
+    }
+}
+
+/// Defines an [`Operation`] over one of the decisions of [`ops`].
+macro_rules! operation {
+    ($name:ident: $item:ty => $answer:ty, $run:path) => {
+        struct $name<'a> {
+            rules: &'a Rules,
+            now: Timestamp,
+        }
+
+        impl<S: Session> Operation<S> for $name<'_> {
+            type Item = $item;
+            type Answer = $answer;
+
+            async fn run(
+                &self,
+                session: &mut S,
+                items: &[$item],
+            ) -> Result<(Vec<$answer>, Vec<StatusEvent>), StoreError> {
+                $run(session, self.rules, items, self.now).await
+            }
+        }
+    };
+}
+
+operation!(Creating: Create => Created, ops::create);
+operation!(Checking: Check => Checked, ops::check);
+operation!(Claiming: Claim => Claimed, ops::claim);
+operation!(Recording: Record => Recorded, ops::record);
+operation!(Reaping: u32 => Reaped, ops::reap);
+
+#[async_trait]
+impl<B: Backend> Store for Database<B> {
+    async fn migrate(&self) -> Result<(), StoreError> {
+        self.backend.migrate().await
+    }
+
+    async fn time(&self) -> Result<Timestamp, StoreError> {
+        self.backend.time().await
+    }
+
+    async fn create(&self, batch: &[Create], now: Timestamp) -> Batch<Created> {
+        self.batch(&Creating { rules: &self.rules, now }, batch).await
+    }
+
+    async fn check(&self, batch: &[Check], now: Timestamp) -> Batch<Checked> {
+        self.batch(&Checking { rules: &self.rules, now }, batch).await
+    }
+
+    async fn claim(&self, batch: &[Claim], now: Timestamp) -> Batch<Claimed> {
+        self.batch(&Claiming { rules: &self.rules, now }, batch).await
+    }
+
+    async fn record(&self, batch: &[Record], now: Timestamp) -> Batch<Recorded> {
+        self.batch(&Recording { rules: &self.rules, now }, batch).await
+    }
+
+    async fn reap(&self, limit: u32, now: Timestamp) -> Result<(Reaped, Vec<StatusEvent>), StoreError> {
+        let (mut done, events) = self.transact(&Reaping { rules: &self.rules, now }, &[limit]).await?;
+        Ok((done.pop().unwrap_or_default(), events))
+    }
+
+    async fn verifications(&self, batch: &[(Uuid, Uuid)]) -> Batch<Option<Verification>> {
+        let ids: Vec<Uuid> = batch.iter().map(|(_, id)| *id).collect();
+        super::deal(batch, self.backend.verifications(&ids).await)
+    }
+
+    async fn number(&self, client: Uuid, phone: PhoneNumber) -> Result<NumberReport, StoreError> {
+        self.backend.number(client, phone).await
+    }
+
+    async fn take_due(&self, limit: u32, now: Timestamp) -> Result<Vec<MessageId>, StoreError> {
+        self.backend.take_due(limit, now).await
+    }
+
+    async fn confirm_published(&self, ids: &[MessageId], now: Timestamp) -> Result<(), StoreError> {
+        self.backend.confirm_published(ids, now).await
+    }
+
+    async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32, StoreError> {
+        self.backend.heartbeat(worker, now).await
+    }
+
+    async fn leave(&self, worker: Uuid) -> Result<(), StoreError> {
+        self.backend.leave(worker).await
+    }
+
+    async fn install_key(&self, key: &NewKey, id: Uuid, now: Timestamp) -> Result<Uuid, StoreError> {
+        self.backend.install_key(key, id, now).await
+    }
+
+    async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<KeyOwner>, StoreError> {
+        self.backend.find_key(hash).await
+    }
+
+    async fn close(&self) {
+        self.backend.close().await;
+    }
+}

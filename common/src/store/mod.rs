@@ -1,0 +1,366 @@
+//! The seam to the database: one set of decisions ([`ops`]), two places that keep the rows.
+//!
+//! The hot calls take batches, because a commit shared by a hundred requests costs about as much as a commit for one.
+//! Every answer is per item: one item's trouble never fails its neighbours.
+
+mod database;
+mod error;
+mod monitor;
+mod ops;
+mod postgres;
+mod rows;
+mod session;
+mod sqlite;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::code::{Code, CodeLength, Keyring};
+use crate::job::{MessageId, StatusEvent};
+use crate::limits::{LimitReached, NumberLimits};
+use crate::number::NumberReport;
+use crate::phone::PhoneNumber;
+use crate::time::Timestamp;
+use crate::verification::{DeliveryError, LiveKey, Locale, Route, Verification};
+
+pub use database::Database;
+pub use error::StoreError;
+pub use monitor::{Health, Monitor};
+pub use postgres::Postgres;
+pub use sqlite::Sqlite;
+
+/// What the stores' decisions go by.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Quotas and pace of a number.
+    pub limits: NumberLimits,
+    /// How long a code lives from its message on.
+    pub code_ttl: Duration,
+    /// Digits of new codes.
+    pub code_length: CodeLength,
+    /// Wrong codes a verification bears.
+    pub max_checks: u32,
+    /// Wrong codes a client's number bears in 24 hours.
+    pub number_max_failed_checks: u32,
+    /// What is done about a send that nobody knows the outcome of.
+    pub ambiguous: AmbiguousPolicy,
+    /// How long a claim holds.
+    pub claim_lease: Duration,
+    /// The keys that codes are derived with.
+    pub keyring: Keyring,
+}
+
+crate::text_enum::text_enum! {
+    /// What is done about a send that nobody knows the outcome of.
+    AmbiguousPolicy {
+        /// It is sent once more, with the same code.
+        ResendOnce => "resend-once",
+        /// It is left alone.
+        Never => "never",
+    }
+}
+
+/// A request for a code, parsed and allowed by its credential.
+#[derive(Debug, Clone)]
+pub struct Create {
+    /// The id and salt that a new verification will have.
+    pub id: Uuid,
+    /// See [`Create::id`].
+    pub salt: crate::code::Salt,
+    /// What makes it the live one.
+    pub key: LiveKey,
+    /// Language of its messages.
+    pub locale: Locale,
+    /// Android SMS Retriever hash.
+    pub app_hash: Option<String>,
+    /// Web origin its messages are bound to.
+    pub origin: Option<String>,
+    /// The caller's own data, a JSON object as text.
+    pub metadata: String,
+    /// Where its messages go.
+    pub route: Route,
+}
+
+/// What became of a [`Create`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Created {
+    /// A new verification with its first message.
+    New(Verification),
+    /// The live one, with another message added, or with its last one still on its way.
+    Again {
+        /// It.
+        verification: Verification,
+        /// Whether a message was added.
+        added: bool,
+    },
+    /// The live one, unchanged: it is too early for another message.
+    Live(Verification),
+    /// The number is blocked within this client.
+    Blocked {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A limit is reached; nothing was changed.
+    Limited(LimitReached),
+}
+
+impl Created {
+    /// The message to publish, if this made one.
+    #[must_use]
+    pub fn to_publish(&self) -> Option<MessageId> {
+        match self {
+            Self::New(verification) | Self::Again { verification, added: true } => {
+                Some(verification.newest_message())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A code to check.
+#[derive(Debug, Clone)]
+pub struct Check {
+    /// Whose verification it must be.
+    pub client: Uuid,
+    /// Which.
+    pub id: Uuid,
+    /// What was typed.
+    pub code: Code,
+}
+
+/// What became of a [`Check`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Checked {
+    /// It was right, and the first to be.
+    Approved(Verification),
+    /// It was wrong.
+    Incorrect(Verification),
+    /// It is not digits of the right length; nothing was spent.
+    Malformed(CodeLength),
+    /// Too late.
+    Expired,
+    /// Somebody was first.
+    AlreadyApproved,
+    /// It was taken back.
+    Canceled,
+    /// The verification has failed, or the number's budget is spent.
+    TooMany(LimitReached),
+    /// This client has no such verification.
+    NotFound,
+    /// The secret its codes were made with is not known here.
+    UnknownKey,
+}
+
+/// A worker's wish to send a message now.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    /// Which.
+    pub id: MessageId,
+    /// A fresh id; only its holder may record the outcome.
+    pub claim: Uuid,
+}
+
+/// What a worker is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claimed {
+    /// Send it now.
+    Granted(Box<Grant>),
+    /// Nothing to do: it is final, or another worker has it.
+    Done,
+    /// There is no such message.
+    Missing,
+    /// Its code has expired; it was ended.
+    Expired,
+    /// Its verification has ended; it was ended too.
+    Canceled,
+    /// Its time has not come; the relay will bring it again.
+    NotDue(Timestamp),
+    /// The number has to rest; its due time was moved.
+    Paced(Timestamp),
+    /// The secret its code was made with is not known here; it was left as it is.
+    UnknownKey,
+}
+
+/// All that sending a message takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grant {
+    /// Which message.
+    pub id: MessageId,
+    /// The claim that the outcome is recorded with.
+    pub claim: Uuid,
+    /// Its receiver.
+    pub phone: PhoneNumber,
+    /// Where it goes.
+    pub route: Route,
+    /// Which code it carries, and how to derive it.
+    pub verification: Verification,
+    /// The how-many-th call this is.
+    pub attempt: u32,
+    /// When the claim was made.
+    pub claimed_at: Timestamp,
+}
+
+/// How a call to the gateway ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Outcome {
+    /// Accepted.
+    Accepted,
+    /// Refused for good.
+    Refused(DeliveryError),
+    /// Refused for now; another try after this long.
+    Retry {
+        /// The wait.
+        after: Duration,
+        /// Why.
+        error: DeliveryError,
+    },
+    /// Nothing was tried, or it says nothing about the message: no attempt is spent.
+    GivenBack {
+        /// The wait.
+        after: Duration,
+        /// Why, if there is a reason to show.
+        error: Option<DeliveryError>,
+    },
+    /// Nobody knows.
+    Ambiguous(DeliveryError),
+}
+
+/// An outcome to write down.
+#[derive(Debug, Clone, Copy)]
+pub struct Record {
+    /// Which message.
+    pub id: MessageId,
+    /// The claim it was sent under.
+    pub claim: Uuid,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What became of a [`Record`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Written; the message is now in this state.
+    Done(crate::verification::Delivery),
+    /// It had been written before.
+    Already,
+    /// The claim had been taken back; nothing was written.
+    Stale,
+}
+
+/// What a sweep of the reaper did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reaped {
+    /// Verifications that expired.
+    pub expired: usize,
+    /// Claims whose lease had run out.
+    pub leases: usize,
+    /// Whether there was more than one sweep takes.
+    pub more: bool,
+}
+
+/// Answers, and the changes that pollers want to hear of.
+#[derive(Debug)]
+pub struct Batch<T> {
+    /// One answer per item, in order.
+    pub answers: Vec<Result<T, Arc<StoreError>>>,
+    /// What changed.
+    pub events: Vec<StatusEvent>,
+}
+
+/// Who an API key belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyOwner {
+    /// The client application; also the `aud` of its approval tokens.
+    pub client: Uuid,
+    /// Its name.
+    pub client_name: String,
+    /// Whether it is an operator's key.
+    pub operator: bool,
+}
+
+/// An API key as it is kept.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// The client application, made when there is none of that name.
+    pub client_name: String,
+    /// The first characters, to tell keys apart.
+    pub prefix: String,
+    /// SHA-256 of the whole key.
+    pub hash: [u8; 32],
+    /// Whether it is an operator's key.
+    pub operator: bool,
+}
+
+/// The database.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug + 'static {
+    /// Brings the schema up to date, under a lock so that many may try at once. A newer schema is an error.
+    async fn migrate(&self) -> Result<(), StoreError>;
+    /// What the database's clock says, for [`crate::clock::Clock::calibrate`].
+    async fn time(&self) -> Result<Timestamp, StoreError>;
+
+    /// Records requests for codes.
+    async fn create(&self, batch: &[Create], now: Timestamp) -> Batch<Created>;
+    /// Checks codes. There is no other way to `approved`.
+    async fn check(&self, batch: &[Check], now: Timestamp) -> Batch<Checked>;
+    /// Reads verifications of a client.
+    async fn verifications(&self, batch: &[(Uuid, Uuid)]) -> Batch<Option<Verification>>;
+    /// Reads a number.
+    async fn number(&self, client: Uuid, phone: PhoneNumber) -> Result<NumberReport, StoreError>;
+
+    /// Claims messages for sending.
+    async fn claim(&self, batch: &[Claim], now: Timestamp) -> Batch<Claimed>;
+    /// Writes outcomes down.
+    async fn record(&self, batch: &[Record], now: Timestamp) -> Batch<Recorded>;
+
+    /// Takes up to `limit` messages whose publishing is due, and puts the others off their track for a moment.
+    async fn take_due(&self, limit: u32, now: Timestamp) -> Result<Vec<MessageId>, StoreError>;
+    /// Notes that the broker has these, so that the relay leaves them alone for a while.
+    async fn confirm_published(&self, ids: &[MessageId], now: Timestamp) -> Result<(), StoreError>;
+    /// Expires verifications and takes back claims, a bounded number of each.
+    async fn reap(&self, limit: u32, now: Timestamp) -> Result<(Reaped, Vec<StatusEvent>), StoreError>;
+
+    /// Says that a worker lives, and answers how many do.
+    async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32, StoreError>;
+    /// Says that a worker is leaving.
+    async fn leave(&self, worker: Uuid) -> Result<(), StoreError>;
+
+    /// Installs a key; doing it again changes nothing. Answers the client's id.
+    async fn install_key(&self, key: &NewKey, id: Uuid, now: Timestamp) -> Result<Uuid, StoreError>;
+    /// Finds who holds the key with this hash.
+    async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<KeyOwner>, StoreError>;
+
+    /// Closes the connections.
+    async fn close(&self);
+}
+
+/// A worker that has not been heard of for this long is dead.
+pub const WORKER_TTL: Duration = Duration::from_secs(3);
+
+/// How long a message that a relay has taken is left to it.
+const RELAY_GRACE_MS: i64 = 5_000;
+/// How long after the broker's first confirm a message is published again; doubles with each.
+const CONFIRMED_MS: i64 = 60_000;
+
+const FIND_KEY: &str = "SELECT c.id, c.name, k.operator FROM api_keys k JOIN clients c ON c.id = k.client_id \
+     WHERE k.hash = $1 AND k.revoked_at IS NULL";
+
+/// Hands each asker the row it asked for, when it is its client's.
+fn deal(batch: &[(Uuid, Uuid)], found: Result<Vec<Verification>, StoreError>) -> Batch<Option<Verification>> {
+    let answers = match found {
+        Ok(rows) => {
+            let rows: std::collections::HashMap<_, _> = rows.into_iter().map(|row| (row.id, row)).collect();
+            let pick =
+                |(client, id): &(Uuid, Uuid)| rows.get(id).filter(|row| row.key.client == *client).cloned();
+            batch.iter().map(|item| Ok(pick(item))).collect()
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            batch.iter().map(|_| Err(Arc::clone(&error))).collect()
+        }
+    };
+    Batch { answers, events: Vec::new() }
+}

@@ -1,0 +1,142 @@
+//! Brings a database into use and keeps watch over it: migrations, the clock's offset, and whether it answers.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{Store, StoreError};
+use crate::clock::{SharedClock, Stopwatch};
+use crate::limits::backoff;
+use crate::rng::Rng;
+use crate::shutdown::Shutdown;
+
+/// Between two looks at a database that answers.
+const PULSE: Duration = Duration::from_secs(1);
+/// Between two looks at one that does not.
+const RETRY: Duration = Duration::from_millis(250);
+/// A look that takes longer counts as no answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How the database is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// Not reached yet, or its schema is not ready.
+    Starting,
+    /// It answers.
+    Up,
+    /// It does not answer; being tried.
+    Down,
+}
+
+/// Knows how the database is doing, so that nobody has to wait to find out.
+#[derive(Debug, Clone)]
+pub struct Monitor(Arc<watch::Sender<Health>>);
+
+impl Monitor {
+    /// A database that was not reached yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Health::Starting)))
+    }
+
+    /// How it is doing.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        *self.0.borrow()
+    }
+
+    /// Resolves when it is up.
+    pub async fn up(&self) {
+        let mut health = self.0.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _up = health.wait_for(|health| *health == Health::Up).await;
+    }
+
+    /// Resolves when it is not up.
+    pub async fn away(&self) {
+        let mut health = self.0.subscribe();
+        let _away = health.wait_for(|health| *health != Health::Up).await;
+    }
+
+    /// Somebody just found that it does not answer.
+    pub fn report_down(&self) {
+        self.0.send_if_modified(|health| std::mem::replace(health, Health::Down) != Health::Down);
+    }
+
+    /// Waits for the database, applies the migrations, runs `prepare`, and then looks after it until the stop.
+    ///
+    /// # Errors
+    /// When the schema is newer than this program, or a migration fails for good.
+    pub async fn run<F, Fut>(
+        &self,
+        store: Arc<dyn Store>,
+        clock: SharedClock,
+        rng: Rng,
+        shutdown: Shutdown,
+        prepare: F,
+    ) -> Result<(), StoreError>
+    where
+        F: Fn() -> Fut + Send,
+        Fut: Future<Output = Result<(), StoreError>> + Send,
+    {
+        let mut attempts = 0;
+        loop {
+            let ready = async {
+                store.migrate().await?;
+                calibrate(&*store, &clock).await?;
+                prepare().await
+            };
+            match tokio::select! { ready = ready => ready, () = shutdown.begun() => return Ok(()) } {
+                Ok(()) => break,
+                Err(error) if error.is_unavailable() => {
+                    attempts += 1;
+                    tracing::warn!(%error, "waiting for the database");
+                    let pause = backoff(attempts, rng.fraction(), None).min(Duration::from_secs(5));
+                    tokio::select! { () = tokio::time::sleep(pause) => {}, () = shutdown.begun() => return Ok(()) }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.0.send_replace(Health::Up);
+        self.watch(&*store, &clock, &shutdown).await;
+        Ok(())
+    }
+
+    async fn watch(&self, store: &dyn Store, clock: &SharedClock, shutdown: &Shutdown) {
+        loop {
+            let pause = if self.health() == Health::Up { PULSE } else { RETRY };
+            tokio::select! { () = tokio::time::sleep(pause) => {}, () = shutdown.aborted() => return }
+            let answer = tokio::time::timeout(PATIENCE, calibrate(store, clock)).await;
+            match answer {
+                Ok(Ok(())) => {
+                    if self.0.send_if_modified(|health| std::mem::replace(health, Health::Up) != Health::Up) {
+                        tracing::info!("the database answers again");
+                    }
+                }
+                Ok(Err(error)) => self.note_down(&error),
+                Err(_) => self.note_down(&"no answer in time"),
+            }
+        }
+    }
+
+    fn note_down(&self, reason: &dyn std::fmt::Display) {
+        if self.0.send_if_modified(|health| std::mem::replace(health, Health::Down) != Health::Down) {
+            tracing::error!(%reason, "the database does not answer");
+        }
+    }
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+async fn calibrate(store: &dyn Store, clock: &SharedClock) -> Result<(), StoreError> {
+    let (before, watch) = (clock.now(), Stopwatch::start());
+    let read = store.time().await?;
+    clock.calibrate(read, before, watch.elapsed());
+    Ok(())
+}

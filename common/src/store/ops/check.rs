@@ -1,0 +1,134 @@
+//! Checking a code: the only way to `approved`.
+
+use super::super::session::{Result, Session};
+use super::super::{Check, Checked, Rules};
+use super::{Answers, Rows, events, sorted};
+use crate::limits::{FAILED_CHECKS_WINDOW, LimitReached, Policy};
+use crate::number::ClientNumber;
+use crate::time::Timestamp;
+use crate::verification::{Status, Verification};
+
+pub(in crate::store) async fn check<S: Session>(
+    session: &mut S,
+    rules: &Rules,
+    batch: &[Check],
+    now: Timestamp,
+) -> Result<Answers<Checked>> {
+    // A verification's client and number never change, so they may be read before anything is locked; the lock order
+    // wants the number first.
+    let ids = sorted(batch.iter().map(|item| item.id));
+    let owners = Rows::load(session.verifications(&ids).await?, |row: &Verification| row.id);
+    let known: Vec<_> = batch
+        .iter()
+        .filter_map(|item| owners.get(item.id).filter(|row| row.key.client == item.client))
+        .collect();
+    let pairs = sorted(known.iter().map(|row| (row.key.client, row.key.phone)));
+    let ids = sorted(known.iter().map(|row| row.id));
+    let mut numbers = Rows::load(session.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
+    let mut rows = Rows::load(session.lock_verifications(&ids).await?, |row| row.id);
+
+    let mut answers = Vec::with_capacity(batch.len());
+    for item in batch {
+        let Some(row) = rows.get(item.id).filter(|row| row.key.client == item.client) else {
+            answers.push(Checked::NotFound);
+            continue;
+        };
+        let pair = (row.key.client, row.key.phone);
+        let verdict = judge(rules, row, numbers.get(pair), item, now);
+        answers.push(match verdict {
+            Verdict::Answer(answer) => answer,
+            Verdict::Right => {
+                let number = numbers.change_or(pair, || ClientNumber::new(pair.0, pair.1));
+                number.failed_checks.clear();
+                number.validated_at = Some(now);
+                apply(&mut rows, item.id, |row| row.end(Status::Approved, now))
+                    .map_or(Checked::NotFound, Checked::Approved)
+            }
+            Verdict::Wrong => {
+                let number = numbers.change_or(pair, || ClientNumber::new(pair.0, pair.1));
+                number.failed_checks.push(now, FAILED_CHECKS_WINDOW);
+                apply(&mut rows, item.id, |row| charge(row, now))
+                    .map_or(Checked::NotFound, Checked::Incorrect)
+            }
+        });
+    }
+
+    session.update_client_numbers(&numbers.updated()).await?;
+    session.insert_client_numbers(&numbers.inserted()).await?;
+    session.update_verifications(&rows.updated()).await?;
+    Ok((answers, events(rows.updated())))
+}
+
+enum Verdict {
+    Right,
+    Wrong,
+    Answer(Checked),
+}
+
+fn judge(
+    rules: &Rules,
+    row: &Verification,
+    number: Option<&ClientNumber>,
+    item: &Check,
+    now: Timestamp,
+) -> Verdict {
+    if !item.code.fits(row.code_length) {
+        return Verdict::Answer(Checked::Malformed(row.code_length));
+    }
+    match row.status_at(now) {
+        Status::Pending => {}
+        Status::Approved => return Verdict::Answer(Checked::AlreadyApproved),
+        Status::Expired => return Verdict::Answer(Checked::Expired),
+        Status::Canceled => return Verdict::Answer(Checked::Canceled),
+        Status::Failed => return Verdict::Answer(Checked::TooMany(failed(rules, row))),
+    }
+    if let Some(limit) = number.and_then(|number| budget_spent(rules, number, now)) {
+        return Verdict::Answer(Checked::TooMany(limit));
+    }
+    match rules.keyring.code(row.key_id, &row.salt, row.id, row.epoch, row.code_length) {
+        None => Verdict::Answer(Checked::UnknownKey),
+        Some(code) if code.matches(&item.code) => Verdict::Right,
+        Some(_) => Verdict::Wrong,
+    }
+}
+
+/// The number's own budget, which new codes do not refill.
+fn budget_spent(rules: &Rules, number: &ClientNumber, now: Timestamp) -> Option<LimitReached> {
+    let quota = rules.number_max_failed_checks;
+    number.failed_checks.opens_at(now, quota, FAILED_CHECKS_WINDOW).map(|retry_at| LimitReached {
+        policy: Policy::Checks,
+        quota,
+        window: FAILED_CHECKS_WINDOW,
+        retry_at,
+    })
+}
+
+/// The verification's own count is used up: a new one may be asked for from `resend_after` on.
+fn failed(rules: &Rules, row: &Verification) -> LimitReached {
+    LimitReached {
+        policy: Policy::Checks,
+        quota: rules.max_checks,
+        window: row.expires_at - row.created_at,
+        retry_at: row.resend_after,
+    }
+}
+
+fn charge(row: &mut Verification, now: Timestamp) {
+    row.checks_remaining -= 1;
+    if row.checks_remaining <= 0 {
+        row.checks_remaining = 0;
+        row.end(Status::Failed, now);
+    } else {
+        row.touch(now);
+    }
+}
+
+fn apply(
+    rows: &mut Rows<uuid::Uuid, Verification>,
+    id: uuid::Uuid,
+    change: impl FnOnce(&mut Verification),
+) -> Option<Verification> {
+    let row = rows.change(id)?;
+    change(row);
+    Some(row.clone())
+}

@@ -1,0 +1,133 @@
+//! Claiming a message: whoever is granted one calls the gateway at once, and nobody else does.
+
+use super::super::session::{Result, Session};
+use super::super::{Claim, Claimed, Grant, Rules};
+use super::{Answers, Traffic};
+use crate::number::Number;
+use crate::time::Timestamp;
+use crate::verification::{Delivery, Message, Route, Status, Verification};
+
+pub(in crate::store) async fn claim<S: Session>(
+    session: &mut S,
+    rules: &Rules,
+    batch: &[Claim],
+    now: Timestamp,
+) -> Result<Answers<Claimed>> {
+    let ids: Vec<_> = batch.iter().map(|item| item.id).collect();
+    let mut traffic = Traffic::lock(session, &ids).await?;
+    let answers = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
+    let events = traffic.save(session).await?;
+    Ok((answers, events))
+}
+
+fn decide(traffic: &mut Traffic, rules: &Rules, item: &Claim, now: Timestamp) -> Claimed {
+    let Some((number, verification, message)) = traffic.view(item.id) else {
+        return Claimed::Missing;
+    };
+    let answer = judge(rules, number, verification, message, now);
+    if matches!(answer, Answer::Done | Answer::UnknownKey | Answer::NotDue(_)) {
+        return answer.into();
+    }
+    let Some((number, verification, message)) = traffic.change(item.id) else {
+        return Claimed::Missing;
+    };
+    match answer {
+        Answer::Over(state) => {
+            message.finish_unsent(state, now);
+            verification.show(message, now);
+        }
+        Answer::Paced(until) => {
+            message.requeue(until, now);
+            verification.show(message, now);
+        }
+        _ => return Claimed::Granted(Box::new(grant(rules, number, verification, message, item, now))),
+    }
+    answer.into()
+}
+
+#[derive(Clone, Copy)]
+enum Answer {
+    Go,
+    Done,
+    UnknownKey,
+    NotDue(Timestamp),
+    Paced(Timestamp),
+    Over(Delivery),
+}
+
+impl From<Answer> for Claimed {
+    fn from(answer: Answer) -> Self {
+        match answer {
+            Answer::Go | Answer::Done => Self::Done,
+            Answer::UnknownKey => Self::UnknownKey,
+            Answer::NotDue(at) => Self::NotDue(at),
+            Answer::Paced(until) => Self::Paced(until),
+            Answer::Over(Delivery::Expired) => Self::Expired,
+            Answer::Over(_) => Self::Canceled,
+        }
+    }
+}
+
+fn judge(
+    rules: &Rules,
+    number: &Number,
+    verification: &Verification,
+    message: &Message,
+    now: Timestamp,
+) -> Answer {
+    if message.state != Delivery::Queued {
+        return Answer::Done;
+    }
+    match verification.status_at(now) {
+        Status::Pending => {}
+        Status::Expired => return Answer::Over(Delivery::Expired),
+        Status::Approved | Status::Failed | Status::Canceled => return Answer::Over(Delivery::Canceled),
+    }
+    if message.epoch < verification.epoch {
+        return Answer::Over(Delivery::Canceled);
+    }
+    if rules.keyring.find(verification.key_id).is_none() {
+        return Answer::UnknownKey;
+    }
+    if now < message.due_at {
+        return Answer::NotDue(message.due_at);
+    }
+    let cooldown = rules.limits.cooldown;
+    match number.paced_until.filter(|until| *until > now && !cooldown.is_zero()) {
+        // A claim paces the number for its whole lease, in case it takes that long; it rarely does, so we look again
+        // after the cooldown.
+        Some(until) if message.route == Route::Gateway => Answer::Paced(until.min(now + cooldown)),
+        _ => Answer::Go,
+    }
+}
+
+fn grant(
+    rules: &Rules,
+    number: &mut Number,
+    verification: &mut Verification,
+    message: &mut Message,
+    item: &Claim,
+    now: Timestamp,
+) -> Grant {
+    let lease_until = now + rules.claim_lease;
+    message.state = Delivery::Sending;
+    message.claim = Some(item.claim);
+    message.lease_until = Some(lease_until);
+    message.publish_at = None;
+    message.attempts += 1;
+    message.updated_at = now;
+    verification.show(message, now);
+    if message.route == Route::Gateway {
+        // As long as the call may last nobody else sends to this number; its outcome sets the true pace.
+        number.paced_until = Some(lease_until);
+    }
+    Grant {
+        id: item.id,
+        claim: item.claim,
+        phone: message.phone,
+        route: message.route,
+        verification: verification.clone(),
+        attempt: u32::try_from(message.attempts).unwrap_or(1),
+        claimed_at: now,
+    }
+}

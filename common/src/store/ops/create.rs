@@ -1,0 +1,154 @@
+//! A request for a code: one transaction decides about limits, the live verification, and the message.
+
+use std::collections::HashMap;
+
+use super::super::session::{Result, Session};
+use super::super::{Create, Created, Rules};
+use super::{Answers, ClientNumbers, Numbers, Rows, Verifications, events, sorted};
+use crate::limits::LimitReached;
+use crate::number::Number;
+use crate::time::Timestamp;
+use crate::verification::{LiveKey, Message, Route, Status, Verification};
+
+pub(in crate::store) async fn create<S: Session>(
+    session: &mut S,
+    rules: &Rules,
+    batch: &[Create],
+    now: Timestamp,
+) -> Result<Answers<Created>> {
+    let mut desk = Desk::open(session, batch).await?;
+    let answers = batch.iter().map(|item| desk.decide(rules, item, now)).collect();
+    let events = desk.save(session).await?;
+    Ok((answers, events))
+}
+
+/// The rows one batch of requests works on. Requests for one number are decided one after another, in the order they
+/// came, each seeing what the one before it did.
+struct Desk {
+    numbers: Numbers,
+    client_numbers: ClientNumbers,
+    verifications: Verifications,
+    live: HashMap<LiveKey, uuid::Uuid>,
+    messages: Vec<Message>,
+}
+
+impl Desk {
+    async fn open<S: Session>(session: &mut S, batch: &[Create]) -> Result<Self> {
+        let phones = sorted(batch.iter().map(|item| item.key.phone));
+        let numbers = Rows::load(session.lock_numbers(&phones).await?, |row| row.phone);
+        let pairs = sorted(batch.iter().map(|item| (item.key.client, item.key.phone)));
+        let client_numbers =
+            Rows::load(session.client_numbers(&pairs, false).await?, |row| (row.client, row.phone));
+        let keys: Vec<_> = batch.iter().map(|item| &item.key).collect();
+        let verifications = session.lock_live(&keys).await?;
+        let live = verifications.iter().map(|row| (row.key.clone(), row.id)).collect();
+        let verifications = Rows::load(verifications, |row| row.id);
+        Ok(Self { numbers, client_numbers, verifications, live, messages: Vec::new() })
+    }
+
+    fn decide(&mut self, rules: &Rules, item: &Create, now: Timestamp) -> Created {
+        let pair = (item.key.client, item.key.phone);
+        if let Some(until) = self.client_numbers.get(pair).and_then(|row| row.blocked(now)) {
+            return Created::Blocked { until };
+        }
+        match self.live(&item.key, now) {
+            Some(live) if now < live.resend_after => Created::Live(live),
+            // Its last message has not gone out yet: another one would only be a second copy of it.
+            Some(live) if live.delivery.is_open() => Created::Again { verification: live, added: false },
+            Some(live) => match self.charge(rules, item, now) {
+                Ok(()) => self.resend(rules, item, live.id, now),
+                Err(limit) => Created::Limited(limit),
+            },
+            None => match self.charge(rules, item, now) {
+                Ok(()) => self.begin(rules, item, now),
+                Err(limit) => Created::Limited(limit),
+            },
+        }
+    }
+
+    fn live(&self, key: &LiveKey, now: Timestamp) -> Option<Verification> {
+        let row = self.verifications.get(*self.live.get(key)?)?;
+        row.is_live(now).then(|| row.clone())
+    }
+
+    fn charge(
+        &mut self,
+        rules: &Rules,
+        item: &Create,
+        now: Timestamp,
+    ) -> std::result::Result<(), LimitReached> {
+        let phone = item.key.phone;
+        if item.route == Route::Null {
+            // Nothing reaches the phone, so nothing is counted; the row still exists, because claims look for it.
+            if self.numbers.get(phone).is_none() {
+                self.numbers.change_or(phone, || Number::new(phone));
+            }
+            return Ok(());
+        }
+        if let Some(number) = self.numbers.get(phone) {
+            rules.limits.admit(&number.asked, now)?;
+        }
+        rules.limits.charge(&mut self.numbers.change_or(phone, || Number::new(phone)).asked, now);
+        Ok(())
+    }
+
+    fn begin(&mut self, rules: &Rules, item: &Create, now: Timestamp) -> Created {
+        if let Some(stale) = self.live.get(&item.key).and_then(|id| self.verifications.change(*id)) {
+            // Past its time, and the reaper has not come by yet: only one row with this key may be pending.
+            stale.end(Status::Expired, now);
+        }
+        let mut verification = pending(rules, item, now);
+        let message = verification.add_message(item.route, rules.code_ttl, rules.limits.cooldown, now);
+        self.messages.push(message);
+        self.live.insert(item.key.clone(), verification.id);
+        self.verifications.change_or(verification.id, || verification.clone());
+        Created::New(verification)
+    }
+
+    fn resend(&mut self, rules: &Rules, item: &Create, id: uuid::Uuid, now: Timestamp) -> Created {
+        let Some(verification) = self.verifications.change(id) else {
+            unreachable!("the live verification was looked up in the same map");
+        };
+        self.messages.push(verification.add_message(item.route, rules.code_ttl, rules.limits.cooldown, now));
+        Created::Again { verification: verification.clone(), added: true }
+    }
+
+    async fn save<S: Session>(&self, session: &mut S) -> Result<Vec<crate::job::StatusEvent>> {
+        session.update_numbers(&self.numbers.updated()).await?;
+        session.insert_numbers(&self.numbers.inserted()).await?;
+        // Before the insert: an expired row has to make room for its successor's key.
+        session.update_verifications(&self.verifications.updated()).await?;
+        session.insert_verifications(&self.verifications.inserted()).await?;
+        session.insert_messages(&self.messages.iter().collect::<Vec<_>>()).await?;
+        Ok(events(self.verifications.updated()))
+    }
+}
+
+fn pending(rules: &Rules, item: &Create, now: Timestamp) -> Verification {
+    Verification {
+        id: item.id,
+        key: item.key.clone(),
+        locale: item.locale,
+        app_hash: item.app_hash.clone(),
+        origin: item.origin.clone(),
+        metadata: item.metadata.clone(),
+        salt: item.salt,
+        key_id: rules.keyring.current().id(),
+        code_length: rules.code_length,
+        created_at: now,
+        status: Status::Pending,
+        epoch: 0,
+        epoch_started_at: now,
+        checks_remaining: i32::try_from(rules.max_checks).unwrap_or(i32::MAX),
+        resend_after: now,
+        expires_at: now,
+        delivery: crate::verification::Delivery::Queued,
+        messages: 0,
+        last_sent_at: None,
+        next_attempt_at: None,
+        error: None,
+        ended_at: None,
+        updated_at: now,
+        version: 1,
+    }
+}

@@ -1,0 +1,129 @@
+//! The decisions, written once for both databases: load and lock, decide in memory, write back.
+
+mod check;
+mod claim;
+mod create;
+mod reap;
+mod record;
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
+use uuid::Uuid;
+
+use super::session::{ClientPhone, Result, Session};
+use crate::job::{MessageId, StatusEvent};
+use crate::number::{ClientNumber, Number};
+use crate::phone::PhoneNumber;
+use crate::verification::{Message, Verification};
+
+pub(super) use check::check;
+pub(super) use claim::claim;
+pub(super) use create::create;
+pub(super) use reap::reap;
+pub(super) use record::record;
+
+/// Answers in the order of the batch, and what changed.
+pub(super) type Answers<T> = (Vec<T>, Vec<StatusEvent>);
+
+/// Rows under work: what was loaded, what became of it, and what has to be written.
+struct Rows<K, T> {
+    rows: HashMap<K, Row<T>>,
+}
+
+struct Row<T> {
+    value: T,
+    stored: bool,
+    changed: bool,
+}
+
+impl<K: Eq + Hash + Copy, T> Rows<K, T> {
+    fn load(rows: Vec<T>, key: impl Fn(&T) -> K) -> Self {
+        let rows = rows
+            .into_iter()
+            .map(|value| (key(&value), Row { value, stored: true, changed: false }))
+            .collect();
+        Self { rows }
+    }
+
+    fn get(&self, key: K) -> Option<&T> {
+        self.rows.get(&key).map(|row| &row.value)
+    }
+
+    /// The row for changing; it will be written.
+    fn change(&mut self, key: K) -> Option<&mut T> {
+        self.rows.get_mut(&key).map(|row| {
+            row.changed = true;
+            &mut row.value
+        })
+    }
+
+    /// The row for changing, made when there is none.
+    fn change_or(&mut self, key: K, new: impl FnOnce() -> T) -> &mut T {
+        let row = self.rows.entry(key).or_insert_with(|| Row { value: new(), stored: false, changed: true });
+        row.changed = true;
+        &mut row.value
+    }
+
+    fn inserted(&self) -> Vec<&T> {
+        self.rows.values().filter(|row| !row.stored).map(|row| &row.value).collect()
+    }
+
+    fn updated(&self) -> Vec<&T> {
+        self.rows.values().filter(|row| row.stored && row.changed).map(|row| &row.value).collect()
+    }
+}
+
+type Numbers = Rows<PhoneNumber, Number>;
+type ClientNumbers = Rows<ClientPhone, ClientNumber>;
+type Verifications = Rows<Uuid, Verification>;
+type Messages = Rows<MessageId, Message>;
+
+/// What a worker's transaction works on: messages with their verifications and numbers, locked in that order's reverse.
+struct Traffic {
+    numbers: Numbers,
+    verifications: Verifications,
+    messages: Messages,
+}
+
+impl Traffic {
+    async fn lock<S: Session>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
+        let receivers = session.receivers(ids).await?;
+        let phones = sorted(receivers.iter().map(|(_, phone)| *phone));
+        let numbers = Rows::load(session.lock_numbers(&phones).await?, |row| row.phone);
+        let owners = sorted(receivers.iter().map(|(id, _)| id.verification));
+        let verifications = Rows::load(session.lock_verifications(&owners).await?, |row| row.id);
+        let ids = sorted(receivers.iter().map(|(id, _)| *id));
+        let messages = Rows::load(session.lock_messages(&ids).await?, |row| row.id);
+        Ok(Self { numbers, verifications, messages })
+    }
+
+    /// A message with its verification and number, for changing; `None` when there is no such message.
+    fn change(&mut self, id: MessageId) -> Option<(&mut Number, &mut Verification, &mut Message)> {
+        let message = self.messages.change(id)?;
+        let verification = self.verifications.change(id.verification)?;
+        let number = self.numbers.change(message.phone)?;
+        Some((number, verification, message))
+    }
+
+    fn view(&self, id: MessageId) -> Option<(&Number, &Verification, &Message)> {
+        let message = self.messages.get(id)?;
+        Some((self.numbers.get(message.phone)?, self.verifications.get(id.verification)?, message))
+    }
+
+    async fn save<S: Session>(&self, session: &mut S) -> Result<Vec<StatusEvent>> {
+        session.update_numbers(&self.numbers.updated()).await?;
+        session.update_verifications(&self.verifications.updated()).await?;
+        session.update_messages(&self.messages.updated()).await?;
+        Ok(events(self.verifications.updated()))
+    }
+}
+
+/// Each once, in the order locks are taken in.
+fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    items.map(|item| (item, ())).collect::<BTreeMap<_, _>>().into_keys().collect()
+}
+
+fn events(changed: Vec<&Verification>) -> Vec<StatusEvent> {
+    changed.into_iter().map(|row| StatusEvent { id: row.id, version: row.version }).collect()
+}

@@ -1,0 +1,122 @@
+//! Writing down how a call to the gateway ended, guarded by the claim it was made under.
+
+use std::time::Duration;
+
+use super::super::session::{Result, Session};
+use super::super::{AmbiguousPolicy, Outcome, Record, Recorded, Rules};
+use super::{Answers, Traffic};
+use crate::number::Number;
+use crate::time::Timestamp;
+use crate::verification::{Delivery, DeliveryError, Message, Route, Status, Verification};
+
+pub(in crate::store) async fn record<S: Session>(
+    session: &mut S,
+    rules: &Rules,
+    batch: &[Record],
+    now: Timestamp,
+) -> Result<Answers<Recorded>> {
+    let ids: Vec<_> = batch.iter().map(|item| item.id).collect();
+    let mut traffic = Traffic::lock(session, &ids).await?;
+    let answers = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
+    let events = traffic.save(session).await?;
+    Ok((answers, events))
+}
+
+fn decide(traffic: &mut Traffic, rules: &Rules, item: &Record, now: Timestamp) -> Recorded {
+    match traffic.view(item.id) {
+        Some((_, _, message)) if message.claim == Some(item.claim) => {
+            // A final message keeps its claim, so that the same outcome written twice is seen as such.
+            if message.state != Delivery::Sending {
+                return Recorded::Already;
+            }
+        }
+        _ => return Recorded::Stale,
+    }
+    let Some((number, verification, message)) = traffic.change(item.id) else {
+        return Recorded::Stale;
+    };
+    apply(rules, number, verification, message, item.outcome, now);
+    Recorded::Done(message.state)
+}
+
+/// What an outcome does to the three rows.
+pub(super) fn apply(
+    rules: &Rules,
+    number: &mut Number,
+    verification: &mut Verification,
+    message: &mut Message,
+    outcome: Outcome,
+    now: Timestamp,
+) {
+    message.error = match outcome {
+        Outcome::Accepted => None,
+        Outcome::Refused(error) | Outcome::Retry { error, .. } | Outcome::Ambiguous(error) => Some(error),
+        Outcome::GivenBack { error, .. } => error.or(message.error),
+    };
+    match outcome {
+        Outcome::Accepted => accepted(rules, number, message, now),
+        Outcome::Refused(_) => {
+            unpace(number, message, now);
+            message.finish(Delivery::Failed, now);
+        }
+        Outcome::Retry { after, .. } => {
+            unpace(number, message, now);
+            try_again(verification, message, now + after, now);
+        }
+        Outcome::GivenBack { after, .. } => {
+            message.attempts -= 1;
+            unpace(number, message, now);
+            try_again(verification, message, now + after, now);
+        }
+        Outcome::Ambiguous(error) => ambiguous(rules, number, verification, message, error, now),
+    }
+    verification.show(message, now);
+}
+
+fn accepted(rules: &Rules, number: &mut Number, message: &mut Message, now: Timestamp) {
+    message.finish(Delivery::Sent, now);
+    if message.route == Route::Gateway {
+        number.otp_count += 1;
+        number.last_sent_at = Some(now);
+        number.paced_until = Some(now + rules.limits.cooldown);
+    }
+}
+
+/// The gateway did not take it, so the number was not disturbed: its pace is given back.
+fn unpace(number: &mut Number, message: &Message, now: Timestamp) {
+    if message.route == Route::Gateway {
+        number.paced_until = Some(now);
+    }
+}
+
+fn try_again(verification: &Verification, message: &mut Message, due_at: Timestamp, now: Timestamp) {
+    match verification.status_at(now) {
+        Status::Pending if due_at < verification.expires_at => message.requeue(due_at, now),
+        Status::Pending | Status::Expired => message.finish_unsent(Delivery::Expired, now),
+        Status::Approved | Status::Failed | Status::Canceled => {
+            message.finish_unsent(Delivery::Canceled, now)
+        }
+    }
+}
+
+fn ambiguous(
+    rules: &Rules,
+    number: &mut Number,
+    verification: &Verification,
+    message: &mut Message,
+    error: DeliveryError,
+    now: Timestamp,
+) {
+    message.error = Some(error);
+    message.ambiguous += 1;
+    number.ambiguous_count += 1;
+    // It may have arrived, so the number rests as if it had.
+    let rest = rules.limits.cooldown.max(Duration::from_secs(1));
+    number.paced_until = Some(now + rest);
+    match rules.ambiguous {
+        AmbiguousPolicy::ResendOnce if message.ambiguous == 1 => {
+            try_again(verification, message, now + rest, now);
+        }
+        _ => message.finish(Delivery::Unknown, now),
+    }
+}

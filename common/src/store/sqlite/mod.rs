@@ -1,0 +1,199 @@
+//! SQLite: one file, one writer at a time. The batches of the hot calls are its group commits.
+
+mod session;
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row as _, SqlitePool};
+use uuid::Uuid;
+
+use super::rows::{self, verification_columns};
+use super::session::{Backend, Result};
+use super::{KeyOwner, NewKey, StoreError, WORKER_TTL};
+use crate::clock::SharedClock;
+use crate::job::MessageId;
+use crate::number::{ClientNumber, Number, NumberReport};
+use crate::phone::PhoneNumber;
+use crate::time::Timestamp;
+use crate::verification::Verification;
+use session::SqliteSession;
+
+/// How long a transaction waits for its turn to write.
+const TURN: Duration = Duration::from_secs(5);
+/// Readers beside the one writer (WAL lets them read while it writes).
+const READERS: u32 = 4;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
+
+const READ_VERIFICATION: &str =
+    concat!("SELECT ", verification_columns!(), " FROM verifications WHERE id = ?");
+
+/// A SQLite database file.
+#[derive(Debug)]
+pub struct Sqlite {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    clock: SharedClock,
+}
+
+impl Sqlite {
+    /// Opens (or makes) the file at `path`. The machine's clock is the database's, so `clock` answers for it.
+    ///
+    /// # Errors
+    /// When the path cannot be used.
+    pub fn open(path: &Path, clock: SharedClock) -> Result<Self> {
+        let url = format!("sqlite://{}", path.display());
+        let options = SqliteConnectOptions::from_str(&url)
+            .map_err(StoreError::from)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL: a commit is on the disk before it is answered, so a pulled plug loses nothing accepted.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(TURN)
+            .foreign_keys(true);
+        let pool = |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(TURN);
+        Ok(Self {
+            writer: pool(1).connect_lazy_with(options.clone()),
+            readers: pool(READERS).connect_lazy_with(options),
+            clock,
+        })
+    }
+}
+
+impl Backend for Sqlite {
+    type Session = SqliteSession;
+
+    async fn begin(&self) -> Result<SqliteSession> {
+        // IMMEDIATE takes the write lock at once: nothing read in the transaction can have changed when it writes.
+        Ok(SqliteSession::new(self.writer.begin_with("BEGIN IMMEDIATE").await?))
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        Ok(MIGRATIONS.run(&self.writer).await?)
+    }
+
+    async fn time(&self) -> Result<Timestamp> {
+        Ok(self.clock.now())
+    }
+
+    async fn verifications(&self, ids: &[Uuid]) -> Result<Vec<Verification>> {
+        let mut found = Vec::with_capacity(ids.len());
+        let mut connection = self.readers.acquire().await?;
+        for id in ids {
+            let row: Option<rows::VerificationRow> =
+                sqlx::query_as(READ_VERIFICATION).bind(id).fetch_optional(&mut *connection).await?;
+            found.extend(row);
+        }
+        rows::all(found)
+    }
+
+    async fn number(&self, client: Uuid, phone: PhoneNumber) -> Result<NumberReport> {
+        let mut connection = self.readers.acquire().await?;
+        let number: Option<rows::NumberRow> = sqlx::query_as("SELECT * FROM numbers WHERE phone = ?")
+            .bind(phone.to_i64())
+            .fetch_optional(&mut *connection)
+            .await?;
+        let row: Option<rows::ClientNumberRow> =
+            sqlx::query_as("SELECT * FROM client_numbers WHERE phone = ? AND client_id = ?")
+                .bind(phone.to_i64())
+                .bind(client)
+                .fetch_optional(&mut *connection)
+                .await?;
+        Ok(NumberReport {
+            number: number.map_or_else(|| Ok(Number::new(phone)), TryInto::try_into)?,
+            client: row.map_or_else(|| Ok(ClientNumber::new(client, phone)), TryInto::try_into)?,
+        })
+    }
+
+    async fn take_due(&self, limit: u32, now: Timestamp) -> Result<Vec<MessageId>> {
+        // Oldest first. There is one writer, so no other relay can take the same rows.
+        let sql = "UPDATE messages SET publish_at = ?2 + ?3 WHERE (verification_id, seq) IN \
+             (SELECT verification_id, seq FROM messages WHERE publish_at <= ?2 ORDER BY publish_at LIMIT ?1) \
+             RETURNING verification_id, seq";
+        let taken = sqlx::query(sql)
+            .bind(limit)
+            .bind(now)
+            .bind(super::RELAY_GRACE_MS)
+            .fetch_all(&self.writer)
+            .await?;
+        taken
+            .iter()
+            .map(|row| Ok(MessageId { verification: row.try_get(0)?, seq: row.try_get(1)? }))
+            .collect()
+    }
+
+    async fn confirm_published(&self, ids: &[MessageId], now: Timestamp) -> Result<()> {
+        // Only while it waits for a worker now: a later due time has its own publish time, a claim has none.
+        let sql = "UPDATE messages SET publishes = publishes + 1, publish_at = ?3 + ?4 * (1 << min(publishes, 6)) \
+             WHERE verification_id = ?1 AND seq = ?2 AND publish_at IS NOT NULL AND due_at <= ?3";
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for id in ids {
+            sqlx::query(sql)
+                .bind(id.verification)
+                .bind(id.seq)
+                .bind(now)
+                .bind(super::CONFIRMED_MS)
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32> {
+        sqlx::query("INSERT INTO workers VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET seen_at = ?2")
+            .bind(worker)
+            .bind(now)
+            .execute(&self.writer)
+            .await?;
+        Ok(sqlx::query_scalar("SELECT count(*) FROM workers WHERE seen_at > ?")
+            .bind(now - WORKER_TTL)
+            .fetch_one(&self.readers)
+            .await?)
+    }
+
+    async fn leave(&self, worker: Uuid) -> Result<()> {
+        sqlx::query("DELETE FROM workers WHERE id = ?").bind(worker).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    async fn install_key(&self, key: &NewKey, id: Uuid, now: Timestamp) -> Result<Uuid> {
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let client: Uuid = sqlx::query_scalar(
+            "INSERT INTO clients VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id",
+        )
+        .bind(id)
+        .bind(&key.client_name)
+        .bind(now)
+        .fetch_one(&mut *tx)
+        .await?;
+        sqlx::query(
+            "INSERT INTO api_keys (hash, client_id, prefix, operator, created_at) VALUES (?, ?, ?, ?, ?) \
+             ON CONFLICT (hash) DO NOTHING",
+        )
+        .bind(key.hash.as_slice())
+        .bind(client)
+        .bind(&key.prefix)
+        .bind(key.operator)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(client)
+    }
+
+    async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<KeyOwner>> {
+        let row = sqlx::query(super::FIND_KEY).bind(hash.as_slice()).fetch_optional(&self.readers).await?;
+        row.map(|row| {
+            Ok(KeyOwner { client: row.try_get(0)?, client_name: row.try_get(1)?, operator: row.try_get(2)? })
+        })
+        .transpose()
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

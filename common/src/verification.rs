@@ -1,0 +1,355 @@
+//! A verification and its messages: their states, and every change they can go through.
+//!
+//! Nothing here does I/O. The stores load rows, call these transitions, and write the rows back in one transaction, so
+//! both stores decide alike.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::code::{CodeLength, KeyId, Salt};
+use crate::job::MessageId;
+use crate::phone::PhoneNumber;
+use crate::text_enum::text_enum;
+use crate::time::Timestamp;
+
+/// How long one code may live, however often it is sent again.
+pub const CODE_LIFE: Duration = Duration::from_secs(600);
+/// A resend keeps the code while at least this much of [`CODE_LIFE`] remains.
+pub const CODE_KEEP: Duration = Duration::from_secs(180);
+/// How long a verification may live, with all its codes.
+pub const VERIFICATION_LIFE: Duration = Duration::from_secs(1_800);
+/// How long a message that was just written is left to the publisher before the relay takes it.
+pub const PUBLISH_GRACE: Duration = Duration::from_secs(2);
+
+text_enum! {
+    /// Where a verification stands.
+    Status {
+        /// A code can still be checked.
+        Pending => "pending",
+        /// The right code came.
+        Approved => "approved",
+        /// Its time ran out.
+        Expired => "expired",
+        /// Too many wrong codes.
+        Failed => "failed",
+        /// The client took it back.
+        Canceled => "canceled",
+    }
+}
+
+text_enum! {
+    /// Where a message stands; a verification shows its newest message's.
+    Delivery {
+        /// Waiting for a worker, for its due time, or for another try.
+        Queued => "queued",
+        /// A worker has claimed it and is calling the gateway.
+        Sending => "sending",
+        /// The gateway accepted it. It never says more than that.
+        Sent => "sent",
+        /// The gateway refused it for good.
+        Failed => "failed",
+        /// Its code expired before it could be sent.
+        Expired => "expired",
+        /// Its verification ended before it could be sent.
+        Canceled => "canceled",
+        /// Nobody can tell whether the gateway took it.
+        Unknown => "unknown",
+    }
+}
+
+impl Delivery {
+    /// Whether this message may still go out.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Sending)
+    }
+}
+
+text_enum! {
+    /// What the caller wants the proof for.
+    Purpose {
+        /// The number alone.
+        Verify => "verify",
+        /// Signing up.
+        SignUp => "sign_up",
+        /// Signing in.
+        SignIn => "sign_in",
+    }
+}
+
+text_enum! {
+    /// The language of the message.
+    Locale {
+        /// English.
+        En => "en",
+        /// Nepali.
+        Ne => "ne",
+    }
+}
+
+text_enum! {
+    /// Where a message goes.
+    Route {
+        /// To the SMS gateway.
+        Gateway => "gateway",
+        /// Nowhere: it travels the whole way and is then dropped.
+        Null => "null",
+    }
+}
+
+text_enum! {
+    /// Why a message did not go out, or has not yet.
+    DeliveryFault {
+        /// The gateway knows no such receiver (1007, 1011).
+        InvalidReceiver => "invalid-receiver",
+        /// The gateway refused the message itself (1000, 1010).
+        InvalidMessage => "invalid-message",
+        /// The gateway could not be reached, or said to come back later.
+        GatewayUnavailable => "gateway-unavailable",
+        /// The gateway refuses the whole account (1001 to 1006, 1008, 1012, 1013).
+        AccountRefused => "account-refused",
+        /// The request was written but no readable answer came.
+        NoAnswer => "no-answer",
+        /// The worker that was sending it died.
+        WorkerLost => "worker-lost",
+    }
+}
+
+/// Why, and with which of the gateway's codes when it gave one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct DeliveryError {
+    /// The reason.
+    pub code: DeliveryFault,
+    /// The gateway's own `response_code`.
+    pub gateway_code: Option<i32>,
+}
+
+/// What makes a verification *the* live one: at most one pending verification has the same key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LiveKey {
+    /// The client application.
+    pub client: Uuid,
+    /// The number.
+    pub phone: PhoneNumber,
+    /// What for.
+    pub purpose: Purpose,
+    /// The account it belongs to.
+    pub account: Option<Uuid>,
+    /// The caller's own session, empty when it named none.
+    pub session: String,
+}
+
+/// One number being verified for one client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verification {
+    /// Version 7 UUID.
+    pub id: Uuid,
+    /// Client, number, purpose, account and session.
+    pub key: LiveKey,
+    /// Language of its messages.
+    pub locale: Locale,
+    /// Android SMS Retriever hash, 11 characters.
+    pub app_hash: Option<String>,
+    /// The web origin its messages are bound to.
+    pub origin: Option<String>,
+    /// The caller's own data: a JSON object, as text.
+    pub metadata: String,
+    /// Salt of its codes.
+    pub salt: Salt,
+    /// Which secret its codes come from.
+    pub key_id: KeyId,
+    /// Digits of its codes.
+    pub code_length: CodeLength,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+
+    /// Where it stands.
+    pub status: Status,
+    /// Which of its codes is the right one: a new epoch is a new code.
+    pub epoch: i32,
+    /// When the present code began.
+    pub epoch_started_at: Timestamp,
+    /// How many wrong codes it still bears.
+    pub checks_remaining: i32,
+    /// From when on another message may be asked for.
+    pub resend_after: Timestamp,
+    /// When its code dies.
+    pub expires_at: Timestamp,
+    /// Where its newest message stands.
+    pub delivery: Delivery,
+    /// How many messages it has had.
+    pub messages: i32,
+    /// When the gateway last accepted one.
+    pub last_sent_at: Option<Timestamp>,
+    /// When the newest message is tried next, while it waits for a known time.
+    pub next_attempt_at: Option<Timestamp>,
+    /// What went wrong with the newest message.
+    pub error: Option<DeliveryError>,
+    /// When it stopped being pending.
+    pub ended_at: Option<Timestamp>,
+    /// When anything here last changed.
+    pub updated_at: Timestamp,
+    /// Counts the changes, from 1.
+    pub version: i64,
+}
+
+impl Verification {
+    /// Pending, with time left. Whoever reads a row sees it expired from that moment on, before the reaper writes it.
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.status == Status::Pending && now < self.expires_at
+    }
+
+    /// The status as of `now`.
+    #[must_use]
+    pub fn status_at(&self, now: Timestamp) -> Status {
+        if self.status == Status::Pending && now >= self.expires_at { Status::Expired } else { self.status }
+    }
+
+    /// The newest message.
+    #[must_use]
+    pub fn newest_message(&self) -> MessageId {
+        MessageId { verification: self.id, seq: self.messages }
+    }
+
+    /// Notes that something changed.
+    pub fn touch(&mut self, now: Timestamp) {
+        self.version += 1;
+        self.updated_at = now.max(self.updated_at);
+    }
+
+    /// Ends it.
+    pub fn end(&mut self, status: Status, now: Timestamp) {
+        debug_assert!(self.status == Status::Pending && status != Status::Pending);
+        self.status = status;
+        self.ended_at = Some(now);
+        self.next_attempt_at = None;
+        if status == Status::Approved && self.delivery == Delivery::Unknown {
+            // Somebody read the code, so the message had arrived.
+            self.delivery = Delivery::Sent;
+        }
+        self.touch(now);
+    }
+
+    /// Adds a message: the same code while enough of its life remains, a new one otherwise. Gives the row to insert.
+    pub fn add_message(
+        &mut self,
+        route: Route,
+        ttl: Duration,
+        cooldown: Duration,
+        now: Timestamp,
+    ) -> Message {
+        let life = CODE_LIFE.max(ttl);
+        if self.messages > 0 && (self.epoch_started_at + life).until(now) < CODE_KEEP.min(life) {
+            self.epoch += 1;
+            self.epoch_started_at = now;
+        }
+        self.expires_at =
+            (now + ttl).min(self.epoch_started_at + life).min(self.created_at + VERIFICATION_LIFE.max(ttl));
+        self.messages += 1;
+        self.resend_after = now + cooldown;
+        self.delivery = Delivery::Queued;
+        self.next_attempt_at = None;
+        self.error = None;
+        if self.messages > 1 {
+            self.touch(now);
+        }
+        Message {
+            id: self.newest_message(),
+            phone: self.key.phone,
+            epoch: self.epoch,
+            route,
+            state: Delivery::Queued,
+            attempts: 0,
+            ambiguous: 0,
+            due_at: now,
+            publish_at: Some(now + PUBLISH_GRACE),
+            publishes: 0,
+            claim: None,
+            lease_until: None,
+            error: None,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Shows a message's change, when it is the newest one.
+    pub fn show(&mut self, message: &Message, now: Timestamp) {
+        if message.id != self.newest_message() {
+            return;
+        }
+        self.delivery = match message.state {
+            Delivery::Unknown if self.status == Status::Approved => Delivery::Sent,
+            state => state,
+        };
+        self.error = message.error;
+        self.next_attempt_at =
+            (message.state == Delivery::Queued && message.due_at > now).then_some(message.due_at);
+        if message.state == Delivery::Sent {
+            self.last_sent_at = Some(now);
+        }
+        self.touch(now);
+    }
+}
+
+/// One SMS of a verification, and the outbox entry that gets it sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// The verification and the message's place in it, from 1.
+    pub id: MessageId,
+    /// Its receiver.
+    pub phone: PhoneNumber,
+    /// Which code it carries.
+    pub epoch: i32,
+    /// Where it goes.
+    pub route: Route,
+    /// Where it stands.
+    pub state: Delivery,
+    /// How often the gateway was called for it.
+    pub attempts: i32,
+    /// How many of those calls ended without anybody knowing how.
+    pub ambiguous: i32,
+    /// No claim succeeds before.
+    pub due_at: Timestamp,
+    /// When the relay publishes it (again); `None` while a worker holds it and once it is final.
+    pub publish_at: Option<Timestamp>,
+    /// How often it was confirmed by the broker.
+    pub publishes: i32,
+    /// Who may record its outcome. Kept after the end, so that recording twice is seen as such.
+    pub claim: Option<Uuid>,
+    /// Until when the claim holds.
+    pub lease_until: Option<Timestamp>,
+    /// What went wrong last.
+    pub error: Option<DeliveryError>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Message {
+    /// Ends it in a state that is not open.
+    pub fn finish(&mut self, state: Delivery, now: Timestamp) {
+        debug_assert!(!state.is_open());
+        self.state = state;
+        self.publish_at = None;
+        self.lease_until = None;
+        self.updated_at = now;
+    }
+
+    /// Ends it without sending; what an earlier call may have sent stays unknown.
+    pub fn finish_unsent(&mut self, state: Delivery, now: Timestamp) {
+        self.finish(if self.ambiguous > 0 { Delivery::Unknown } else { state }, now);
+    }
+
+    /// Puts it back for a later try.
+    pub fn requeue(&mut self, due_at: Timestamp, now: Timestamp) {
+        self.state = Delivery::Queued;
+        self.due_at = due_at;
+        self.publish_at = Some(due_at);
+        self.claim = None;
+        self.lease_until = None;
+        self.updated_at = now;
+    }
+}

@@ -1,0 +1,100 @@
+//! What `/readyz` says, on the API and on the workers alike; and whom the admin address answers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::broker::{Broker, BrokerHealth};
+use crate::store::{Health, Monitor};
+
+/// What readiness depends on.
+#[derive(Debug, Clone)]
+pub struct Vitals {
+    /// The database.
+    pub monitor: Monitor,
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
+}
+
+impl Vitals {
+    /// Fails only without the database: without a broker requests are still recorded, and go out when it is back.
+    #[must_use]
+    pub fn ready(&self) -> (StatusCode, Value) {
+        let database = self.monitor.health();
+        let (status, word) = if database == Health::Up {
+            (StatusCode::OK, "ready")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+        };
+        let body = json!({
+            "status": word,
+            "database": match database { Health::Up => "up", Health::Starting => "starting", Health::Down => "down" },
+            "broker": match *self.broker.health().borrow() {
+                BrokerHealth::Up => "up",
+                BrokerHealth::Blocked | BrokerHealth::Down => "degraded",
+            },
+        });
+        (status, body)
+    }
+}
+
+/// Asks a program's own `/readyz`: for the health checks of containers that hold nothing but our programs.
+///
+/// # Errors
+/// When it does not answer, or is not ready, with the reason.
+pub async fn ask_ready(admin: SocketAddr) -> Result<(), String> {
+    let asked = async {
+        // An address that listens everywhere is reached on loopback.
+        let ip = match admin.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+            ip => ip,
+        };
+        let mut stream = tokio::net::TcpStream::connect((ip, admin.port())).await?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.take(4_096).read_to_string(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    match tokio::time::timeout(Duration::from_secs(3), asked).await {
+        Ok(Ok(answer)) if answer.starts_with("HTTP/1.1 200 ") => Ok(()),
+        Ok(Ok(answer)) => Err(answer.lines().last().unwrap_or("no answer").to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer within 3 s".to_owned()),
+    }
+}
+
+/// Whether a `Host` header is one that a web page of a stranger cannot have us reached by (DNS rebinding): an IP address,
+/// `localhost`, or a name without a dot, as container networks have them. `own` is the host of the public address.
+#[must_use]
+pub fn is_trusted_host(host: &str, own: Option<&str>) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _port)| name),
+    };
+    let name = name.to_ascii_lowercase();
+    name.parse::<std::net::IpAddr>().is_ok()
+        || name.ends_with(".localhost")
+        || (!name.is_empty() && !name.contains('.'))
+        || own.is_some_and(|own| own.eq_ignore_ascii_case(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_names_are_not_answered() {
+        for host in ["127.0.0.1:9090", "localhost", "api:9090", "[::1]:9090", "10.1.2.3", "hulak.example:443"]
+        {
+            assert!(is_trusted_host(host, Some("hulak.example")), "{host}");
+        }
+        for host in ["", "evil.example", "evil.example:9090", "127.0.0.1.evil.example", ":9090"] {
+            assert!(!is_trusted_host(host, Some("hulak.example")), "{host}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What stands beside the gateway: the inbox, the faults and the figures.
+
+use std::collections::HashMap;
+
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::faults::{Change, Faults, InvalidFault};
+use crate::fields::read_body;
+use crate::ledger::last_ten_digits;
+use crate::{Sandbox, hosts, page};
+
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1000;
+
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+pub(crate) fn routes(sandbox: Sandbox) -> Router {
+    Router::new()
+        .route("/", get(|| async { Redirect::to("/inbox") }))
+        .route("/inbox", get(inbox_page))
+        .route("/inbox.css", get(|| async { asset("text/css; charset=utf-8", page::STYLE) }))
+        .route("/inbox.js", get(|| async { asset("text/javascript; charset=utf-8", page::SCRIPT) }))
+        .route("/inbox.json", get(inbox).delete(clear_inbox))
+        .route("/faults", get(faults).put(put_faults))
+        .route("/stats.json", get(|State(sandbox): State<Sandbox>| async move { Json(sandbox.stats()) }))
+        .route("/log.json", get(log))
+        .layer(middleware::from_fn_with_state(sandbox.clone(), hosts::guard))
+        .layer(middleware::from_fn(protect))
+        .with_state(sandbox)
+}
+
+/// The headers every page carries.
+async fn protect(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers: [(HeaderName, &'static str); 4] = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in headers {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn asset(media_type: &'static str, content: &'static str) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, media_type)], content)
+}
+
+/// A query's parameters by name; unknown ones are passed over.
+type Parameters = Query<HashMap<String, String>>;
+
+/// A request that cannot be understood, as RFC 9457 says it.
+struct Problem {
+    status: StatusCode,
+    title: &'static str,
+    invalid: Option<InvalidFault>,
+}
+
+impl Problem {
+    fn field(field: &str, detail: &str) -> Self {
+        InvalidFault { field: field.to_owned(), detail: detail.to_owned() }.into()
+    }
+}
+
+impl From<InvalidFault> for Problem {
+    fn from(invalid: InvalidFault) -> Self {
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, title: "Invalid field", invalid: Some(invalid) }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({"type": "about:blank", "title": self.title, "status": self.status.as_u16()});
+        if let Some(invalid) = self.invalid {
+            body["detail"] = invalid.to_string().into();
+            body["errors"] = json!([{"field": invalid.field, "detail": invalid.detail}]);
+        }
+        let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        (self.status, media_type, body.to_string()).into_response()
+    }
+}
+
+/// The number asked for, if any. One that is none is refused: passed over, a `DELETE` would clear everything.
+fn receiver(parameters: &Parameters) -> Result<Option<String>, Problem> {
+    match parameters.get("to").map(|to| to.trim()) {
+        None | Some("") => Ok(None),
+        Some(to) => {
+            let number = last_ten_digits(to);
+            number
+                .map(Some)
+                .ok_or_else(|| Problem::field("to", "must be a phone number of at least 10 digits"))
+        }
+    }
+}
+
+fn whole_number<T: std::str::FromStr>(parameters: &Parameters, name: &str, default: T) -> Result<T, Problem> {
+    let Some(value) = parameters.get(name) else { return Ok(default) };
+    value.parse().map_err(|_| Problem::field(name, "must be a whole number, 0 or more"))
+}
+
+async fn inbox_page(State(sandbox): State<Sandbox>, parameters: Parameters) -> Html<String> {
+    let asked = parameters.get("to").map_or("", |to| to.trim());
+    let number = last_ten_digits(asked);
+    // What is no number has no messages.
+    let messages = if asked.is_empty() || number.is_some() {
+        sandbox.ledger().newest(number.as_deref(), DEFAULT_LIMIT)
+    } else {
+        Vec::new()
+    };
+    Html(page::render(&messages, asked, &sandbox.stats()))
+}
+
+async fn inbox(State(sandbox): State<Sandbox>, parameters: Parameters) -> Result<Response, Problem> {
+    let number = receiver(&parameters)?;
+    let limit = whole_number(&parameters, "limit", DEFAULT_LIMIT)?.min(MAX_LIMIT);
+    let messages = sandbox.ledger().newest(number.as_deref(), limit);
+    Ok(json_list(messages.iter().map(AsRef::as_ref)))
+}
+
+async fn clear_inbox(State(sandbox): State<Sandbox>, parameters: Parameters) -> Result<StatusCode, Problem> {
+    let number = receiver(&parameters)?;
+    sandbox.ledger().forget(number.as_deref());
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn log(State(sandbox): State<Sandbox>, parameters: Parameters) -> Result<Response, Problem> {
+    let since = whole_number(&parameters, "since", 0)?;
+    let messages = sandbox.ledger().after(since);
+    Ok(json_list(messages.iter().map(AsRef::as_ref)))
+}
+
+fn json_list<'a>(items: impl Iterator<Item = &'a crate::Message>) -> Response {
+    Json(items.collect::<Vec<_>>()).into_response()
+}
+
+/// The faults as the contract shows them: with the account's credits.
+#[derive(Serialize)]
+struct FaultsBody {
+    #[serde(flatten)]
+    faults: Faults,
+    credits: u64,
+}
+
+async fn faults(State(sandbox): State<Sandbox>) -> Json<FaultsBody> {
+    Json(FaultsBody { faults: sandbox.faults(), credits: sandbox.stats().credits })
+}
+
+async fn put_faults(State(sandbox): State<Sandbox>, request: Request) -> Response {
+    let body = match read_body(request.into_body()).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    match sandbox.change_faults(&body) {
+        Ok(()) => faults(State(sandbox)).await.into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+impl Sandbox {
+    fn change_faults(&self, body: &[u8]) -> Result<(), Problem> {
+        let malformed = Problem { status: StatusCode::BAD_REQUEST, title: "Malformed JSON", invalid: None };
+        let value: Value = serde_json::from_slice(body).map_err(|_| malformed)?;
+        let fields = value.as_object().ok_or_else(|| Problem::field("(body)", "must be an object"))?;
+        // Read and written under one lock: of two partial changes at once, both count.
+        let mut present = self.lock_faults();
+        let change = Change::read(present.clone(), fields)?;
+        *present = change.faults;
+        drop(present);
+        if let Some(credits) = change.credits {
+            self.set_credits(credits);
+        }
+        Ok(())
+    }
+}

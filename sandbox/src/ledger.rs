@@ -1,0 +1,258 @@
+//! The account and its messages: one lock, so that what is paid for and what is taken never disagree.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hulak_common::clock::Clock;
+use hulak_common::time::Timestamp;
+use serde::Serialize;
+
+use crate::refusal::Refusal;
+
+/// Room for text, for each message of the capacity. Ordinary messages need a third of it; a flood of huge ones
+/// pushes out the oldest sooner instead of filling the memory.
+const TEXT_PER_MESSAGE: usize = 1024;
+
+/// A message the gateway took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Message {
+    /// The gateway's number for it: counts up by one, so a gap shows what was forgotten.
+    pub id: u64,
+    /// The receiver's 10 digits.
+    pub to: String,
+    /// The sender identity.
+    pub from: String,
+    /// The text as it came.
+    pub text: String,
+    /// When it was taken.
+    pub received_at: Timestamp,
+    /// The one-time code in the text: its first run of 4 to 10 digits that stands alone.
+    pub code: Option<String>,
+}
+
+/// What has happened since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Stats {
+    /// Calls to send.
+    pub requests: u64,
+    /// Messages taken: one for each valid receiver, with or without an answer.
+    pub accepted: u64,
+    /// Calls to send that were refused or failed; they took nothing.
+    pub refused: u64,
+    /// Calls whose messages were taken and whose connection was closed without an answer.
+    pub dropped: u64,
+    /// Calls whose messages were taken and that were held without an answer.
+    pub timed_out: u64,
+    /// Credits left.
+    pub credits: u64,
+}
+
+/// What a call wants to send, checked.
+#[derive(Debug)]
+pub(crate) struct Submission<'a> {
+    pub(crate) receivers: Vec<&'a str>,
+    pub(crate) from: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) parts: u64,
+}
+
+/// What the gateway says about messages it took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Receipt {
+    pub(crate) count: u64,
+    pub(crate) first_id: u64,
+    pub(crate) available: u64,
+    pub(crate) consumed: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    messages: VecDeque<Arc<Message>>,
+    capacity: usize,
+    bytes: usize,
+    next_id: u64,
+    consumed: u64,
+    stats: Stats,
+}
+
+impl Ledger {
+    pub(crate) fn new(credits: u64, capacity: usize) -> Self {
+        let stats = Stats { credits, ..Stats::default() };
+        Self {
+            messages: VecDeque::new(),
+            capacity: capacity.max(1),
+            bytes: 0,
+            next_id: 1,
+            consumed: 0,
+            stats,
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Credits used up since the start.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
+    pub(crate) fn set_credits(&mut self, credits: u64) {
+        self.stats.credits = credits;
+    }
+
+    pub(crate) fn count_request(&mut self) {
+        self.stats.requests += 1;
+    }
+
+    pub(crate) fn count_refused(&mut self) {
+        self.stats.refused += 1;
+    }
+
+    pub(crate) fn count_dropped(&mut self) {
+        self.stats.dropped += 1;
+    }
+
+    pub(crate) fn count_timed_out(&mut self) {
+        self.stats.timed_out += 1;
+    }
+
+    /// Takes all messages of a call or none. The clock is read here, so that times never run against the ids.
+    pub(crate) fn take(&mut self, wanted: &Submission<'_>, clock: &dyn Clock) -> Result<Receipt, Refusal> {
+        let count = u64::try_from(wanted.receivers.len()).unwrap_or(u64::MAX);
+        let cost = count.saturating_mul(wanted.parts);
+        if self.stats.credits == 0 {
+            return Err(Refusal::NoCredits);
+        }
+        self.stats.credits = self.stats.credits.checked_sub(cost).ok_or(Refusal::InsufficientCredits)?;
+        self.consumed += cost;
+        self.stats.accepted += count;
+        let first_id = self.next_id;
+        let received_at = clock.now();
+        let code = code_in(wanted.text);
+        for to in &wanted.receivers {
+            self.push(Message {
+                id: self.next_id,
+                to: (*to).to_owned(),
+                from: wanted.from.to_owned(),
+                text: wanted.text.to_owned(),
+                received_at,
+                code: code.map(str::to_owned),
+            });
+        }
+        Ok(Receipt { count, first_id, available: self.stats.credits, consumed: cost })
+    }
+
+    fn push(&mut self, message: Message) {
+        self.next_id += 1;
+        self.bytes += size(&message);
+        self.messages.push_back(Arc::new(message));
+        let room = self.capacity.saturating_mul(TEXT_PER_MESSAGE);
+        while self.messages.len() > self.capacity || self.bytes > room {
+            let Some(oldest) = self.messages.pop_front() else { break };
+            self.bytes -= size(&oldest);
+        }
+    }
+
+    /// The newest messages, to one number or to all.
+    pub(crate) fn newest(&self, to: Option<&str>, limit: usize) -> Vec<Arc<Message>> {
+        let wanted = self.messages.iter().rev().filter(|message| to.is_none_or(|to| message.to == to));
+        wanted.take(limit).map(Arc::clone).collect()
+    }
+
+    /// Everything after `since`, oldest first.
+    pub(crate) fn after(&self, since: u64) -> Vec<Arc<Message>> {
+        let start = self.messages.partition_point(|message| message.id <= since);
+        self.messages.range(start..).map(Arc::clone).collect()
+    }
+
+    /// Forgets the messages to one number, or all.
+    pub(crate) fn forget(&mut self, to: Option<&str>) {
+        self.messages.retain(|message| to.is_some_and(|to| message.to != to));
+        self.bytes = self.messages.iter().map(|message| size(message)).sum();
+    }
+}
+
+fn size(message: &Message) -> usize {
+    message.text.len() + message.from.len()
+}
+
+/// The last ten digits of a number in any spelling; `None` when it has fewer.
+pub(crate) fn last_ten_digits(number: &str) -> Option<String> {
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    digits.len().checked_sub(10).map(|start| digits[start..].to_owned())
+}
+
+/// The first run of 4 to 10 ASCII digits that no ASCII letter or digit touches. Other scripts may touch it: Nepali
+/// joins its endings to a number.
+fn code_in(text: &str) -> Option<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric())
+        .find(|word| (4..=10).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use hulak_common::clock::FrozenClock;
+
+    use super::*;
+
+    fn send(ledger: &mut Ledger, receivers: Vec<&str>, text: &str, parts: u64) -> Result<Receipt, Refusal> {
+        let clock = FrozenClock::at(Timestamp::from_millis(5));
+        ledger.take(&Submission { receivers, from: "Hulak", text, parts }, &clock)
+    }
+
+    #[test]
+    fn the_code_is_the_first_run_that_stands_alone() {
+        for (text, code) in [
+            ("Your code is 123456.", Some("123456")),
+            ("123456 is your code, good for 5 minutes", Some("123456")),
+            ("तपाईंको कोड 482913हो", Some("482913")),
+            ("G-4829", Some("4829")),
+            ("order 12, pin 99999999999, code 0042", Some("0042")),
+            ("A1234 1234B", None),
+            ("१२३४५६", None),
+            ("", None),
+        ] {
+            assert_eq!(code_in(text), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_its_last_ten_digits() {
+        for spelling in ["9812345678", "9779812345678", "+977 981-2345678", " 9779812345678"] {
+            assert_eq!(last_ten_digits(spelling).as_deref(), Some("9812345678"), "{spelling}");
+        }
+        assert_eq!(last_ten_digits("981234567"), None);
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_by_number_and_by_size() {
+        let mut ledger = Ledger::new(100, 3);
+        for text in ["a", "b", "c", "d"] {
+            send(&mut ledger, vec!["9800000001"], text, 1).unwrap();
+        }
+        let ids = |ledger: &Ledger| ledger.newest(None, 10).iter().map(|m| m.id).collect::<Vec<_>>();
+        assert_eq!(ids(&ledger), [4, 3, 2]);
+        send(&mut ledger, vec!["9800000001"], &"x".repeat(3060), 20).unwrap();
+        assert_eq!(ids(&ledger), [5, 4]);
+        assert_eq!(ledger.stats().accepted, 5);
+        assert_eq!(ledger.after(4).len(), 1);
+        assert_eq!(ledger.after(0).len(), 2);
+        ledger.forget(Some("9800000002"));
+        assert_eq!(ids(&ledger), [5, 4]);
+        ledger.forget(Some("9800000001"));
+        assert!(ids(&ledger).is_empty());
+        assert_eq!(ledger.bytes, 0);
+    }
+
+    #[test]
+    fn credits_run_down_by_parts_and_receivers() {
+        let mut ledger = Ledger::new(5, 10);
+        let receipt = send(&mut ledger, vec!["9800000001", "9800000002"], "x", 2).unwrap();
+        assert_eq!((receipt.count, receipt.first_id, receipt.available, receipt.consumed), (2, 1, 1, 4));
+        assert_eq!(send(&mut ledger, vec!["9800000001"], "x", 2).unwrap_err(), Refusal::InsufficientCredits);
+        assert_eq!(send(&mut ledger, vec!["9800000001"], "x", 1).unwrap().available, 0);
+        assert_eq!(send(&mut ledger, vec!["9800000001"], "x", 1).unwrap_err(), Refusal::NoCredits);
+        assert_eq!((ledger.consumed(), ledger.stats().accepted), (5, 3));
+    }
+}

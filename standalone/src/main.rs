@@ -1,0 +1,232 @@
+//! `hulak`: API, worker and SMS simulator in one process, on a SQLite file. Nothing else has to be installed.
+
+mod data_dir;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Parser;
+use data_dir::DataDir;
+use hulak_api::Api;
+use hulak_api::config::{AddressArgs, NumberArgs};
+use hulak_common::api_key::ApiKey;
+use hulak_common::broker::{Broker, MemoryBroker};
+use hulak_common::clock::{DatabaseClock, SharedClock};
+use hulak_common::code::Keyring;
+use hulak_common::config::{
+    BackendArgs, ConfigError, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
+};
+use hulak_common::connect;
+use hulak_common::rng::Rng;
+use hulak_common::shutdown::Shutdown;
+use hulak_common::store::{Database, Rules, Sqlite, Store};
+use hulak_sandbox::{Sandbox, SandboxConfig};
+use hulak_worker::Worker;
+use hulak_worker::config::GatewayArgs;
+use hulak_worker::gateway::Sparrow;
+use hulak_worker::gateway::sparrow::SparrowConfig;
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use url::Url;
+
+/// Verifies phone numbers in Nepal: everything in one process.
+#[derive(Debug, Parser)]
+#[command(version, after_help = SECRETS_HELP)]
+struct Cli {
+    /// Where the database, the secret and the API key are kept.
+    #[arg(long, env = "HULAK_DATA_DIR", default_value = "./hulak-data", hide_env_values = true)]
+    data_dir: PathBuf,
+    /// Where the SMS simulator and its inbox are reached.
+    #[arg(long, env = "HULAK_SANDBOX_ADDR", default_value = "127.0.0.1:8081", hide_env_values = true)]
+    sandbox_addr: SocketAddr,
+    #[command(flatten)]
+    backends: BackendArgs,
+    #[command(flatten)]
+    addresses: AddressArgs,
+    #[command(flatten)]
+    numbers: NumberArgs,
+    #[command(flatten)]
+    gateway: GatewayArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() {
+    let cli: Cli = parse();
+    if let Err(error) = cli.telemetry.init() {
+        fail(&error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => fail(&error),
+    };
+    if let Err(error) = runtime.block_on(run(&cli)) {
+        fail(&error);
+    }
+}
+
+async fn run(cli: &Cli) -> Result<(), Failure> {
+    let environment = Environment::process();
+    let rng = Rng::system();
+    let clock: SharedClock = Arc::new(DatabaseClock::new());
+    let data = DataDir::open(&cli.data_dir)?;
+    let keyring = keyring(environment, &data, &rng)?;
+    let api_key = api_key(environment, &data, &rng)?;
+    let shutdown = Shutdown::new();
+
+    let simulated = environment.secret("HULAK_SPARROW_TOKEN")?.is_none() && cli.gateway.sparrow_url.is_none();
+    let simulator = if simulated { Some(bind("HULAK_SANDBOX_ADDR", cli.sandbox_addr).await?) } else { None };
+    let sparrow = match &simulator {
+        Some(listener) => simulated_gateway(cli, listener.local_addr()?)?,
+        None => cli.gateway.sparrow(environment, cli.rules.claim_lease)?,
+    };
+    let public = bind("HULAK_HTTP_ADDR", cli.addresses.http_addr).await?;
+    let admin = bind("HULAK_ADMIN_ADDR", cli.addresses.admin_addr).await?;
+    let greeting = Greeting {
+        api: public.local_addr()?,
+        admin: admin.local_addr()?,
+        inbox: simulator.as_ref().map(TcpListener::local_addr).transpose()?,
+        data: cli.data_dir.display().to_string(),
+    };
+    let store = store(cli, environment, &data, cli.rules.rules(keyring.clone()), &clock)?;
+    let broker = broker(cli, environment, &rng)?;
+    // Before the greeting, so that its curl line works at once.
+    store.migrate().await?;
+    let now = clock.now();
+    store
+        .install_key(&api_key.to_store(hulak_common::api_key::DEFAULT_CLIENT), rng.uuid_v7(now), now)
+        .await?;
+
+    let api = Api {
+        public_url: cli.addresses.public_url(greeting.api),
+        pattern: cli.numbers.phone_pattern.clone(),
+        operators: cli.numbers.operators()?,
+        keyring: keyring.clone(),
+        api_key: None,
+        clock: Arc::clone(&clock),
+        rng: rng.clone(),
+        store: Arc::clone(&store),
+        broker: Arc::clone(&broker),
+    };
+    let worker = Worker {
+        keyring,
+        app_name: cli.gateway.app_name.clone(),
+        lease: cli.rules.claim_lease,
+        timeout: cli.gateway.gateway_timeout,
+        rate: cli.gateway.gateway_rate,
+        concurrency: cli.gateway.gateway_concurrency,
+        gateway: Arc::new(Sparrow::new(sparrow)?),
+        clock: Arc::clone(&clock),
+        rng: rng.clone(),
+        store: Arc::clone(&store),
+        broker: Arc::clone(&broker),
+    };
+    shutdown.on_signals()?;
+    greeting.print(&api_key);
+    let done = tokio::try_join!(
+        async { hulak_api::run(api, public, admin, shutdown.clone()).await.map_err(Failure::from) },
+        async { hulak_worker::run(worker, None, shutdown.clone()).await.map_err(Failure::from) },
+        async { simulate(simulator, clock, rng, shutdown.clone()).await },
+    );
+    broker.close().await;
+    store.close().await;
+    done.map(drop)
+}
+
+async fn simulate(
+    listener: Option<TcpListener>,
+    clock: SharedClock,
+    rng: Rng,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
+    let Some(listener) = listener else { return Ok(()) };
+    let sandbox = Sandbox::new(SandboxConfig::default(), clock, rng);
+    Ok(hulak_sandbox::run(listener, sandbox, shutdown).await?)
+}
+
+fn simulated_gateway(cli: &Cli, address: SocketAddr) -> Result<SparrowConfig, Failure> {
+    let mut config = cli.gateway.with_credentials(
+        "simulated".to_owned().into(),
+        "Hulak".to_owned(),
+        cli.rules.claim_lease,
+    )?;
+    config.base = Url::parse(&format!("http://{address}/v2"))?;
+    Ok(config)
+}
+
+fn keyring(environment: Environment, data: &DataDir, rng: &Rng) -> Result<Keyring, Failure> {
+    if environment.secret("HULAK_SECRET")?.is_some() {
+        return Ok(environment.keyring()?);
+    }
+    Ok(Keyring::new(data.secret(rng)?, None))
+}
+
+fn api_key(environment: Environment, data: &DataDir, rng: &Rng) -> Result<ApiKey, Failure> {
+    match environment.secret("HULAK_API_KEY")? {
+        Some(key) => {
+            Ok(ApiKey::parse(key.expose_secret())
+                .map_err(|error| ConfigError::new("HULAK_API_KEY", error))?)
+        }
+        None => data.api_key(rng),
+    }
+}
+
+/// The SQLite file, unless another database is named.
+fn store(
+    cli: &Cli,
+    environment: Environment,
+    data: &DataDir,
+    rules: Rules,
+    clock: &SharedClock,
+) -> Result<Arc<dyn Store>, Failure> {
+    if cli.backends.database_url.is_some() || environment.secret("HULAK_DATABASE_URL")?.is_some() {
+        let url = cli.backends.database(environment)?;
+        return Ok(connect::store(&url, rules, Arc::clone(clock), 16, "hulak")?);
+    }
+    Ok(Arc::new(Database::new(Sqlite::open(&data.database(), Arc::clone(clock))?, rules)))
+}
+
+/// Memory, unless a broker is named.
+fn broker(cli: &Cli, environment: Environment, rng: &Rng) -> Result<Arc<dyn Broker>, Failure> {
+    let named = cli.backends.broker_url.is_some() || environment.secret("HULAK_BROKER_URL")?.is_some();
+    if named {
+        let url = cli.backends.broker(environment)?;
+        if url.expose_secret() != "memory" {
+            return Ok(connect::broker(&url, rng.clone())?);
+        }
+    }
+    Ok(MemoryBroker::new())
+}
+
+/// What a person sees first.
+struct Greeting {
+    api: SocketAddr,
+    admin: SocketAddr,
+    inbox: Option<SocketAddr>,
+    data: String,
+}
+
+impl Greeting {
+    fn print(&self, key: &ApiKey) {
+        let Self { api, admin, inbox, data } = self;
+        println!("Hulak verifies phone numbers in Nepal.\n");
+        println!("  API        http://{api}");
+        match inbox {
+            Some(inbox) => {
+                println!("  SMS inbox  http://{inbox}/inbox   (simulated: nothing reaches a real phone)");
+            }
+            None => println!("  SMS        go out through the real gateway"),
+        }
+        println!("  Admin      http://{admin}/readyz");
+        println!("  Data       {data}\n");
+        println!("Ask for a code:\n");
+        println!("  curl -s http://{api}/v1/verifications \\");
+        println!("    -H 'Authorization: Bearer {}' \\", key.expose());
+        println!("    -H 'Content-Type: application/json' -d '{{\"phone\":\"9812345678\"}}'\n");
+    }
+}

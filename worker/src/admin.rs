@@ -1,0 +1,32 @@
+//! The admin address: is it alive, is it ready.
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use hulak_common::vitals::{Vitals, is_trusted_host};
+
+/// `/healthz` and `/readyz`, for a known `Host` only.
+pub fn router(vitals: Vitals) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route(
+            "/readyz",
+            get(|State(vitals): State<Vitals>| async move {
+                let (status, body) = vitals.ready();
+                (status, Json(body))
+            }),
+        )
+        .layer(middleware::from_fn(known_host))
+        .with_state(vitals)
+}
+
+async fn known_host(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if is_trusted_host(host, None) {
+        return next.run(request).await;
+    }
+    (StatusCode::MISDIRECTED_REQUEST, "this address answers to its own name only\n").into_response()
+}

@@ -1,0 +1,64 @@
+//! The SMS gateway, and what its answers mean for us.
+
+pub mod sparrow;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::verification::{DeliveryError, DeliveryFault};
+use secrecy::SecretString;
+
+pub use sparrow::Sparrow;
+
+/// How a send ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// The gateway took the message.
+    Accepted,
+    /// It refuses this message for good: the receiver, or the message itself, cannot be used.
+    Refused(DeliveryError),
+    /// It refuses everything of this account. That says nothing about the message.
+    Account {
+        /// Its code for it.
+        gateway_code: i32,
+    },
+    /// Nothing was sent; later it may be.
+    NotNow {
+        /// How long the gateway asks us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The request was written and no readable answer came. Nobody can find out.
+    Unknown,
+}
+
+/// How a probe ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// The account is in order.
+    Good,
+    /// The account is refused.
+    Refused {
+        /// The gateway's code for it.
+        gateway_code: i32,
+    },
+    /// No answer that tells anything.
+    NoAnswer,
+}
+
+/// An SMS gateway.
+#[async_trait]
+pub trait Gateway: Send + Sync + std::fmt::Debug + 'static {
+    /// Sends one message. Ends within the gateway timeout.
+    async fn send(&self, to: PhoneNumber, text: &SecretString) -> Answer;
+    /// Asks how the account is doing. Costs nothing.
+    async fn probe(&self) -> Probe;
+}
+
+impl Answer {
+    /// A refusal of one message.
+    #[must_use]
+    pub fn refused(code: DeliveryFault, gateway_code: i32) -> Self {
+        Self::Refused(DeliveryError { code, gateway_code: Some(gateway_code) })
+    }
+}

@@ -1,0 +1,225 @@
+//! Sparrow SMS. Source: the gateway's public documentation (repository sparrowsms/apidocs), and answers seen in public
+//! client code.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::verification::DeliveryFault;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, Response, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+use super::{Answer, Gateway, Probe};
+
+/// An answer is a line of JSON; whatever is larger is not read further.
+const MAX_ANSWER: usize = 64 * 1024;
+/// How much of an unexpected answer goes to the log.
+const LOGGED: usize = 200;
+/// The longest that a `Retry-After` is believed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// What a client is made of.
+#[derive(Debug, Clone)]
+pub struct SparrowConfig {
+    /// The API's base, without a slash at its end.
+    pub base: Url,
+    /// The account's token.
+    pub token: SecretString,
+    /// The sender identity.
+    pub from: String,
+    /// How long a call may take, connecting included.
+    pub timeout: Duration,
+    /// Connections kept for reuse.
+    pub connections: usize,
+}
+
+/// A client of the gateway.
+#[derive(Debug)]
+pub struct Sparrow {
+    http: Client,
+    config: SparrowConfig,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    response_code: i32,
+}
+
+/// Chooses the TLS implementation for the whole process; again changes nothing.
+pub fn install_tls() {
+    let _installed_before = rustls::crypto::ring::default_provider().install_default();
+}
+
+impl Sparrow {
+    /// Prepares a client; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the TLS backend cannot be set up.
+    pub fn new(config: SparrowConfig) -> Result<Self, reqwest::Error> {
+        install_tls();
+        let http = Client::builder()
+            .timeout(config.timeout)
+            .connect_timeout(config.timeout.min(Duration::from_secs(5)))
+            .pool_max_idle_per_host(config.connections)
+            // Shorter than servers commonly keep idle connections: a request written to one that the server is just
+            // closing would end as unknown.
+            .pool_idle_timeout(Duration::from_secs(20))
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .user_agent(concat!("hulak/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, config })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}/{path}/", self.config.base.as_str().trim_end_matches('/'))
+    }
+}
+
+#[async_trait]
+impl Gateway for Sparrow {
+    async fn send(&self, to: PhoneNumber, text: &SecretString) -> Answer {
+        let national = to.national();
+        // A form-encoded POST: a GET would put the token and the code into the logs of proxies.
+        let form = [
+            ("token", self.config.token.expose_secret()),
+            ("from", self.config.from.as_str()),
+            ("to", national.as_str()),
+            ("text", text.expose_secret()),
+        ];
+        match self.http.post(self.url("sms")).form(&form).send().await {
+            Ok(response) => classify(response).await,
+            Err(error) if error.is_connect() || error.is_builder() => {
+                tracing::warn!(error = %root(&error), "the gateway cannot be reached");
+                Answer::NotNow { retry_after: None }
+            }
+            Err(error) => {
+                tracing::warn!(error = %root(&error), "the gateway did not answer");
+                Answer::Unknown
+            }
+        }
+    }
+
+    async fn probe(&self) -> Probe {
+        let token = [("token", self.config.token.expose_secret())];
+        let Ok(response) = self.http.get(self.url("credit")).query(&token).send().await else {
+            return Probe::NoAnswer;
+        };
+        let status = response.status();
+        match read(response).await.map(|text| serde_json::from_str::<Body>(&text)) {
+            Some(Ok(Body { response_code: 200 })) if status == StatusCode::OK => Probe::Good,
+            Some(Ok(Body { response_code })) => Probe::Refused { gateway_code: response_code },
+            _ => Probe::NoAnswer,
+        }
+    }
+}
+
+/// The innermost cause: reqwest's own text names the address, which is of no use, and never the form.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if error.is_timeout() { "timeout".to_owned() } else { cause.to_string() }
+}
+
+async fn read(mut response: Response) -> Option<String> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.ok()? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_ANSWER {
+            return None;
+        }
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+async fn classify(response: Response) -> Answer {
+    let status = response.status();
+    let retry_after = retry_after(&response);
+    let text = read(response).await;
+    let code = text
+        .as_deref()
+        .and_then(|text| serde_json::from_str::<Body>(text).ok())
+        .map(|body| body.response_code);
+    let answer = judge(status.as_u16(), code, retry_after);
+    match answer {
+        Answer::Accepted | Answer::Refused(_) | Answer::Account { .. } => {}
+        Answer::NotNow { .. } | Answer::Unknown => {
+            let body = text.as_deref().map(masked).unwrap_or_default();
+            tracing::warn!(status = status.as_u16(), body, ?answer, "unexpected answer of the gateway");
+        }
+    }
+    answer
+}
+
+/// What a status and a `response_code` mean.
+#[must_use]
+pub fn judge(status: u16, code: Option<i32>, retry_after: Option<Duration>) -> Answer {
+    match (status, code) {
+        (200, Some(200)) => Answer::Accepted,
+        (200 | 400..=499, Some(code)) if known(code).is_some() => known(code).unwrap_or(Answer::Unknown),
+        // Taken by something in between, or after the message was handed on: nobody can tell.
+        (100..=399 | 501 | 504..=599, _) => Answer::Unknown,
+        _ => Answer::NotNow { retry_after },
+    }
+}
+
+fn known(code: i32) -> Option<Answer> {
+    Some(match code {
+        1007 | 1011 => Answer::refused(DeliveryFault::InvalidReceiver, code),
+        1000 | 1010 => Answer::refused(DeliveryFault::InvalidMessage, code),
+        1001..=1006 | 1008 | 1012 | 1013 => Answer::Account { gateway_code: code },
+        _ => return None,
+    })
+}
+
+/// Seconds only: the date form would need the gateway's clock to agree with ours.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+}
+
+/// The beginning of an answer without any digit: an echo of our request must not put a number or a code into the log.
+fn masked(text: &str) -> String {
+    text.chars().take(LOGGED).map(|c| if c.is_numeric() { '•' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_answer_has_its_meaning() {
+        assert_eq!(judge(200, Some(200), None), Answer::Accepted);
+        for code in [1007, 1011] {
+            assert_eq!(judge(403, Some(code), None), Answer::refused(DeliveryFault::InvalidReceiver, code));
+        }
+        for code in [1000, 1010] {
+            assert_eq!(judge(403, Some(code), None), Answer::refused(DeliveryFault::InvalidMessage, code));
+        }
+        for code in [1001, 1002, 1003, 1004, 1005, 1006, 1008, 1012, 1013] {
+            assert_eq!(judge(403, Some(code), None), Answer::Account { gateway_code: code });
+        }
+        let wait = Some(Duration::from_secs(7));
+        for (status, code) in
+            [(429, None), (500, None), (502, None), (503, None), (403, None), (403, Some(1009)), (404, None)]
+        {
+            assert_eq!(judge(status, code, wait), Answer::NotNow { retry_after: wait }, "{status} {code:?}");
+        }
+        for (status, code) in
+            [(200, None), (200, Some(1009)), (301, None), (302, None), (504, None), (204, None)]
+        {
+            assert_eq!(judge(status, code, None), Answer::Unknown, "{status} {code:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_logged_of_an_answer_has_no_digits() {
+        assert_eq!(masked("code 123456 to 9812345678 १२"), "code •••••• to •••••••••• ••");
+        assert_eq!(masked(&"x".repeat(500)).len(), 200);
+    }
+}

@@ -1,0 +1,203 @@
+//! A worker: takes jobs from the broker, keeps each number's pace and the account's rate, calls the gateway, and writes
+//! down what happened. Any number of them run side by side.
+
+pub mod admin;
+pub mod breaker;
+pub mod config;
+pub mod consumer;
+pub mod gateway;
+pub mod pacing;
+pub mod reaper;
+pub mod relay;
+pub mod sender;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hulak_common::announcer::Announcer;
+use hulak_common::broker::Broker;
+use hulak_common::clock::SharedClock;
+use hulak_common::code::Keyring;
+use hulak_common::outbox::Outbox;
+use hulak_common::rng::Rng;
+use hulak_common::serve::{ServeOptions, serve};
+use hulak_common::shutdown::Shutdown;
+use hulak_common::store::{Monitor, Store, StoreError};
+use hulak_common::vitals::Vitals;
+use tokio::net::TcpListener;
+
+use breaker::{Breaker, Phase, Verdict};
+use consumer::Intake;
+use gateway::{Gateway, Probe};
+use pacing::Pacer;
+use sender::{Sender, SenderParts};
+
+/// What a worker is made of. A test or another program brings its own parts.
+#[derive(Debug)]
+pub struct Worker {
+    /// The keys that codes are derived with.
+    pub keyring: Keyring,
+    /// The name that messages are signed with.
+    pub app_name: String,
+    /// How long a claim holds.
+    pub lease: Duration,
+    /// How long a call to the gateway may take.
+    pub timeout: Duration,
+    /// Messages a second for the whole account.
+    pub rate: f64,
+    /// Messages in flight.
+    pub concurrency: u16,
+    /// The gateway.
+    pub gateway: Arc<dyn Gateway>,
+    /// The time.
+    pub clock: SharedClock,
+    /// Claims and jitter.
+    pub rng: Rng,
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
+}
+
+/// Why a worker ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The database's schema cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The listener broke.
+    #[error("the listener broke: {0}")]
+    Listener(#[from] std::io::Error),
+    /// A part of it died.
+    #[error("a part of the worker died: {0}")]
+    Died(#[from] tokio::task::JoinError),
+}
+
+/// Operators and probes are few.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Works until a stop is asked for and what is in flight is finished. Without `admin` it serves no admin address: the
+/// one-process shape has the API's.
+///
+/// # Errors
+/// When the schema cannot be used, the listener breaks, or a part dies.
+pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown) -> Result<(), WorkerError> {
+    let Worker { keyring, app_name, lease, timeout, rate, concurrency, gateway, clock, rng, store, broker } =
+        worker;
+    let id = rng.uuid();
+    let monitor = Monitor::new();
+    let announcer = Announcer::start(Arc::clone(&broker));
+    let outbox = Outbox::start(Arc::clone(&broker), Arc::clone(&store), Arc::clone(&clock), shutdown.clone());
+    let (breaker, pacer) = (Arc::new(Breaker::new()), Arc::new(Pacer::new(rate)));
+    let sender = Arc::new(Sender::new(SenderParts {
+        store: Arc::clone(&store),
+        monitor: monitor.clone(),
+        gateway: Arc::clone(&gateway),
+        breaker: Arc::clone(&breaker),
+        pacer: Arc::clone(&pacer),
+        announcer: announcer.clone(),
+        keyring,
+        app_name,
+        lease,
+        timeout,
+        concurrency: usize::from(concurrency),
+        clock: Arc::clone(&clock),
+        rng: rng.clone(),
+        shutdown: shutdown.clone(),
+    }));
+    let intake = Intake {
+        broker: Arc::clone(&broker),
+        sender,
+        breaker: Arc::clone(&breaker),
+        monitor: monitor.clone(),
+        concurrency,
+        shutdown: shutdown.clone(),
+    };
+
+    let mut parts = tokio::task::JoinSet::new();
+    parts.spawn(intake.run());
+    parts.spawn(relay::run(
+        outbox,
+        Arc::clone(&store),
+        Arc::clone(&broker),
+        monitor.clone(),
+        Arc::clone(&clock),
+        shutdown.clone(),
+    ));
+    parts.spawn(reaper::run(
+        Arc::clone(&store),
+        announcer,
+        monitor.clone(),
+        Arc::clone(&clock),
+        shutdown.clone(),
+    ));
+    parts.spawn(probe(breaker, gateway, shutdown.clone()));
+    parts.spawn({
+        let (store, monitor, clock, shutdown) =
+            (Arc::clone(&store), monitor.clone(), Arc::clone(&clock), shutdown.clone());
+        async move { pacer.run(id, store, monitor, clock, shutdown).await }
+    });
+
+    let vitals = Vitals { monitor: monitor.clone(), broker };
+    let watching = monitor.run(Arc::clone(&store), clock, rng, shutdown.clone(), || async { Ok(()) });
+    let result = tokio::select! {
+        done = finish(&mut parts, admin, vitals, shutdown.clone()) => done,
+        // Only a schema that cannot be used ends the watch with an error; that ends the program too.
+        Err(error) = watching => Err(error.into()),
+    };
+    if result.is_err() {
+        shutdown.abort();
+    }
+    // The others take over this one's share of the rate at once; if this fails they do when it has been silent a while.
+    let _unheard = tokio::time::timeout(Duration::from_secs(1), store.leave(id)).await;
+    result
+}
+
+/// Waits for every part to end, which they do after a stop was asked for.
+async fn finish(
+    parts: &mut tokio::task::JoinSet<()>,
+    admin: Option<TcpListener>,
+    vitals: Vitals,
+    shutdown: Shutdown,
+) -> Result<(), WorkerError> {
+    let serving = async {
+        match admin {
+            Some(listener) => {
+                let options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..ServeOptions::default() };
+                serve(listener, admin::router(vitals), options, shutdown.clone()).await
+            }
+            None => Ok(()),
+        }
+    };
+    let working = async {
+        while let Some(ended) = parts.join_next().await {
+            ended?;
+        }
+        Ok::<(), WorkerError>(())
+    };
+    tokio::try_join!(async { serving.await.map_err(WorkerError::from) }, working)?;
+    Ok(())
+}
+
+/// While the circuit is open, asks how the account is doing.
+async fn probe(breaker: Arc<Breaker>, gateway: Arc<dyn Gateway>, shutdown: Shutdown) {
+    let mut phase = breaker.phase();
+    loop {
+        tokio::select! {
+            opened = phase.wait_for(|phase| *phase == Phase::Open) => if opened.is_err() { return },
+            () = shutdown.begun() => return,
+        }
+        tokio::select! { () = tokio::time::sleep(breaker.wait()) => {}, () = shutdown.begun() => return }
+        match gateway.probe().await {
+            Probe::Good => {
+                tracing::info!("the gateway's account is in order again: one message goes first");
+                breaker.probed(Verdict::Good);
+            }
+            Probe::Refused { gateway_code } => {
+                tracing::warn!(code = gateway_code, "the gateway still refuses the account");
+                breaker.probed(Verdict::Refused);
+            }
+            Probe::NoAnswer => tracing::warn!("the gateway does not say how the account is doing"),
+        }
+    }
+}

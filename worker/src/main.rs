@@ -1,0 +1,106 @@
+//! `hulak-worker`: a worker as a program of its own.
+
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use hulak_common::clock::{DatabaseClock, SharedClock};
+use hulak_common::config::{
+    BackendArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
+};
+use hulak_common::connect;
+use hulak_common::rng::Rng;
+use hulak_common::shutdown::Shutdown;
+use hulak_common::vitals::ask_ready;
+use hulak_worker::config::{AddressArgs, GatewayArgs};
+use hulak_worker::gateway::Sparrow;
+use hulak_worker::{Worker, run};
+
+/// Connections to the database: batches keep two or three of them busy.
+const CONNECTIONS: u32 = 8;
+
+/// Verifies phone numbers in Nepal: a worker, which sends the messages.
+#[derive(Debug, Parser)]
+#[command(version, after_help = SECRETS_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    backends: BackendArgs,
+    #[command(flatten)]
+    addresses: AddressArgs,
+    #[command(flatten)]
+    gateway: GatewayArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send messages (this is what happens without a command, too).
+    Work,
+    /// Ask the running worker whether it is ready, and end: for health checks.
+    Health,
+}
+
+fn main() {
+    let cli: Cli = parse();
+    if let Err(error) = cli.telemetry.init() {
+        fail(&error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => fail(&error),
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            None | Some(Command::Work) => work(&cli).await,
+            Some(Command::Health) => ask_ready(cli.addresses.admin_addr).await.map_err(Into::into),
+        }
+    });
+    if let Err(error) = done {
+        fail(&error);
+    }
+}
+
+async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
+    let environment = Environment::process();
+    let keyring = environment.keyring()?;
+    let rng = Rng::system();
+    let clock: SharedClock = Arc::new(DatabaseClock::new());
+    let sparrow = cli.gateway.sparrow(environment, cli.rules.claim_lease)?;
+    if sparrow.base.scheme() == "http" {
+        tracing::warn!("HULAK_SPARROW_URL is plain http: the token and the codes travel in the open");
+    }
+    let gateway = Arc::new(Sparrow::new(sparrow)?);
+    let store = connect::store(
+        &cli.backends.database(environment)?,
+        cli.rules.rules(keyring.clone()),
+        Arc::clone(&clock),
+        CONNECTIONS,
+        "hulak-worker",
+    )?;
+    let broker = connect::broker(&cli.backends.broker(environment)?, rng.clone())?;
+    let admin = bind("HULAK_ADMIN_ADDR", cli.addresses.admin_addr).await?;
+    tracing::info!("worker with its admin address on http://{}", admin.local_addr()?);
+    let worker = Worker {
+        keyring,
+        app_name: cli.gateway.app_name.clone(),
+        lease: cli.rules.claim_lease,
+        timeout: cli.gateway.gateway_timeout,
+        rate: cli.gateway.gateway_rate,
+        concurrency: cli.gateway.gateway_concurrency,
+        gateway,
+        clock,
+        rng,
+        store: Arc::clone(&store),
+        broker: Arc::clone(&broker),
+    };
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
+    let done = run(worker, Some(admin), shutdown).await;
+    broker.close().await;
+    store.close().await;
+    done.map_err(Into::into)
+}

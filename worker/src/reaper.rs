@@ -1,0 +1,48 @@
+//! Ends what time has ended: verifications past their life, and claims of workers that are gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hulak_common::announcer::Announcer;
+use hulak_common::clock::SharedClock;
+use hulak_common::shutdown::Shutdown;
+use hulak_common::store::{Monitor, Store};
+
+/// Between two sweeps: what expires is written down within a second.
+const TICK: Duration = Duration::from_millis(400);
+/// Rows of each kind in one sweep.
+const BATCH: u32 = 500;
+
+/// Reaps until the stop.
+pub async fn run(
+    store: Arc<dyn Store>,
+    announcer: Announcer,
+    monitor: Monitor,
+    clock: SharedClock,
+    shutdown: Shutdown,
+) {
+    loop {
+        tokio::select! { () = tokio::time::sleep(TICK) => {}, () = shutdown.begun() => return }
+        tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
+        loop {
+            match store.reap(BATCH, clock.now()).await {
+                Ok((reaped, events)) => {
+                    announcer.announce(events);
+                    if reaped.leases > 0 {
+                        tracing::warn!(
+                            claims = reaped.leases,
+                            "took back the claims of workers that are gone"
+                        );
+                    }
+                    if !reaped.more || shutdown.has_begun() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the reaper could not work");
+                    break;
+                }
+            }
+        }
+    }
+}

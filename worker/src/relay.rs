@@ -1,0 +1,49 @@
+//! Publishes what is due and was not published, or not confirmed, or confirmed long ago. Any number of workers may do
+//! this side by side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hulak_common::broker::{Broker, BrokerHealth};
+use hulak_common::clock::SharedClock;
+use hulak_common::outbox::Outbox;
+use hulak_common::shutdown::Shutdown;
+use hulak_common::store::{Monitor, Store};
+
+/// Between two looks; due times are honoured to about this.
+const TICK: Duration = Duration::from_millis(200);
+/// Messages taken at once.
+const BATCH: u32 = 512;
+
+/// Relays until the stop.
+pub async fn run(
+    outbox: Outbox,
+    store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    monitor: Monitor,
+    clock: SharedClock,
+    shutdown: Shutdown,
+) {
+    let health = broker.health();
+    loop {
+        tokio::select! { () = tokio::time::sleep(TICK) => {}, () = shutdown.begun() => return }
+        tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
+        // Without a broker nothing is taken off the table: it would only be put back.
+        while *health.borrow() == BrokerHealth::Up && !shutdown.has_begun() {
+            let ids = match store.take_due(BATCH, clock.now()).await {
+                Ok(ids) => ids,
+                Err(error) => {
+                    tracing::warn!(%error, "the outbox cannot be read");
+                    break;
+                }
+            };
+            let confirmed = outbox.publish(&ids).await;
+            if !ids.is_empty() {
+                tracing::debug!(taken = ids.len(), confirmed, "relayed");
+            }
+            if ids.len() < BATCH as usize || confirmed == 0 {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! One message: claim, call, record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hulak_common::announcer::Announcer;
+use hulak_common::batch::{Batcher, Bounds};
+use hulak_common::clock::{SharedClock, Stopwatch};
+use hulak_common::code::Keyring;
+use hulak_common::job::MessageId;
+use hulak_common::limits::backoff;
+use hulak_common::rng::Rng;
+use hulak_common::shutdown::Shutdown;
+use hulak_common::store::{Claim, Claimed, Grant, Monitor, Outcome, Record, Recorded, Store, StoreError};
+use hulak_common::text;
+use hulak_common::verification::{DeliveryError, DeliveryFault, Route};
+use secrecy::SecretString;
+
+use crate::breaker::{Breaker, Pass, Verdict};
+use crate::config::LEASE_MARGIN;
+use crate::gateway::{Answer, Gateway};
+use crate::pacing::Pacer;
+
+type Reply<T> = Result<T, Arc<StoreError>>;
+
+/// How long a message that the account's refusal stopped rests before the relay brings it again.
+const ACCOUNT_REST: Duration = Duration::from_secs(1);
+
+/// What sending takes.
+#[derive(Debug)]
+pub struct Sender {
+    parts: SenderParts,
+    claims: Batcher<Claim, Reply<Claimed>>,
+    records: Batcher<Record, Reply<Recorded>>,
+}
+
+/// What a [`Sender`] is made of.
+#[derive(Debug)]
+pub struct SenderParts {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// How the database is doing.
+    pub monitor: Monitor,
+    /// The gateway.
+    pub gateway: Arc<dyn Gateway>,
+    /// The circuit to it.
+    pub breaker: Arc<Breaker>,
+    /// This worker's share of its rate.
+    pub pacer: Arc<Pacer>,
+    /// Tells the pollers.
+    pub announcer: Announcer,
+    /// The keys that codes are derived with.
+    pub keyring: Keyring,
+    /// The name that messages are signed with.
+    pub app_name: String,
+    /// How long a claim holds.
+    pub lease: Duration,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// Messages in flight.
+    pub concurrency: usize,
+    /// The time.
+    pub clock: SharedClock,
+    /// Claims and jitter.
+    pub rng: Rng,
+    /// When to stop.
+    pub shutdown: Shutdown,
+}
+
+/// What became of a job's message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// Nothing is left to do under this job.
+    Done,
+    /// It was not begun; the job has to come again.
+    GiveBack,
+}
+
+impl Sender {
+    /// Starts the batchers. Call it within a runtime.
+    #[must_use]
+    pub fn new(parts: SenderParts) -> Self {
+        let bounds = Bounds { queue: parts.concurrency.max(16) * 2, ..Bounds::default() };
+        let claims = {
+            let (store, clock, announcer) =
+                (Arc::clone(&parts.store), Arc::clone(&parts.clock), parts.announcer.clone());
+            Batcher::spawn(bounds, move |items: Vec<Claim>| {
+                let (store, clock, announcer) = (Arc::clone(&store), Arc::clone(&clock), announcer.clone());
+                async move {
+                    let batch = store.claim(&items, clock.now()).await;
+                    announcer.announce(batch.events);
+                    batch.answers
+                }
+            })
+        };
+        let records = {
+            let (store, clock, announcer) =
+                (Arc::clone(&parts.store), Arc::clone(&parts.clock), parts.announcer.clone());
+            Batcher::spawn(bounds, move |items: Vec<Record>| {
+                let (store, clock, announcer) = (Arc::clone(&store), Arc::clone(&clock), announcer.clone());
+                async move {
+                    let batch = store.record(&items, clock.now()).await;
+                    announcer.announce(batch.events);
+                    batch.answers
+                }
+            })
+        };
+        Self { parts, claims, records }
+    }
+
+    /// Handles one message of a job, from the permit to the record.
+    pub async fn handle(&self, id: MessageId) -> Handled {
+        // What is not begun when a stop is asked for is left to the other workers.
+        let leave = async {
+            let pass = self.parts.breaker.pass().await?;
+            self.parts.pacer.permit().await;
+            Some(pass)
+        };
+        let leave = tokio::select! {
+            biased;
+            () = self.parts.shutdown.begun() => None,
+            leave = leave => leave,
+        };
+        let Some(pass) = leave else { return Handled::GiveBack };
+        let claim = Claim { id, claim: self.parts.rng.uuid() };
+        match self.claims.submit(claim).await {
+            Ok(Ok(Claimed::Granted(grant))) => {
+                let outcome = self.deliver(&grant, pass).await;
+                self.record(&grant, outcome).await;
+                Handled::Done
+            }
+            Ok(Ok(answer)) => {
+                note(id, &answer);
+                Handled::Done
+            }
+            Ok(Err(error)) => {
+                if matches!(*error, StoreError::Unavailable(_)) {
+                    self.parts.monitor.report_down();
+                }
+                tracing::warn!(%id, %error, "not claimed; the job goes back");
+                Handled::GiveBack
+            }
+            Err(full) => {
+                tracing::warn!(%id, %full, "not claimed; the job goes back");
+                Handled::GiveBack
+            }
+        }
+    }
+
+    async fn deliver(&self, grant: &Grant, pass: Pass<'_>) -> Outcome {
+        let row = &grant.verification;
+        if grant.route == Route::Null {
+            return Outcome::Accepted;
+        }
+        // A claim that took long to come back may not outlast the call: then nothing is tried.
+        let age = self.parts.clock.now() - grant.claimed_at;
+        if age + self.parts.timeout + LEASE_MARGIN / 2 > self.parts.lease {
+            tracing::warn!(id = %grant.id, "the claim came too late to be used");
+            return Outcome::GivenBack { after: Duration::ZERO, error: None };
+        }
+        let code = self.parts.keyring.code(row.key_id, &row.salt, row.id, row.epoch, row.code_length);
+        let Some(code) = code else {
+            // The claim is refused for keys that are not known here, so this cannot be; it must not send garbage either.
+            tracing::error!(id = %grant.id, "the code's key is not known");
+            return Outcome::GivenBack { after: Duration::from_secs(60), error: None };
+        };
+        let text = SecretString::from(text::message(&self.parts.app_name, row, &code));
+        let watch = Stopwatch::start();
+        let answer = self.parts.gateway.send(grant.phone, &text).await;
+        tracing::info!(id = %grant.id, to = %grant.phone.masked(), attempt = grant.attempt, ?answer,
+            ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX), "called the gateway");
+        self.weigh(grant, answer, pass)
+    }
+
+    /// What an answer means for the message and for the circuit.
+    fn weigh(&self, grant: &Grant, answer: Answer, pass: Pass<'_>) -> Outcome {
+        match answer {
+            Answer::Accepted => {
+                pass.settle(Verdict::Good);
+                Outcome::Accepted
+            }
+            Answer::Refused(error) => {
+                pass.settle(Verdict::Good);
+                if error.code == DeliveryFault::InvalidMessage {
+                    tracing::error!(id = %grant.id, code = error.gateway_code, "the gateway refuses what we wrote");
+                }
+                Outcome::Refused(error)
+            }
+            Answer::Account { gateway_code } => {
+                if pass.settle(Verdict::Refused) {
+                    tracing::error!(
+                        code = gateway_code,
+                        "the gateway refuses the account: sending stops until it does not"
+                    );
+                }
+                let error =
+                    DeliveryError { code: DeliveryFault::AccountRefused, gateway_code: Some(gateway_code) };
+                Outcome::GivenBack { after: ACCOUNT_REST, error: Some(error) }
+            }
+            Answer::NotNow { retry_after } => {
+                let after = backoff(grant.attempt, self.parts.rng.fraction(), retry_after);
+                let error = DeliveryError { code: DeliveryFault::GatewayUnavailable, gateway_code: None };
+                Outcome::Retry { after, error }
+            }
+            Answer::Unknown => {
+                Outcome::Ambiguous(DeliveryError { code: DeliveryFault::NoAnswer, gateway_code: None })
+            }
+        }
+    }
+
+    /// Writes the outcome down. While the store is away the outcome is kept and tried again: it is all that is known of
+    /// a message that may be on somebody's phone.
+    async fn record(&self, grant: &Grant, outcome: Outcome) {
+        let record = Record { id: grant.id, claim: grant.claim, outcome };
+        let mut attempts = 0;
+        loop {
+            let reason = match self.records.submit(record).await {
+                Ok(Ok(Recorded::Stale)) => {
+                    tracing::warn!(id = %grant.id, ?outcome, "recorded too late: the claim had been taken back");
+                    return;
+                }
+                Ok(Ok(Recorded::Done(_) | Recorded::Already)) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(full) => full.to_string(),
+            };
+            attempts += 1;
+            if attempts == 1 {
+                tracing::warn!(id = %grant.id, reason, "the outcome is not recorded yet");
+            }
+            let pause = backoff(attempts, self.parts.rng.fraction(), None).min(Duration::from_secs(5)) / 4;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.parts.shutdown.aborted() => {
+                    tracing::error!(id = %grant.id, ?outcome, "stopped before the outcome was recorded: it counts as unknown");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn note(id: MessageId, answer: &Claimed) {
+    match answer {
+        Claimed::UnknownKey => {
+            tracing::error!(%id, "its code was made with a secret that is not known here: set HULAK_SECRET_PREVIOUS");
+        }
+        Claimed::Missing => tracing::warn!(%id, "there is no such message"),
+        Claimed::Paced(until) | Claimed::NotDue(until) => tracing::debug!(%id, %until, "not yet"),
+        Claimed::Done | Claimed::Expired | Claimed::Canceled | Claimed::Granted(_) => {
+            tracing::debug!(%id, "nothing to send");
+        }
+    }
+}
