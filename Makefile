@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint doc
+.PHONY: help run test check deploy-check fmt lint doc
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start everything in one process: API, worker, SQLite and a simulated gateway
 	$(CARGO) run
@@ -16,10 +16,14 @@ test: ## Run every test beside a throwaway PostgreSQL and RabbitMQ
 
 # What fails cheaply comes first, one after the other even under `make -j`: they share one build directory.
 check: ## Everything that must pass before a merge
+	@$(MAKE) --no-print-directory deploy-check
 	@$(MAKE) --no-print-directory fmt
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory doc
 	@$(MAKE) --no-print-directory test
+
+deploy-check: ## Do compose file, image and settings agree?
+	python3 deploy/check.py
 
 fmt: ## Is the code formatted?
 	$(CARGO) fmt --all --check

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::problem::{FieldError, Kind, Problem};
 
@@ -51,22 +51,33 @@ async fn read(request: Request) -> Result<bytes::Bytes, Problem> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| explain(&error))?;
-    json.end().map_err(|error| Problem::new(Kind::MalformedJson, strip_position(&error)))?;
-    Ok(value)
+    // Whether it is JSON at all comes first: reading into fields stops at the first one that does not fit.
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| Problem::new(Kind::MalformedJson, "the body is not UTF-8"))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|error| malformed(&error))?;
+    // Reading into a struct would take an array too, its elements for the fields in order.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Problem::fields(
+            Kind::InvalidRequest,
+            vec![FieldError::new("body", "must be a JSON object")],
+        ));
+    }
+    let mut json = serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| explain(&error))
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    Problem::new(Kind::MalformedJson, error.to_string())
 }
 
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let inner = error.inner();
     if inner.classify() != serde_json::error::Category::Data {
-        return Problem::new(Kind::MalformedJson, inner.to_string());
+        return malformed(inner);
     }
     let reason = strip_position(inner);
     let path = error.path().to_string();
-    // For a missing, repeated or unknown field serde stops at the object around it; the field's name is in the reason.
-    let named = reason.split('`').nth(1).filter(|_| reason.contains(" field `"));
-    let field = match (path.as_str(), named) {
+    let field = match (path.as_str(), named(&reason)) {
         ("." | "", Some(name)) => name.to_owned(),
         ("." | "", None) => "body".to_owned(),
         (path, Some(name)) if path != name && !path.ends_with(&format!(".{name}")) => {
@@ -75,6 +86,14 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
         (path, _) => path.to_owned(),
     };
     Problem::fields(Kind::InvalidRequest, vec![FieldError::new(field, reason)])
+}
+
+/// For a missing, repeated or unknown field serde stops at the object around it; the field's name is in the reason.
+fn named(reason: &str) -> Option<&str> {
+    let rest = ["missing", "duplicate", "unknown"].iter().find_map(|what| reason.strip_prefix(what))?;
+    // The name is the caller's, and may hold anything.
+    let name = rest.strip_prefix(" field `")?;
+    name.split_once("`, expected ").or_else(|| name.rsplit_once('`')).map(|(name, _)| name)
 }
 
 /// serde_json says where in the body; the field says it better.
@@ -104,7 +123,17 @@ mod tests {
 
     #[test]
     fn what_is_no_json_is_told_from_what_has_wrong_fields() {
-        for body in ["", "{", "{\"phone\":}", "{\"phone\":\"1\"} x", "\u{1}", "{\"phone\":\"\\ud800\"}"] {
+        for body in [
+            "",
+            "{",
+            "{\"phone\":}",
+            "{\"phone\":\"1\"} x",
+            "\u{1}",
+            "{\"phone\":\"\\ud800\"}",
+            "{\"phone\":1,",
+            "{\"colour\":1,}",
+            "[1,",
+        ] {
             assert_eq!(problem(body).0, Kind::MalformedJson, "{body}");
         }
         for (body, field) in [
@@ -114,6 +143,9 @@ mod tests {
             ("{\"phone\":\"1\",\"phone\":\"2\"}", "phone"),
             ("{\"phone\":\"1\",\"colour\":1}", "colour"),
             ("{\"phone\":\"1\",\"metadata\":[]}", "metadata"),
+            ("{\"phone\":\"1\",\"a `b` c\":1}", "a `b` c"),
+            ("{\"phone\":\"1\",\"metadata\":\"no field `x` here\"}", "metadata"),
+            (" [\"1\", {}]", "body"),
             ("[]", "body"),
             ("\"text\"", "body"),
             ("null", "body"),

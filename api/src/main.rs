@@ -7,6 +7,7 @@ use hulak_api::config::{AddressArgs, NumberArgs};
 use hulak_api::{Api, run};
 use hulak_common::api_key::ApiKey;
 use hulak_common::clock::{DatabaseClock, SharedClock};
+use hulak_common::code::{Keyring, Secret};
 use hulak_common::config::{
     BackendArgs, ConfigError, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
 };
@@ -106,17 +107,21 @@ async fn serve(cli: &Cli) -> Done {
     };
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
-    let done = run(api, public, admin, shutdown).await;
-    broker.close().await;
-    store.close().await;
-    done.map_err(Into::into)
+    let working = async {
+        let done = run(api, public, admin, shutdown.clone()).await;
+        broker.close().await;
+        store.close().await;
+        done
+    };
+    shutdown.bound(working).await.transpose()?;
+    Ok(())
 }
 
 async fn migrate(cli: &Cli) -> Done {
-    let environment = Environment::process();
-    let keyring = environment.keyring()?;
     let clock: SharedClock = Arc::new(DatabaseClock::new());
-    let url = cli.backends.database(environment)?;
+    let url = cli.backends.database(Environment::process())?;
+    // Nothing is derived here, so whoever migrates need not know the secret.
+    let keyring = Keyring::new(Secret::from_bytes(Rng::system().bytes::<32>().to_vec())?, None);
     let store = connect::store(&url, cli.rules.rules(keyring), clock, 1, "hulak-migrate")?;
     store.migrate().await?;
     store.close().await;

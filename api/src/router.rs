@@ -60,13 +60,9 @@ async fn dress(State(app): State<SharedApp>, request: Request, next: Next) -> Re
         };
         let problem = response.extensions_mut().remove::<Problem>().or_else(|| undressed(&response));
         let slug = problem.as_ref().map_or("", |problem| problem.kind().slug());
-        let allow = response.headers().get(header::ALLOW).cloned();
         tracing::info!(%method, route, status = response.status().as_u16(), problem = slug,
             ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX), "answered");
         let mut response = problem.map_or(response, |problem| problem.render(&app.public_url));
-        if let Some(allow) = allow {
-            response.headers_mut().insert(header::ALLOW, allow);
-        }
         response.headers_mut().insert(REQUEST_ID, id.clone());
         response
     }

@@ -184,7 +184,9 @@ fn explain(error: &clap::Error) -> String {
             let value = context(ContextKind::InvalidValue).unwrap_or_default();
             let valid = context(ContextKind::ValidValue).map(|valid| format!("must be one of {valid}"));
             let source = std::error::Error::source(error).map(ToString::to_string);
-            format!("{value:?}: {}", source.or(valid).unwrap_or_else(|| "is not valid".to_owned()))
+            let why = source.or(valid).unwrap_or_else(|| "is not valid".to_owned());
+            // An address may hold a password, which is not repeated.
+            if name.ends_with("_URL") { why } else { format!("{value:?}: {why}") }
         }
     };
     format!("HULAK_{name}: {reason}")
@@ -276,6 +278,7 @@ impl TelemetryArgs {
     pub fn init(&self) -> Result<(), ConfigError> {
         let format = self.log_format.parse().unwrap_or(LogFormat::Text);
         crate::telemetry::init(&self.log, format).map_err(|reason| ConfigError::new("HULAK_LOG", reason))?;
+        crate::telemetry::collect_metrics();
         for name in unknown_variables() {
             tracing::warn!("unknown setting {name}: is it misspelt?");
         }

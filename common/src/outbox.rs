@@ -16,6 +16,8 @@ use crate::store::Store;
 const CONFIRM_DELAY: Duration = Duration::from_secs(1);
 /// Confirms that may wait to be written down; those beyond are forgotten, and the relay publishes a harmless copy.
 const CONFIRM_QUEUE: usize = 65_536;
+/// About as many jobs are made of a batch before messages share them.
+const JOBS: usize = 32;
 /// Confirms in one statement.
 const CONFIRM_BATCH: usize = 1_000;
 
@@ -43,7 +45,7 @@ impl Outbox {
     /// Publishes these messages, several in one job, and answers how many the broker has confirmed. The others are left
     /// to the relay.
     pub async fn publish(&self, ids: &[MessageId]) -> usize {
-        let jobs = SendJob::pack(ids, MAX_IDS);
+        let jobs = SendJob::pack(ids, per_job(ids.len()));
         let results = self.broker.publish(&jobs).await;
         let mut count = 0;
         for (job, result) in jobs.iter().zip(results) {
@@ -60,6 +62,11 @@ impl Outbox {
         }
         count
     }
+}
+
+/// Few messages travel alone, so that they spread evenly over the workers; many share jobs, to spare the broker.
+fn per_job(messages: usize) -> usize {
+    (messages / JOBS).clamp(1, MAX_IDS)
 }
 
 async fn note_confirms(

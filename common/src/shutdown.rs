@@ -8,6 +8,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a process may take to finish what it has begun.
 pub const DRAIN: Duration = Duration::from_secs(15);
 
+/// How long parts may take to notice that the drain is over.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// Tells every part of a process when to stop.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
@@ -49,14 +52,24 @@ impl Shutdown {
         self.hard.cancelled().await;
     }
 
+    /// Runs `work` to its end, or until a moment after the stop was aborted: what is not finished then is given back by
+    /// the connections' end, as when the process is killed. `None` says so.
+    pub async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let given_up = async {
+            self.aborted().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! { done = work => Some(done), () = given_up => None }
+    }
+
     /// The token behind [`Shutdown::begun`], for code that takes tokens.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.soft.clone()
     }
 
-    /// Listens for SIGTERM and SIGINT: the first begins the stop and starts the [`DRAIN`] clock, a second one or the
-    /// clock's end aborts it.
+    /// Listens for SIGTERM and SIGINT: the first begins the stop and starts the [`DRAIN`] clock, whose end aborts what is
+    /// left. A second signal ends the process at once.
     ///
     /// # Errors
     /// When the operating system refuses the signal handlers.
@@ -68,11 +81,16 @@ impl Shutdown {
             tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
             tracing::info!("stopping: finishing what has begun");
             this.begin();
-            tokio::select! {
-                _ = term.recv() => {},
-                _ = int.recv() => {},
-                () = tokio::time::sleep(DRAIN) => tracing::warn!("stopping: the drain took too long"),
+            let second = tokio::select! {
+                _ = term.recv() => true,
+                _ = int.recv() => true,
+                () = tokio::time::sleep(DRAIN) => false,
+            };
+            if second {
+                tracing::warn!("stopped by a second signal");
+                std::process::exit(1);
             }
+            tracing::warn!("stopping: the drain took too long");
             this.abort();
         });
         Ok(())

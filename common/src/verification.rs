@@ -228,6 +228,7 @@ impl Verification {
         if status == Status::Approved && self.delivery == Delivery::Unknown {
             // Somebody read the code, so the message had arrived.
             self.delivery = Delivery::Sent;
+            self.error = None;
         }
         self.touch(now);
     }
@@ -279,11 +280,10 @@ impl Verification {
         if message.id != self.newest_message() {
             return;
         }
-        self.delivery = match message.state {
-            Delivery::Unknown if self.status == Status::Approved => Delivery::Sent,
-            state => state,
+        (self.delivery, self.error) = match message.state {
+            Delivery::Unknown if self.status == Status::Approved => (Delivery::Sent, None),
+            state => (state, message.error),
         };
-        self.error = message.error;
         self.next_attempt_at =
             (message.state == Delivery::Queued && message.due_at > now).then_some(message.due_at);
         if message.state == Delivery::Sent {

@@ -25,6 +25,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 pub(crate) fn routes(sandbox: Sandbox) -> Router {
     Router::new()
         .route("/", get(|| async { Redirect::to("/inbox") }))
+        .route("/readyz", get(|| async { "ready\n" }))
         .route("/inbox", get(inbox_page))
         .route("/inbox.css", get(|| async { asset("text/css; charset=utf-8", page::STYLE) }))
         .route("/inbox.js", get(|| async { asset("text/javascript; charset=utf-8", page::SCRIPT) }))

@@ -128,14 +128,18 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     };
     shutdown.on_signals()?;
     greeting.print(&api_key);
-    let done = tokio::try_join!(
-        async { hulak_api::run(api, public, admin, shutdown.clone()).await.map_err(Failure::from) },
-        async { hulak_worker::run(worker, None, shutdown.clone()).await.map_err(Failure::from) },
-        async { simulate(simulator, clock, rng, shutdown.clone()).await },
-    );
-    broker.close().await;
-    store.close().await;
-    done.map(drop)
+    let working = async {
+        let done = tokio::try_join!(
+            async { hulak_api::run(api, public, admin, shutdown.clone()).await.map_err(Failure::from) },
+            async { hulak_worker::run(worker, None, shutdown.clone()).await.map_err(Failure::from) },
+            async { simulate(simulator, clock, rng, shutdown.clone()).await },
+        );
+        broker.close().await;
+        store.close().await;
+        done.map(drop)
+    };
+    shutdown.bound(working).await.transpose()?;
+    Ok(())
 }
 
 async fn simulate(

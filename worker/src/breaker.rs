@@ -117,6 +117,7 @@ impl Breaker {
         let before = state.phase;
         let result = change(&mut state);
         if state.phase != before {
+            metrics::gauge!("hulak_circuit_open").set(if state.phase == Phase::Closed { 0.0 } else { 1.0 });
             self.phase.send_replace(state.phase);
         }
         result

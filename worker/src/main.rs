@@ -1,8 +1,10 @@
 //! `hulak-worker`: a worker as a program of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use hulak_common::broker::BrokerHealth;
 use hulak_common::clock::{DatabaseClock, SharedClock};
 use hulak_common::config::{
     BackendArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
@@ -17,6 +19,11 @@ use hulak_worker::{Worker, run};
 
 /// Connections to the database: batches keep two or three of them busy.
 const CONNECTIONS: u32 = 8;
+
+/// How long `dead` waits for the broker.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How many dead letters `dead list` shows.
+const PEEK: usize = 20;
 
 /// Verifies phone numbers in Nepal: a worker, which sends the messages.
 #[derive(Debug, Parser)]
@@ -42,6 +49,19 @@ enum Command {
     Work,
     /// Ask the running worker whether it is ready, and end: for health checks.
     Health,
+    /// Look at the dead letters: jobs that no worker could read.
+    Dead {
+        #[command(subcommand)]
+        action: DeadAction,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum DeadAction {
+    /// Print how many there are, and the oldest of them.
+    List,
+    /// Throw them away. No message is lost: the relay publishes what has not been sent.
+    Purge,
 }
 
 fn main() {
@@ -56,6 +76,7 @@ fn main() {
     let done = runtime.block_on(async {
         match cli.command {
             None | Some(Command::Work) => work(&cli).await,
+            Some(Command::Dead { action }) => dead(&cli, action).await,
             Some(Command::Health) => ask_ready(cli.addresses.admin_addr).await.map_err(Into::into),
         }
     });
@@ -99,8 +120,32 @@ async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
     };
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
-    let done = run(worker, Some(admin), shutdown).await;
+    let working = async {
+        let done = run(worker, Some(admin), shutdown.clone()).await;
+        broker.close().await;
+        store.close().await;
+        done
+    };
+    shutdown.bound(working).await.transpose()?;
+    Ok(())
+}
+
+async fn dead(cli: &Cli, action: DeadAction) -> Result<(), Box<dyn std::error::Error>> {
+    let broker = connect::broker(&cli.backends.broker(Environment::process())?, Rng::system())?;
+    let mut health = broker.health();
+    tokio::time::timeout(CONNECT, health.wait_for(|health| *health != BrokerHealth::Down))
+        .await
+        .map_err(|_| "the broker does not answer")??;
+    match action {
+        DeadAction::List => {
+            println!("{} dead letters", broker.dead_count().await?);
+            for letter in broker.peek_dead(PEEK).await? {
+                let died_at = letter.died_at.map_or("-".to_owned(), |at| at.to_string());
+                println!("{died_at}\t{}\t{}", letter.reason, letter.payload.escape_debug());
+            }
+        }
+        DeadAction::Purge => println!("{} dead letters thrown away", broker.purge_dead().await?),
+    }
     broker.close().await;
-    store.close().await;
-    done.map_err(Into::into)
+    Ok(())
 }

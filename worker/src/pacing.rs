@@ -1,6 +1,7 @@
 //! The account's rate at the gateway, shared out among the live workers.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use hulak_common::clock::SharedClock;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 /// Between two signs of life; the others know of a newcomer after that at the latest.
@@ -16,12 +17,18 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// How long a newcomer leaves the others to slow down before it takes its share.
 const JOIN: Duration = Duration::from_millis(1_000);
 
+/// Permits come a little slower than calls may go, so that what has bunched between the two thins out again.
+const PERMITS: f64 = 0.97;
+
 /// This worker's share of the account's rate.
 #[derive(Debug)]
 pub struct Pacer {
     account_rate: f64,
-    limiter: RwLock<(u32, Arc<DefaultDirectRateLimiter>)>,
+    share: RwLock<Share>,
     joined: watch::Sender<bool>,
+    /// Permits that were given back, for whoever is waiting.
+    spare: Semaphore,
+    waiting: AtomicUsize,
 }
 
 impl Pacer {
@@ -30,27 +37,49 @@ impl Pacer {
     pub fn new(account_rate: f64) -> Self {
         Self {
             account_rate,
-            limiter: RwLock::new((1, limiter(account_rate))),
+            share: RwLock::new(Share::of(account_rate, 1)),
             joined: watch::Sender::new(false),
+            spare: Semaphore::new(0),
+            waiting: AtomicUsize::new(0),
         }
     }
 
-    /// Waits until this worker may call the gateway once.
+    /// Waits until this worker may begin with one message.
     pub async fn permit(&self) {
         let mut joined = self.joined.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         let _joined = joined.wait_for(|joined| *joined).await.map(|joined| *joined);
-        let limiter = Arc::clone(&self.limiter.read().unwrap_or_else(PoisonError::into_inner).1);
+        let limiter = Arc::clone(&self.share.read().unwrap_or_else(PoisonError::into_inner).permits);
+        let _waiting = Waiting::enter(&self.waiting);
+        tokio::select! {
+            spare = self.spare.acquire() => if let Ok(spare) = spare { spare.forget() },
+            () = limiter.until_ready() => {}
+        }
+    }
+
+    /// Waits until the call itself may go. It hardly ever waits: only when claims took long and several come back at
+    /// once, and then about as long as they took.
+    pub async fn call(&self) {
+        let limiter = Arc::clone(&self.share.read().unwrap_or_else(PoisonError::into_inner).calls);
         limiter.until_ready().await;
     }
 
+    /// Gives a permit back that was not used, because the message was not to be sent after all. Whoever waits takes it
+    /// at once, so that expired work costs no part of the rate. With nobody waiting it is forgotten: kept, it would be
+    /// a call more than the rate in some later second.
+    pub fn unused(&self) {
+        if self.waiting.load(Ordering::Relaxed) > self.spare.available_permits() {
+            self.spare.add_permits(1);
+        }
+    }
+
     /// Takes its share among `live` workers.
-    fn share(&self, live: u32) {
+    fn share_among(&self, live: u32) {
         let live = live.max(1);
-        let mut current = self.limiter.write().unwrap_or_else(PoisonError::into_inner);
-        if current.0 != live {
+        let mut current = self.share.write().unwrap_or_else(PoisonError::into_inner);
+        if current.live != live {
             tracing::info!(live, "sharing the gateway's rate among the live workers");
-            *current = (live, limiter(self.account_rate / f64::from(live)));
+            *current = Share::of(self.account_rate, live);
         }
     }
 
@@ -67,7 +96,7 @@ impl Pacer {
             monitor.up().await;
             match store.heartbeat(worker, clock.now()).await {
                 Ok(live) => {
-                    self.share(live);
+                    self.share_among(live);
                     if !*self.joined.borrow() {
                         if live > 1 {
                             tokio::select! { () = tokio::time::sleep(JOIN) => {}, () = shutdown.begun() => return }
@@ -82,6 +111,37 @@ impl Pacer {
     }
 }
 
+/// What one of `live` workers may do.
+#[derive(Debug)]
+struct Share {
+    live: u32,
+    permits: Arc<DefaultDirectRateLimiter>,
+    calls: Arc<DefaultDirectRateLimiter>,
+}
+
+impl Share {
+    fn of(account_rate: f64, live: u32) -> Self {
+        let rate = account_rate / f64::from(live);
+        Self { live, permits: limiter(rate * PERMITS), calls: limiter(rate) }
+    }
+}
+
+/// Counts itself among those who wait.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// At most 10 ms worth at once: timers are coarse, and a fast gateway needs more than one message a tick.
 fn limiter(rate: f64) -> Arc<DefaultDirectRateLimiter> {
     let period = Duration::from_secs_f64(1.0 / rate.max(0.001));
@@ -89,4 +149,28 @@ fn limiter(rate: f64) -> Arc<DefaultDirectRateLimiter> {
     let burst = NonZeroU32::new((rate / 100.0).clamp(1.0, 1_000.0) as u32).unwrap_or(NonZeroU32::MIN);
     let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
     Arc::new(RateLimiter::direct(quota))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_permit_given_back_is_taken_by_who_waits_and_not_kept_otherwise() {
+        let pacer = Arc::new(Pacer::new(0.1));
+        pacer.joined.send_replace(true);
+        pacer.unused();
+        assert_eq!(pacer.spare.available_permits(), 0, "nobody waits, so it is forgotten");
+        pacer.permit().await;
+        let waiter = tokio::spawn({
+            let pacer = Arc::clone(&pacer);
+            async move { pacer.permit().await }
+        });
+        while pacer.waiting.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        // The next permit of its own would come in ten seconds.
+        pacer.unused();
+        tokio::time::timeout(Duration::from_secs(5), waiter).await.unwrap().unwrap();
+    }
 }

@@ -28,6 +28,8 @@ pub async fn run(
             match store.reap(BATCH, clock.now()).await {
                 Ok((reaped, events)) => {
                     announcer.announce(events);
+                    metrics::counter!("hulak_reaped_verifications_total").increment(reaped.expired as u64);
+                    metrics::counter!("hulak_reaped_claims_total").increment(reaped.leases as u64);
                     if reaped.leases > 0 {
                         tracing::warn!(
                             claims = reaped.leases,

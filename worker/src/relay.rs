@@ -39,6 +39,7 @@ pub async fn run(
             };
             let confirmed = outbox.publish(&ids).await;
             if !ids.is_empty() {
+                metrics::counter!("hulak_relayed_messages_total").increment(ids.len() as u64);
                 tracing::debug!(taken = ids.len(), confirmed, "relayed");
             }
             if ids.len() < BATCH as usize || confirmed == 0 {

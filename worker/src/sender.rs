@@ -130,6 +130,7 @@ impl Sender {
                 Handled::Done
             }
             Ok(Ok(answer)) => {
+                self.parts.pacer.unused();
                 note(id, &answer);
                 Handled::Done
             }
@@ -152,6 +153,7 @@ impl Sender {
         if grant.route == Route::Null {
             return Outcome::Accepted;
         }
+        self.parts.pacer.call().await;
         // A claim that took long to come back may not outlast the call: then nothing is tried.
         let age = self.parts.clock.now() - grant.claimed_at;
         if age + self.parts.timeout + LEASE_MARGIN / 2 > self.parts.lease {
@@ -167,6 +169,8 @@ impl Sender {
         let text = SecretString::from(text::message(&self.parts.app_name, row, &code));
         let watch = Stopwatch::start();
         let answer = self.parts.gateway.send(grant.phone, &text).await;
+        metrics::histogram!("hulak_gateway_call_duration_seconds").record(watch.elapsed().as_secs_f64());
+        metrics::counter!("hulak_gateway_calls_total", "answer" => answer.name()).increment(1);
         tracing::info!(id = %grant.id, to = %grant.phone.masked(), attempt = grant.attempt, ?answer,
             ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX), "called the gateway");
         self.weigh(grant, answer, pass)
@@ -188,6 +192,7 @@ impl Sender {
             }
             Answer::Account { gateway_code } => {
                 if pass.settle(Verdict::Refused) {
+                    metrics::counter!("hulak_circuit_opened_total").increment(1);
                     tracing::error!(
                         code = gateway_code,
                         "the gateway refuses the account: sending stops until it does not"

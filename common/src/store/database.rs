@@ -139,7 +139,8 @@ operation!(Creating: Create => Created, ops::create);
 operation!(Checking: Check => Checked, ops::check);
 operation!(Claiming: Claim => Claimed, ops::claim);
 operation!(Recording: Record => Recorded, ops::record);
-operation!(Reaping: u32 => Reaped, ops::reap);
+operation!(TakingBack: u32 => usize, ops::take_back);
+operation!(Expiring: u32 => usize, ops::expire);
 
 #[async_trait]
 impl<B: Backend> Store for Database<B> {
@@ -168,13 +169,35 @@ impl<B: Backend> Store for Database<B> {
     }
 
     async fn reap(&self, limit: u32, now: Timestamp) -> Result<(Reaped, Vec<StatusEvent>), StoreError> {
-        let (mut done, events) = self.transact(&Reaping { rules: &self.rules, now }, &[limit]).await?;
-        Ok((done.pop().unwrap_or_default(), events))
+        // Two transactions: one that has locked messages may not go on to lock other verifications.
+        let (leases, mut events) = self.transact(&TakingBack { rules: &self.rules, now }, &[limit]).await?;
+        let leases: usize = leases.into_iter().sum();
+        let expired = match self.transact(&Expiring { rules: &self.rules, now }, &[limit]).await {
+            Ok((expired, more)) => {
+                events.extend(more);
+                expired.into_iter().sum()
+            }
+            // What was taken back has to be told. The next sweep finds the rest, and the error if it lasts.
+            Err(_) if leases > 0 => return Ok((Reaped { expired: 0, leases, more: true }, events)),
+            Err(error) => return Err(error),
+        };
+        let full = limit as usize;
+        Ok((Reaped { expired, leases, more: expired >= full || leases >= full }, events))
     }
 
     async fn verifications(&self, batch: &[(Uuid, Uuid)]) -> Batch<Option<Verification>> {
         let ids: Vec<Uuid> = batch.iter().map(|(_, id)| *id).collect();
-        super::deal(batch, self.backend.verifications(&ids).await)
+        let found = self.backend.verifications(&ids).await;
+        if batch.len() == 1 || !matches!(found, Err(StoreError::Corrupt(_))) {
+            return super::deal(batch, found);
+        }
+        // Only who asked for the unreadable row is to be told so.
+        let mut answers = Vec::with_capacity(batch.len());
+        for item in batch.chunks(1) {
+            let ids: Vec<Uuid> = item.iter().map(|(_, id)| *id).collect();
+            answers.extend(super::deal(item, self.backend.verifications(&ids).await).answers);
+        }
+        Batch { answers, events: Vec::new() }
     }
 
     async fn number(&self, client: Uuid, phone: PhoneNumber) -> Result<NumberReport, StoreError> {

@@ -30,42 +30,69 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error as E;
-        match &error {
-            E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::Protocol(_) => {
-                Self::Unavailable(Box::new(error))
-            }
-            E::Database(refused) => match refused.code().as_deref() {
-                // Unique violation, serialization failure, deadlock: another transaction was first. SQLite: 2067 and
-                // 1555 are unique violations, 5 and 517 say that somebody holds the lock.
-                Some("23505" | "40001" | "40P01" | "2067" | "1555" | "5" | "517") => {
-                    Self::Conflict(refused.message().to_owned())
-                }
-                // Shutting down, starting up, out of connections, lost connections (class 08), read-only after a
-                // switch-over, a statement that took too long. SQLite: 13 is a full disk, 10 an I/O error.
-                Some(code)
-                    if code.starts_with("57P")
-                        || code.starts_with("08")
-                        || code.starts_with("53")
-                        || matches!(code, "25006" | "57014" | "13" | "10") =>
-                {
-                    Self::Unavailable(Box::new(error))
-                }
-                _ => Self::Database(error),
-            },
-            _ => Self::Database(error),
+        match reason(&error) {
+            Reason::Race => Self::Conflict(
+                error.as_database_error().map_or_else(String::new, |refused| refused.message().to_owned()),
+            ),
+            Reason::Trouble => Self::Unavailable(Box::new(error)),
+            Reason::Ours => Self::Database(error),
         }
     }
 }
 
 impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
+        use sqlx::migrate::MigrateError as E;
         match error {
-            sqlx::migrate::MigrateError::Execute(error) => match Self::from(error) {
-                Self::Database(error) => Self::Migrate(sqlx::migrate::MigrateError::Execute(error)),
-                other => other,
-            },
+            E::Execute(error) if !matches!(reason(&error), Reason::Ours) => Self::from(error),
+            // A migration that finds a unique index violated has lost no race: it will find so each time.
+            E::ExecuteMigration(error, _) if matches!(reason(&error), Reason::Trouble) => Self::from(error),
             other => Self::Migrate(other),
         }
+    }
+}
+
+/// Why a database did not do as it was asked.
+enum Reason {
+    /// Another transaction was first.
+    Race,
+    /// It is away, or not itself.
+    Trouble,
+    /// What it was asked is wrong.
+    Ours,
+}
+
+fn reason(error: &sqlx::Error) -> Reason {
+    use sqlx::Error as E;
+    match error {
+        E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::Protocol(_) => {
+            Reason::Trouble
+        }
+        E::Database(refused) => reason_of_code(refused.code().as_deref().unwrap_or_default()),
+        _ => Reason::Ours,
+    }
+}
+
+fn reason_of_code(code: &str) -> Reason {
+    // PostgreSQL's codes have five characters, SQLite's are numbers of up to four digits whose low byte is the kind.
+    match code.parse::<u16>().ok().filter(|_| code.len() < 5) {
+        // Unique violations.
+        Some(2067 | 1555) => Reason::Race,
+        Some(number) => match number & 0xff {
+            // Somebody holds the lock.
+            5 | 6 => Reason::Race,
+            // An I/O error, a full disk.
+            10 | 13 => Reason::Trouble,
+            _ => Reason::Ours,
+        },
+        None => match code {
+            // Unique violation, serialization failure, deadlock.
+            "23505" | "40001" | "40P01" => Reason::Race,
+            // Read-only after a switch-over; a statement or a transaction that took too long.
+            "25006" | "57014" | "25P03" => Reason::Trouble,
+            // Shutting down or starting up, lost connections, out of connections.
+            _ if ["57P", "08", "53"].iter().any(|class| code.starts_with(class)) => Reason::Trouble,
+            _ => Reason::Ours,
+        },
     }
 }

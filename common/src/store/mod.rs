@@ -340,6 +340,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 /// A worker that has not been heard of for this long is dead.
 pub const WORKER_TTL: Duration = Duration::from_secs(3);
 
+/// How long a dead worker is remembered.
+const WORKER_FORGOTTEN: Duration = Duration::from_secs(60);
+
 /// How long a message that a relay has taken is left to it.
 const RELAY_GRACE_MS: i64 = 5_000;
 /// How long after the broker's first confirm a message is published again; doubles with each.

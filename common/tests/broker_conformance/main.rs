@@ -71,8 +71,6 @@ async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
     soon("a delivery", consumer.next()).await.expect("the consumer goes on")
 }
 
-/// The suite.
-
 macro_rules! conformance {
     ($($test:ident),+ $(,)?) => {
         mod memory {

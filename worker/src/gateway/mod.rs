@@ -56,6 +56,18 @@ pub trait Gateway: Send + Sync + std::fmt::Debug + 'static {
 }
 
 impl Answer {
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused(_) => "refused",
+            Self::Account { .. } => "account",
+            Self::NotNow { .. } => "not_now",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// A refusal of one message.
     #[must_use]
     pub fn refused(code: DeliveryFault, gateway_code: i32) -> Self {

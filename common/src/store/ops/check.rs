@@ -59,6 +59,7 @@ pub(in crate::store) async fn check<S: Session>(
     Ok((answers, events(rows.updated())))
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lives for one match; a box would cost more")]
 enum Verdict {
     Right,
     Wrong,

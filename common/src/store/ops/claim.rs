@@ -101,6 +101,12 @@ fn judge(
     }
 }
 
+/// The pace that a claim with this lease sets: as long as the call may last nobody else sends to the number, nor within
+/// the cooldown, should its worker never tell. Its outcome sets the true pace.
+pub(super) fn paced_by(rules: &Rules, lease_until: Timestamp) -> Timestamp {
+    lease_until.max(lease_until - rules.claim_lease + rules.limits.cooldown)
+}
+
 fn grant(
     rules: &Rules,
     number: &mut Number,
@@ -118,8 +124,7 @@ fn grant(
     message.updated_at = now;
     verification.show(message, now);
     if message.route == Route::Gateway {
-        // As long as the call may last nobody else sends to this number; its outcome sets the true pace.
-        number.paced_until = Some(lease_until);
+        number.paced_until = Some(paced_by(rules, lease_until));
     }
     Grant {
         id: item.id,

@@ -20,7 +20,7 @@ use crate::verification::{Message, Verification};
 pub(super) use check::check;
 pub(super) use claim::claim;
 pub(super) use create::create;
-pub(super) use reap::reap;
+pub(super) use reap::{expire, take_back};
 pub(super) use record::record;
 
 /// Answers in the order of the batch, and what changed.

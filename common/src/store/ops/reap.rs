@@ -1,36 +1,23 @@
 //! What time ends: verifications past their life, and claims of workers that are gone.
 
 use super::super::session::{Result, Session};
-use super::super::{Outcome, Reaped, Rules};
+use super::super::{Outcome, Rules};
 use super::{Answers, Rows, Traffic, events, record, sorted};
 use crate::job::MessageId;
 use crate::time::Timestamp;
 use crate::verification::{Delivery, DeliveryError, DeliveryFault, Status, Verification};
 
-pub(in crate::store) async fn reap<S: Session>(
+/// Takes back claims whose lease has run out. Answers how many.
+pub(in crate::store) async fn take_back<S: Session>(
     session: &mut S,
     rules: &Rules,
     limits: &[u32],
     now: Timestamp,
-) -> Result<Answers<Reaped>> {
+) -> Result<Answers<usize>> {
     let limit = limits.iter().copied().max().unwrap_or_default();
-    // Leases first: they need the numbers' locks, which come before the verifications' in the lock order.
-    let (leases, mut changed) = take_back(session, rules, limit, now).await?;
-    let (expired, more) = expire(session, limit, now).await?;
-    changed.extend(more);
-    let full = limit as usize;
-    Ok((vec![Reaped { expired, leases, more: expired >= full || leases >= full }], changed))
-}
-
-async fn take_back<S: Session>(
-    session: &mut S,
-    rules: &Rules,
-    limit: u32,
-    now: Timestamp,
-) -> Result<(usize, Vec<crate::job::StatusEvent>)> {
     let ids = session.lapsed(limit, now).await?;
     if ids.is_empty() {
-        return Ok((0, Vec::new()));
+        return Ok((vec![0], Vec::new()));
     }
     let mut traffic = Traffic::lock(session, &ids).await?;
     let mut count = 0;
@@ -49,17 +36,20 @@ async fn take_back<S: Session>(
             count += 1;
         }
     }
-    Ok((count, traffic.save(session).await?))
+    Ok((vec![count], traffic.save(session).await?))
 }
 
-async fn expire<S: Session>(
+/// Expires verifications past their life. Answers how many.
+pub(in crate::store) async fn expire<S: Session>(
     session: &mut S,
-    limit: u32,
+    _rules: &Rules,
+    limits: &[u32],
     now: Timestamp,
-) -> Result<(usize, Vec<crate::job::StatusEvent>)> {
+) -> Result<Answers<usize>> {
+    let limit = limits.iter().copied().max().unwrap_or_default();
     let ids = session.overdue(limit, now).await?;
     if ids.is_empty() {
-        return Ok((0, Vec::new()));
+        return Ok((vec![0], Vec::new()));
     }
     let mut rows = Rows::load(session.lock_verifications(&ids).await?, |row: &Verification| row.id);
     let overdue = |row: &Verification| row.status == Status::Pending && row.expires_at <= now;
@@ -82,5 +72,5 @@ async fn expire<S: Session>(
     }
     session.update_verifications(&rows.updated()).await?;
     session.update_messages(&messages.updated()).await?;
-    Ok((newest.len(), events(rows.updated())))
+    Ok((vec![newest.len()], events(rows.updated())))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::session::{Result, Session};
 use super::super::{AmbiguousPolicy, Outcome, Record, Recorded, Rules};
-use super::{Answers, Traffic};
+use super::{Answers, Traffic, claim};
 use crate::number::Number;
 use crate::time::Timestamp;
 use crate::verification::{Delivery, DeliveryError, Message, Route, Status, Verification};
@@ -56,16 +56,16 @@ pub(super) fn apply(
     match outcome {
         Outcome::Accepted => accepted(rules, number, message, now),
         Outcome::Refused(_) => {
-            unpace(number, message, now);
+            pace(rules, number, message, now);
             message.finish(Delivery::Failed, now);
         }
         Outcome::Retry { after, .. } => {
-            unpace(number, message, now);
+            pace(rules, number, message, now);
             try_again(verification, message, now + after, now);
         }
         Outcome::GivenBack { after, .. } => {
             message.attempts -= 1;
-            unpace(number, message, now);
+            pace(rules, number, message, now);
             try_again(verification, message, now + after, now);
         }
         Outcome::Ambiguous(error) => ambiguous(rules, number, verification, message, error, now),
@@ -74,19 +74,23 @@ pub(super) fn apply(
 }
 
 fn accepted(rules: &Rules, number: &mut Number, message: &mut Message, now: Timestamp) {
-    message.finish(Delivery::Sent, now);
+    pace(rules, number, message, now + rules.limits.cooldown);
     if message.route == Route::Gateway {
         number.otp_count += 1;
         number.last_sent_at = Some(now);
-        number.paced_until = Some(now + rules.limits.cooldown);
     }
+    message.finish(Delivery::Sent, now);
 }
 
-/// The gateway did not take it, so the number was not disturbed: its pace is given back.
-fn unpace(number: &mut Number, message: &Message, now: Timestamp) {
-    if message.route == Route::Gateway {
-        number.paced_until = Some(now);
+/// Puts the true pace in place of the one that the claim set: `now` gives it back, for a number that was not disturbed.
+fn pace(rules: &Rules, number: &mut Number, message: &Message, until: Timestamp) {
+    if message.route == Route::Null {
+        return;
     }
+    let claimed = message.lease_until.map(|lease_until| claim::paced_by(rules, lease_until));
+    // An outcome that comes after its lease may find the number paced by the next claim, which is not ours to shorten.
+    let other = number.paced_until.filter(|_| number.paced_until != claimed);
+    number.paced_until = other.max(Some(until));
 }
 
 fn try_again(verification: &Verification, message: &mut Message, due_at: Timestamp, now: Timestamp) {
@@ -94,7 +98,7 @@ fn try_again(verification: &Verification, message: &mut Message, due_at: Timesta
         Status::Pending if due_at < verification.expires_at => message.requeue(due_at, now),
         Status::Pending | Status::Expired => message.finish_unsent(Delivery::Expired, now),
         Status::Approved | Status::Failed | Status::Canceled => {
-            message.finish_unsent(Delivery::Canceled, now)
+            message.finish_unsent(Delivery::Canceled, now);
         }
     }
 }
@@ -109,10 +113,12 @@ fn ambiguous(
 ) {
     message.error = Some(error);
     message.ambiguous += 1;
-    number.ambiguous_count += 1;
     // It may have arrived, so the number rests as if it had.
     let rest = rules.limits.cooldown.max(Duration::from_secs(1));
-    number.paced_until = Some(now + rest);
+    pace(rules, number, message, now + rest);
+    if message.route == Route::Gateway {
+        number.ambiguous_count += 1;
+    }
     match rules.ambiguous {
         AmbiguousPolicy::ResendOnce if message.ambiguous == 1 => {
             try_again(verification, message, now + rest, now);

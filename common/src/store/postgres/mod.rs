@@ -12,7 +12,7 @@ use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
 use super::session::{Backend, Result};
-use super::{KeyOwner, NewKey, StoreError, WORKER_TTL, rows};
+use super::{KeyOwner, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL, rows};
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
 use crate::phone::PhoneNumber;
@@ -63,8 +63,11 @@ impl Backend for Postgres {
     }
 
     async fn migrate(&self) -> Result<()> {
-        // sqlx takes an advisory lock, so that many processes may start at once.
-        Ok(MIGRATIONS.run(&self.pool).await?)
+        // sqlx takes an advisory lock, so that many processes may start at once. It keeps it when a migration fails:
+        // the lock has to go with the connection.
+        let mut connection = self.pool.acquire().await?;
+        connection.close_on_drop();
+        Ok(MIGRATIONS.run_direct(None, &mut *connection, false).await?)
     }
 
     async fn time(&self) -> Result<Timestamp> {
@@ -98,9 +101,10 @@ impl Backend for Postgres {
     async fn take_due(&self, limit: u32, now: Timestamp) -> Result<Vec<MessageId>> {
         // Oldest first; SKIP LOCKED lets many relays work side by side, each on rows of its own. A row taken is off
         // the track for a moment: if this relay dies before the broker has it, another takes it then.
-        let sql = "UPDATE messages m SET publish_at = $2 + $3 FROM (SELECT verification_id, seq FROM messages \
-             WHERE publish_at <= $2 ORDER BY publish_at LIMIT $1 FOR UPDATE SKIP LOCKED) due \
-             WHERE m.verification_id = due.verification_id AND m.seq = due.seq \
+        // MATERIALIZED: looked up once, or a plan that looks again takes more than the limit.
+        let sql = "WITH due AS MATERIALIZED (SELECT verification_id, seq FROM messages \
+             WHERE publish_at <= $2 ORDER BY publish_at LIMIT $1 FOR UPDATE SKIP LOCKED) \
+             UPDATE messages m SET publish_at = $2 + $3 FROM due WHERE m.verification_id = due.verification_id AND m.seq = due.seq \
              RETURNING m.verification_id, m.seq";
         let taken = sqlx::query(sql)
             .bind(i64::from(limit))
@@ -139,6 +143,11 @@ impl Backend for Postgres {
         sqlx::query("INSERT INTO workers VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen_at = $2")
             .bind(worker)
             .bind(now)
+            .execute(&self.pool)
+            .await?;
+        // Whoever was killed did not say that it leaves.
+        sqlx::query("DELETE FROM workers WHERE seen_at <= $1")
+            .bind(now - WORKER_FORGOTTEN)
             .execute(&self.pool)
             .await?;
         let live: i64 = sqlx::query_scalar("SELECT count(*) FROM workers WHERE seen_at > $1")

@@ -262,7 +262,7 @@ impl Session for PgSession {
     }
 
     async fn overdue(&mut self, limit: u32, now: Timestamp) -> Result<Vec<Uuid>> {
-        // Oldest first, by the index verifications_overdue. Rows that another reaper is at are left to it.
+        // Oldest first, by the index verifications_overdue.
         let sql = "SELECT id FROM verifications WHERE status = 'pending' AND expires_at <= $1 \
              ORDER BY expires_at LIMIT $2";
         Ok(sqlx::query_scalar(sql).bind(now).bind(i64::from(limit)).fetch_all(&mut *self.tx).await?)

@@ -3,7 +3,6 @@
 mod session;
 
 use std::path::Path;
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -12,7 +11,7 @@ use uuid::Uuid;
 
 use super::rows::{self, verification_columns};
 use super::session::{Backend, Result};
-use super::{KeyOwner, NewKey, StoreError, WORKER_TTL};
+use super::{KeyOwner, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL};
 use crate::clock::SharedClock;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
@@ -45,9 +44,9 @@ impl Sqlite {
     /// # Errors
     /// When the path cannot be used.
     pub fn open(path: &Path, clock: SharedClock) -> Result<Self> {
-        let url = format!("sqlite://{}", path.display());
-        let options = SqliteConnectOptions::from_str(&url)
-            .map_err(StoreError::from)?
+        // Not as an address, in which a file name's `?`, `#` and `%` would mean something.
+        let options = SqliteConnectOptions::new()
+            .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // FULL: a commit is on the disk before it is answered, so a pulled plug loses nothing accepted.
@@ -72,7 +71,10 @@ impl Backend for Sqlite {
     }
 
     async fn migrate(&self) -> Result<()> {
-        Ok(MIGRATIONS.run(&self.writer).await?)
+        // For SQLite sqlx takes no lock of its own: a transaction around it all lets many processes start at once.
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        MIGRATIONS.run_direct(None, &mut *tx, false).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn time(&self) -> Result<Timestamp> {
@@ -146,6 +148,11 @@ impl Backend for Sqlite {
         sqlx::query("INSERT INTO workers VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET seen_at = ?2")
             .bind(worker)
             .bind(now)
+            .execute(&self.writer)
+            .await?;
+        // Whoever was killed did not say that it leaves.
+        sqlx::query("DELETE FROM workers WHERE seen_at <= ?")
+            .bind(now - WORKER_FORGOTTEN)
             .execute(&self.writer)
             .await?;
         Ok(sqlx::query_scalar("SELECT count(*) FROM workers WHERE seen_at > ?")

@@ -1,0 +1,42 @@
+//! The HTTP contract, held against both shapes of Hulak: real router, real workers, a simulated gateway.
+//!
+//! The production half needs a database and a broker; `make test` starts them. What time decides is tested on a clock
+//! that stands still until a test moves it.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where its expectation does")]
+
+/// Makes two tests of each function: one a shape.
+macro_rules! both_shapes {
+    ($($test:ident),+ $(,)?) => {
+        mod one_process {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                Box::pin(super::$test(hulak_testkit::stack::Shape::OneProcess)).await;
+            })+
+        }
+        mod production {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                Box::pin(super::$test(hulak_testkit::stack::Shape::Production)).await;
+            })+
+        }
+    };
+}
+
+mod admin;
+mod approval;
+mod bad_input;
+mod bodies;
+mod checks;
+mod client_tokens;
+mod conditional;
+mod credentials;
+mod limits;
+mod live;
+mod outage;
+mod phones;
+mod problems;
+mod requests;
+mod several;
+mod support;
+mod walk;

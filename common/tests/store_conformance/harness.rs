@@ -1,0 +1,388 @@
+//! A store under test: PostgreSQL or SQLite, with the rows behind it in view.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hulak_common::clock::FrozenClock;
+use hulak_common::code::{Code, CodeLength, Keyring, Salt, Secret};
+use hulak_common::job::{MessageId, StatusEvent};
+use hulak_common::limits::NumberLimits;
+use hulak_common::number::NumberReport;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::rng::Rng;
+use hulak_common::store::{
+    AmbiguousPolicy, Batch, Check, Checked, Claim, Claimed, Create, Created, Database, Grant, Outcome,
+    Postgres, Record, Recorded, Rules, Sqlite, Store,
+};
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{
+    DeliveryError, DeliveryFault, LiveKey, Locale, Purpose, Route, Status, Verification,
+};
+use hulak_testkit::database::TestDatabase;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Both variants of each test: `postgres::name` and `sqlite::name`.
+macro_rules! on_both_stores {
+    ($($name:ident),+ $(,)?) => {
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                super::$name($crate::harness::Kind::Postgres).await;
+            })+
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                super::$name($crate::harness::Kind::Sqlite).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both_stores;
+
+/// Which database.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Postgres,
+    Sqlite,
+}
+
+/// Where one test's rows are.
+#[derive(Debug)]
+enum Site {
+    Postgres(TestDatabase),
+    Sqlite(TempDir),
+}
+
+/// A migrated, empty database and a store on it.
+#[derive(Debug)]
+pub(crate) struct World {
+    site: Site,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) rules: Rules,
+}
+
+/// The moment the tests count seconds from.
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    START + Duration::from_secs(seconds)
+}
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+
+pub(crate) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) const MINUTE: u64 = 60;
+pub(crate) const HOUR: u64 = 3_600;
+pub(crate) const DAY: u64 = 86_400;
+
+pub(crate) const NO_ANSWER: DeliveryError =
+    DeliveryError { code: DeliveryFault::NoAnswer, gateway_code: None };
+pub(crate) const BUSY: DeliveryError =
+    DeliveryError { code: DeliveryFault::GatewayUnavailable, gateway_code: None };
+pub(crate) const NO_RECEIVER: DeliveryError =
+    DeliveryError { code: DeliveryFault::InvalidReceiver, gateway_code: Some(1007) };
+
+pub(crate) fn secret(fill: u8) -> Secret {
+    Secret::from_bytes(vec![fill; 32]).unwrap()
+}
+
+/// The defaults of the programs.
+pub(crate) fn rules() -> Rules {
+    Rules {
+        limits: NumberLimits::default(),
+        code_ttl: secs(5 * MINUTE),
+        code_length: CodeLength::default(),
+        max_checks: 5,
+        number_max_failed_checks: 20,
+        ambiguous: AmbiguousPolicy::ResendOnce,
+        claim_lease: secs(30),
+        keyring: Keyring::new(secret(1), None),
+    }
+}
+
+/// Rules under which a number may be asked for at will.
+pub(crate) fn no_limits() -> Rules {
+    Rules { limits: NumberLimits { cooldown: Duration::ZERO, hourly: 1_000, daily: 1_000 }, ..rules() }
+}
+
+pub(crate) fn phone(n: u32) -> PhoneNumber {
+    PhoneNumber::parse(&format!("98{n:08}")).unwrap()
+}
+
+pub(crate) const CLIENT: Uuid = Uuid::from_u128(0xC1);
+pub(crate) const OTHER_CLIENT: Uuid = Uuid::from_u128(0xC2);
+
+/// A request of [`CLIENT`] for a number, by the gateway.
+pub(crate) fn ask(n: u32) -> Create {
+    let rng = Rng::system();
+    let key = LiveKey {
+        client: CLIENT,
+        phone: phone(n),
+        purpose: Purpose::Verify,
+        account: None,
+        session: String::new(),
+    };
+    Create {
+        id: rng.uuid_v7(START),
+        salt: Salt(rng.bytes()),
+        key,
+        locale: Locale::En,
+        app_hash: None,
+        origin: None,
+        metadata: "{}".to_owned(),
+        route: Route::Gateway,
+    }
+}
+
+/// The same from a session of the caller's.
+pub(crate) fn ask_in(n: u32, session: &str) -> Create {
+    let mut create = ask(n);
+    session.clone_into(&mut create.key.session);
+    create
+}
+
+/// The same from another client.
+pub(crate) fn ask_of(client: Uuid, n: u32) -> Create {
+    let mut create = ask(n);
+    create.key.client = client;
+    create
+}
+
+/// A fresh wish to send a message.
+pub(crate) fn wish(id: MessageId) -> Claim {
+    Claim { id, claim: Rng::system().uuid() }
+}
+
+/// The only answer of a batch of one.
+pub(crate) fn only<T: Debug>(batch: Batch<T>) -> T {
+    let mut answers = batch.answers;
+    assert_eq!(answers.len(), 1);
+    answers.remove(0).expect("the store answers")
+}
+
+/// All answers of a batch, none of which failed.
+pub(crate) fn all<T: Debug>(batch: Batch<T>) -> Vec<T> {
+    batch.answers.into_iter().map(|answer| answer.expect("the store answers")).collect()
+}
+
+/// A message as its row says.
+#[derive(Debug, Clone, PartialEq, sqlx::FromRow)]
+pub(crate) struct Row {
+    pub(crate) state: String,
+    pub(crate) epoch: i32,
+    pub(crate) attempts: i32,
+    pub(crate) ambiguous: i32,
+    pub(crate) publishes: i32,
+    pub(crate) due_at: Timestamp,
+    pub(crate) publish_at: Option<Timestamp>,
+    pub(crate) lease_until: Option<Timestamp>,
+    pub(crate) claim: Option<Uuid>,
+}
+
+/// Runs an expression with a connection to the database behind the store, whichever it is.
+macro_rules! behind {
+    ($world:expr, |$connection:ident| $body:expr) => {
+        match &$world.site {
+            Site::Postgres(database) => {
+                let mut $connection = PgConnection::connect(&database.url()).await.unwrap();
+                $body.await.unwrap()
+            }
+            Site::Sqlite(dir) => {
+                let options = SqliteConnectOptions::new().filename(file(dir));
+                let mut $connection = SqliteConnection::connect_with(&options).await.unwrap();
+                $body.await.unwrap()
+            }
+        }
+    };
+}
+
+/// With a name that would mean something else in an address.
+fn file(dir: &TempDir) -> PathBuf {
+    dir.path().join("hulak %41#1?mode=ro.db")
+}
+
+impl Kind {
+    /// An empty database without a schema.
+    pub(crate) async fn bare(self, rules: Rules) -> World {
+        let site = match self {
+            Self::Postgres => Site::Postgres(TestDatabase::create().await),
+            Self::Sqlite => Site::Sqlite(TempDir::new().unwrap()),
+        };
+        let store = open(&site, rules.clone());
+        World { site, store, rules }
+    }
+
+    pub(crate) async fn world(self, rules: Rules) -> World {
+        let world = self.bare(rules).await;
+        world.store.migrate().await.unwrap();
+        world
+    }
+}
+
+fn open(site: &Site, rules: Rules) -> Arc<dyn Store> {
+    match site {
+        Site::Postgres(database) => {
+            let backend = Postgres::new(&database.url().into(), 8, "store-conformance").unwrap();
+            Arc::new(Database::new(backend, rules))
+        }
+        Site::Sqlite(dir) => {
+            let backend = Sqlite::open(&file(dir), Arc::new(FrozenClock::at(START))).unwrap();
+            Arc::new(Database::new(backend, rules))
+        }
+    }
+}
+
+impl World {
+    /// Another store on the same database, with its own connections and rules: another process.
+    pub(crate) fn another(&self, rules: Rules) -> Arc<dyn Store> {
+        open(&self.site, rules)
+    }
+
+    /// Stores on the same database for racing: this one twice, and two more.
+    pub(crate) fn racers(&self) -> [Arc<dyn Store>; 4] {
+        let another = || self.another(self.rules.clone());
+        [Arc::clone(&self.store), another(), Arc::clone(&self.store), another()]
+    }
+
+    /// Changes rows behind the store's back.
+    pub(crate) async fn sql(&self, sql: &str) {
+        behind!(self, |connection| async {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map(drop)
+        });
+    }
+
+    /// A count of rows.
+    pub(crate) async fn count(&self, table_and_filter: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM {table_and_filter}");
+        behind!(self, |connection| sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection))
+    }
+
+    /// How often the database had to break a circle of waiting transactions, once all stores have gone. SQLite has one
+    /// writer at a time, so it never has to.
+    pub(crate) async fn deadlocks(&self) -> i64 {
+        if matches!(self.site, Site::Sqlite(_)) {
+            return 0;
+        }
+        self.store.close().await;
+        // A backend counts when it ends, which is a moment after its client has gone.
+        let ours =
+            "pg_stat_activity WHERE datname = current_database() AND application_name = 'store-conformance'";
+        while self.count(ours).await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.count("pg_stat_database, generate_series(1, deadlocks) WHERE datname = current_database()").await
+    }
+
+    pub(crate) async fn message(&self, id: MessageId) -> Row {
+        let sql = "SELECT * FROM messages WHERE verification_id = $1 AND seq = $2";
+        behind!(self, |connection| {
+            sqlx::query_as(sql).bind(id.verification).bind(id.seq).fetch_one(&mut connection)
+        })
+    }
+
+    pub(crate) async fn create(&self, create: &Create, now: Timestamp) -> Created {
+        only(self.store.create(std::slice::from_ref(create), now).await)
+    }
+
+    /// A new verification.
+    pub(crate) async fn begin(&self, create: &Create, now: Timestamp) -> Verification {
+        match self.create(create, now).await {
+            Created::New(verification) => verification,
+            other => panic!("not a new verification: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn read(&self, verification: &Verification) -> Verification {
+        let key = (verification.key.client, verification.id);
+        only(self.store.verifications(&[key]).await).expect("it is there")
+    }
+
+    pub(crate) async fn report(&self, n: u32) -> NumberReport {
+        self.store.number(CLIENT, phone(n)).await.unwrap()
+    }
+
+    /// The code of the verification's present epoch, which a person would read in the SMS.
+    pub(crate) fn right(&self, verification: &Verification) -> Code {
+        let Verification { key_id, salt, id, epoch, code_length, .. } = verification;
+        self.rules.keyring.code(*key_id, salt, *id, *epoch, *code_length).expect("its key is known")
+    }
+
+    /// Another code of the same length.
+    pub(crate) fn wrong(&self, verification: &Verification) -> Code {
+        let right = self.right(verification).expose().to_owned();
+        let last = if right.ends_with('0') { '1' } else { '0' };
+        Code::typed(format!("{}{last}", &right[..right.len() - 1]))
+    }
+
+    pub(crate) async fn check(&self, verification: &Verification, code: Code, now: Timestamp) -> Checked {
+        let check = Check { client: verification.key.client, id: verification.id, code };
+        only(self.store.check(&[check], now).await)
+    }
+
+    pub(crate) async fn check_right(&self, verification: &Verification, now: Timestamp) -> Checked {
+        self.check(verification, self.right(verification), now).await
+    }
+
+    pub(crate) async fn check_wrong(&self, verification: &Verification, now: Timestamp) -> Checked {
+        self.check(verification, self.wrong(verification), now).await
+    }
+
+    /// A verification approved at `now`.
+    pub(crate) async fn approve(&self, verification: &Verification, now: Timestamp) -> Verification {
+        match self.check_right(verification, now).await {
+            Checked::Approved(verification) => verification,
+            other => panic!("not approved: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn claim(&self, id: MessageId, now: Timestamp) -> Claimed {
+        only(self.store.claim(&[wish(id)], now).await)
+    }
+
+    /// A granted claim of a verification's newest message.
+    pub(crate) async fn grant(&self, verification: &Verification, now: Timestamp) -> Grant {
+        match self.claim(self.read(verification).await.newest_message(), now).await {
+            Claimed::Granted(grant) => *grant,
+            other => panic!("not granted: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn record(&self, grant: &Grant, outcome: Outcome, now: Timestamp) -> Recorded {
+        only(self.store.record(&[Record { id: grant.id, claim: grant.claim, outcome }], now).await)
+    }
+
+    /// Claims a verification's newest message and has the gateway accept it.
+    pub(crate) async fn deliver(&self, verification: &Verification, now: Timestamp) {
+        let grant = self.grant(verification, now).await;
+        let recorded = self.record(&grant, Outcome::Accepted, now).await;
+        assert_eq!(recorded, Recorded::Done(hulak_common::verification::Delivery::Sent));
+    }
+
+    /// Sets a verification's status as a call that is not in the store yet would.
+    pub(crate) async fn force(&self, verification: &Verification, status: Status) {
+        let sql = "UPDATE verifications SET status = $2, version = version + 1 WHERE id = $1";
+        behind!(self, |connection| async {
+            let change = sqlx::query(sql).bind(verification.id).bind(status.as_str());
+            change.execute(&mut connection).await.map(drop)
+        });
+    }
+}
+
+/// The newest version each verification was announced with.
+pub(crate) fn announced(events: &[StatusEvent]) -> HashMap<Uuid, i64> {
+    events.iter().fold(HashMap::new(), |mut newest, event| {
+        let version = newest.entry(event.id).or_insert(event.version);
+        *version = event.version.max(*version);
+        newest
+    })
+}

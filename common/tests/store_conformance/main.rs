@@ -1,0 +1,14 @@
+//! What a store has to do, asked of both stores.
+//!
+//! Every test has a database of its own and passes the time in; nothing here waits for a clock.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod check;
+mod claim;
+mod create;
+mod harness;
+mod keys;
+mod races;
+mod record;
+mod relay_reaper;
+mod resend;

@@ -1,0 +1,247 @@
+//! The programs as their users start them: what they print, what they refuse, and what `kill -9` does to them.
+#![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use hulak_testkit::stack::{Answer, eventually};
+use hulak_worker::gateway::sparrow::install_tls;
+use serde_json::{Value, json};
+
+/// A running `hulak`, killed when it goes out of scope.
+struct Hulak {
+    child: Child,
+    greeting: String,
+    http: reqwest::Client,
+}
+
+/// A command with none of our settings but these.
+fn program(settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hulak"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HULAK_")) {
+        command.env_remove(name);
+    }
+    command.envs(settings.iter().copied());
+    command
+}
+
+impl Hulak {
+    fn start(directory: &Path, settings: &[(&str, &str)]) -> Self {
+        install_tls();
+        let anywhere =
+            ["HULAK_HTTP_ADDR", "HULAK_ADMIN_ADDR", "HULAK_SANDBOX_ADDR"].map(|name| (name, "127.0.0.1:0"));
+        let mut child = program(&anywhere)
+            .envs(settings.iter().copied())
+            .env("HULAK_DATA_DIR", directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut greeting = String::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        while !greeting.contains("-d '") {
+            assert!(lines.read_line(&mut greeting).unwrap() > 0, "it ended: {greeting}");
+        }
+        Self { child, greeting, http: reqwest::Client::new() }
+    }
+
+    /// The address in the line of the greeting that begins so.
+    fn address(&self, line: &str) -> String {
+        let line = self.greeting.lines().find(|text| text.trim_start().starts_with(line)).unwrap();
+        line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned()
+    }
+
+    fn key(&self) -> String {
+        let from = self.greeting.find("Bearer ").unwrap() + "Bearer ".len();
+        self.greeting[from..].split('\'').next().unwrap().to_owned()
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        let url = format!("{}{path}", self.address("API"));
+        Answer::of(self.http.post(url).bearer_auth(self.key()).json(&body)).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.http.get(format!("{}{path}", self.address("API"))).bearer_auth(self.key())).await
+    }
+
+    async fn inbox(&self) -> Value {
+        let url = self.address("SMS inbox").replace("/inbox", "/inbox.json");
+        Answer::of(self.http.get(url)).await.body
+    }
+
+    /// As `kill -9`.
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    async fn until_sent(&self, id: &str) {
+        eventually(id, || async {
+            let body = self.get(&format!("/v1/verifications/{id}")).await.body;
+            (body["delivery"]["status"] == "sent").then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Hulak {
+    fn drop(&mut self) {
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
+
+/// Runs the curl line of the greeting, exactly as it is printed.
+fn paste(greeting: &str) -> Value {
+    let from = greeting.find("curl ").unwrap();
+    let output = Command::new("sh").arg("-c").arg(&greeting[from..]).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_printed_curl_line_works_and_the_walk_goes_through() {
+    let directory = tempfile::tempdir().unwrap();
+    let hulak = Hulak::start(&directory.path().join("data"), &[]);
+    let id = paste(&hulak.greeting)["id"].as_str().unwrap().to_owned();
+    hulak.until_sent(&id).await;
+    let inbox = hulak.inbox().await;
+    let code = inbox[0]["code"].as_str().unwrap();
+    let check = format!("/v1/verifications/{id}/check");
+    assert_eq!(hulak.post(&check, json!({ "code": code })).await.status, 200);
+    assert_eq!(hulak.post(&check, json!({ "code": code })).await.status, 409);
+    let number = hulak.get("/v1/phones/9812345678").await.body;
+    assert_eq!((&number["validated"], &number["otp_count"]), (&json!(true), &json!(1)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_and_started_again_it_has_lost_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    // Slow enough that most messages are still waiting when it dies.
+    let slow = [("HULAK_GATEWAY_RATE", "20")];
+    let quick =
+        [("HULAK_CLAIM_LEASE", "11s"), ("HULAK_GATEWAY_TIMEOUT", "1s"), ("HULAK_RESEND_COOLDOWN", "1s")];
+    let hulak = Hulak::start(&data, &slow);
+    let (key, mut ids) = (hulak.key(), Vec::new());
+    for n in 0..60 {
+        let answer = hulak.post("/v1/verifications", json!({ "phone": format!("98{n:08}") })).await;
+        assert_eq!(answer.status, 202, "{answer:?}");
+        ids.push(answer.id());
+    }
+    hulak.kill();
+
+    let hulak = Hulak::start(&data, &quick);
+    assert_eq!(hulak.key(), key, "the key is kept");
+    let (mut sent, mut ambiguous) = (0, 0);
+    for (n, id) in ids.iter().enumerate() {
+        // A claim of the dead process holds until its lease of 30 s ends; it ends as unknown, and is repeated.
+        let body = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+            loop {
+                let body = hulak.get(&format!("/v1/verifications/{id}")).await.body;
+                if body["delivery"]["status"] == "sent" {
+                    return body;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("{id} is lost"));
+        assert_eq!(body["delivery"]["messages"], 1);
+        let number = hulak.get(&format!("/v1/phones/98{n:08}")).await.body;
+        assert_eq!(number["otp_count"], 1, "{number}");
+        sent += 1;
+        ambiguous += number["ambiguous_count"].as_i64().unwrap();
+    }
+    assert_eq!(sent, 60);
+    assert!(ambiguous <= 5, "only what was in flight when it died: {ambiguous}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_it_writes_is_its_users_own_and_one_process_uses_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let _hulak = Hulak::start(&data, &[]);
+    assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+    }
+    let second =
+        program(&[("HULAK_HTTP_ADDR", "127.0.0.1:0")]).env("HULAK_DATA_DIR", &data).output().unwrap();
+    assert_refused(&second, "HULAK_DATA_DIR");
+}
+
+fn assert_refused(output: &Output, name: &str) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert_eq!(error.trim().lines().count(), 1, "one clear line: {error}");
+    assert!(error.contains(name), "{error}");
+}
+
+#[test]
+fn a_bad_setting_ends_the_start_with_its_name_and_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let data = data.to_str().unwrap();
+    for (name, value, reason) in [
+        ("HULAK_CODE_LENGTH", "3", "4 to 10"),
+        ("HULAK_CODE_TTL", "soon", "30s"),
+        ("HULAK_CODE_TTL", "0s", "longer than zero"),
+        ("HULAK_PHONE_PATTERN", "9[678", "regular expression"),
+        ("HULAK_GATEWAY_RATE", "0", "0.1"),
+        ("HULAK_GATEWAY_CONCURRENCY", "0", "1 to 10000"),
+        ("HULAK_NUMBER_HOURLY", "0", "1 to 1000"),
+        ("HULAK_AMBIGUOUS", "twice", "resend-once"),
+        ("HULAK_CLAIM_LEASE", "15s", "at least 20s"),
+        ("HULAK_SECRET", "c2hvcnQ=", "32 bytes"),
+        ("HULAK_API_KEY", "hk_short", "24 characters"),
+        ("HULAK_HTTP_ADDR", "localhost", "socket address"),
+        ("HULAK_PUBLIC_URL", "hulak", "relative URL"),
+        ("HULAK_DATABASE_URL", "mysql://x", "postgres://"),
+        ("HULAK_BROKER_URL", "http://x", "amqp://"),
+        ("HULAK_OPERATORS_FILE", "/nowhere", "No such file"),
+        ("HULAK_LOG_FORMAT", "xml", "json"),
+        ("HULAK_SPARROW_URL", "ftp://x", "https://"),
+    ] {
+        let anywhere =
+            ["HULAK_HTTP_ADDR", "HULAK_ADMIN_ADDR", "HULAK_SANDBOX_ADDR"].map(|name| (name, "127.0.0.1:0"));
+        let mut command = program(&anywhere);
+        command.env("HULAK_DATA_DIR", data).env(name, value);
+        if name == "HULAK_SPARROW_URL" {
+            command.env("HULAK_SPARROW_TOKEN", "token").env("HULAK_SPARROW_FROM", "Hulak");
+        }
+        let output = command.output().unwrap();
+        assert_refused(&output, name);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(reason), "{name}={value}: {error}");
+    }
+}
+
+#[test]
+fn help_names_every_setting_and_no_value() {
+    let output = program(&[
+        ("HULAK_SECRET", "dGhpcyBpcyBhIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2Vl"),
+        ("HULAK_APP_NAME", "Shop-42"),
+    ])
+    .arg("--help")
+    .output()
+    .unwrap();
+    let help = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success());
+    for name in
+        ["HULAK_DATA_DIR", "HULAK_SECRET", "HULAK_PHONE_PATTERN", "HULAK_GATEWAY_RATE", "HULAK_SPARROW_TOKEN"]
+    {
+        assert!(help.contains(name), "{name} is missing in:\n{help}");
+    }
+    assert!(!help.contains("dGhpcyBp") && !help.contains("Shop-42"), "{help}");
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused() {
+    let output =
+        program(&[]).args(["--database-url", "postgres://hulak:secret@127.0.0.1/hulak"]).output().unwrap();
+    assert_refused(&output, "DATABASE_URL");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("secret@"), "it must not be repeated");
+}
