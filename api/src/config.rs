@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
-use hulak_common::config::ConfigError;
+use hulak_common::config::{ConfigError, some_duration};
 use hulak_common::phone::{Operators, PhonePattern};
 use url::Url;
 
@@ -30,6 +31,15 @@ impl AddressArgs {
         let url = self.public_url.as_ref().map_or_else(|| format!("http://{bound}"), ToString::to_string);
         url.trim_end_matches('/').to_owned()
     }
+}
+
+/// When the API refuses work.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Load")]
+pub struct LoadArgs {
+    /// Requests are refused (503) while a message has waited longer than this for a worker.
+    #[arg(long, env = "HULAK_MAX_BACKLOG_AGE", default_value = "60s", hide_env_values = true, value_parser = some_duration)]
+    pub max_backlog_age: Duration,
 }
 
 /// Which numbers are served.

@@ -5,6 +5,7 @@ pub mod approval;
 pub mod auth;
 pub mod body;
 pub mod config;
+pub mod load;
 pub mod problem;
 pub mod publisher;
 pub mod resource;
@@ -14,6 +15,7 @@ pub mod state;
 pub mod token;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hulak_common::api_key::{ApiKey, DEFAULT_CLIENT};
 use hulak_common::broker::Broker;
@@ -27,6 +29,7 @@ use hulak_common::store::{Monitor, Store, StoreError};
 use tokio::net::TcpListener;
 
 use hulak_common::vitals::Vitals;
+use load::Backlog;
 use publisher::Publisher;
 use state::{App, Parts};
 
@@ -43,6 +46,8 @@ pub struct Api {
     pub keyring: Keyring,
     /// A key to install for the client `default`.
     pub api_key: Option<ApiKey>,
+    /// How long messages may wait for a worker before requests are refused.
+    pub max_backlog_age: Duration,
     /// The time.
     pub clock: SharedClock,
     /// Ids and salts.
@@ -77,9 +82,11 @@ pub async fn run(
     admin: TcpListener,
     shutdown: Shutdown,
 ) -> Result<(), ApiError> {
-    let Api { public_url, pattern, operators, keyring, api_key, clock, rng, store, broker } = api;
+    let Api { public_url, pattern, operators, keyring, api_key, max_backlog_age, clock, rng, store, broker } =
+        api;
     let monitor = Monitor::new();
     let publisher = Publisher::start(&broker, Arc::clone(&store), Arc::clone(&clock), shutdown.clone());
+    let backlog = Backlog::new(max_backlog_age);
     let app = App::new(Parts {
         public_url,
         pattern,
@@ -90,6 +97,7 @@ pub async fn run(
         store: Arc::clone(&store),
         monitor: monitor.clone(),
         publisher,
+        backlog: backlog.clone(),
     })?;
     let watching =
         monitor.run(Arc::clone(&store), Arc::clone(&clock), rng.clone(), shutdown.clone(), || async {
@@ -109,9 +117,10 @@ pub async fn run(
             serve(admin, admin_router, admin_options, shutdown.clone()),
         )
     };
+    let following = backlog.run(Arc::clone(&store), monitor.clone(), Arc::clone(&clock), shutdown.clone());
     // Only a schema that cannot be used ends the watch with an error; that ends the program too.
     tokio::select! {
-        served = serving => { served?; }
+        served = async { tokio::join!(serving, following).0 } => { served?; }
         Err(error) = watching => {
             shutdown.abort();
             return Err(error.into());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use hulak_api::config::{AddressArgs, NumberArgs};
+use hulak_api::config::{AddressArgs, LoadArgs, NumberArgs};
 use hulak_api::{Api, run};
 use hulak_common::api_key::ApiKey;
 use hulak_common::clock::{DatabaseClock, SharedClock};
@@ -32,6 +32,8 @@ struct Cli {
     addresses: AddressArgs,
     #[command(flatten)]
     numbers: NumberArgs,
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     rules: RulesArgs,
     #[command(flatten)]
@@ -100,6 +102,7 @@ async fn serve(cli: &Cli) -> Done {
         operators: cli.numbers.operators()?,
         keyring,
         api_key,
+        max_backlog_age: cli.load.max_backlog_age,
         clock,
         rng,
         store: Arc::clone(&store),

@@ -17,6 +17,7 @@ use moka::future::Cache;
 use uuid::Uuid;
 
 use crate::approval::Approvals;
+use crate::load::Backlog;
 use crate::problem::Problem;
 use crate::publisher::Publisher;
 use crate::token::ClientTokens;
@@ -48,6 +49,7 @@ pub struct App {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) monitor: Monitor,
     pub(crate) publisher: Publisher,
+    backlog: Backlog,
     create: Batcher<Create, Answer<Created>>,
     check: Batcher<Check, Answer<Checked>>,
     read: Batcher<(Uuid, Uuid), Answer<Option<Verification>>>,
@@ -78,6 +80,8 @@ pub struct Parts {
     pub monitor: Monitor,
     /// Takes what is to be published.
     pub publisher: Publisher,
+    /// Knows whether the workers are too far behind.
+    pub backlog: Backlog,
 }
 
 impl App {
@@ -86,7 +90,8 @@ impl App {
     /// # Errors
     /// When the signing library refuses a key, which it never has.
     pub fn new(parts: Parts) -> Result<SharedApp, jsonwebtoken::errors::Error> {
-        let Parts { public_url, pattern, operators, keyring, clock, rng, store, monitor, publisher } = parts;
+        let Parts { public_url, pattern, operators, keyring, clock, rng, store, monitor, publisher, backlog } =
+            parts;
         Ok(Arc::new(Self {
             approvals: Approvals::new(&keyring, public_url.clone())?,
             client_tokens: ClientTokens::new(&keyring),
@@ -102,11 +107,13 @@ impl App {
             store,
             monitor,
             publisher,
+            backlog,
         }))
     }
 
     /// Records a request for a code.
     pub(crate) async fn create(&self, item: Create) -> Result<Created, Problem> {
+        self.backlog.admit()?;
         self.answer(self.create.submit(item)).await
     }
 
@@ -151,7 +158,11 @@ impl App {
         submitted: impl Future<Output = Result<Answer<T>, hulak_common::batch::Full>>,
     ) -> Result<T, Problem> {
         self.require_store()?;
-        submitted.await?.map_err(|error| self.refuse(&error))
+        tokio::select! {
+            answer = submitted => answer?.map_err(|error| self.refuse(&error)),
+            // Whoever is waiting when it goes away is told at once. What was asked may still be done; asking again finds it.
+            () = self.monitor.away() => Err(Problem::unavailable()),
+        }
     }
 }
 

@@ -103,6 +103,8 @@ CREATE TABLE messages (
 
 -- The outbox: what the relay publishes next. Claimed and final messages are not in it.
 CREATE INDEX messages_outbox ON messages (publish_at) WHERE publish_at IS NOT NULL;
+-- How long the oldest waits for a worker: what the API sheds load by.
+CREATE INDEX messages_waiting ON messages (due_at) WHERE state = 'queued';
 -- The reaper's: claims whose worker may have died.
 CREATE INDEX messages_leases ON messages (lease_until) WHERE lease_until IS NOT NULL;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::Parser;
 use data_dir::DataDir;
 use hulak_api::Api;
-use hulak_api::config::{AddressArgs, NumberArgs};
+use hulak_api::config::{AddressArgs, LoadArgs, NumberArgs};
 use hulak_common::api_key::ApiKey;
 use hulak_common::broker::{Broker, MemoryBroker};
 use hulak_common::clock::{DatabaseClock, SharedClock};
@@ -48,6 +48,8 @@ struct Cli {
     numbers: NumberArgs,
     #[command(flatten)]
     gateway: GatewayArgs,
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     rules: RulesArgs,
     #[command(flatten)]
@@ -108,6 +110,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         operators: cli.numbers.operators()?,
         keyring: keyring.clone(),
         api_key: None,
+        max_backlog_age: cli.load.max_backlog_age,
         clock: Arc::clone(&clock),
         rng: rng.clone(),
         store: Arc::clone(&store),
@@ -138,7 +141,8 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         store.close().await;
         done.map(drop)
     };
-    shutdown.bound(working).await.transpose()?;
+    // On the heap: the whole of Hulak is a large future.
+    shutdown.bound(Box::pin(working)).await.transpose()?;
     Ok(())
 }
 

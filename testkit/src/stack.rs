@@ -50,6 +50,8 @@ pub struct StackOptions {
     pub rate: f64,
     /// Messages in flight a worker.
     pub concurrency: u16,
+    /// How long messages may wait for a worker before requests are refused.
+    pub max_backlog_age: Duration,
     /// Which numbers are served.
     pub pattern: PhonePattern,
     /// The time; the database's by default.
@@ -71,6 +73,7 @@ impl StackOptions {
             rules: rules(),
             rate: 5_000.0,
             concurrency: 64,
+            max_backlog_age: Duration::from_secs(60),
             pattern: PhonePattern::default(),
             clock: Arc::new(DatabaseClock::new()),
             broker_url: None,
@@ -218,6 +221,7 @@ impl Stack {
             operators: Operators::builtin(),
             keyring: self.options.rules.keyring.clone(),
             api_key: Some(self.key.clone()),
+            max_backlog_age: self.options.max_backlog_age,
             clock: Arc::clone(&self.options.clock),
             rng: Rng::system(),
             store: Arc::clone(&store),

@@ -36,7 +36,7 @@ pub struct Breaker {
     phase: watch::Sender<Phase>,
 }
 
-/// Leave to send one message. Dropping it without [`Breaker::settle`] tells nothing about the account.
+/// Leave to send one message. Dropping it without [`Pass::settle`] tells nothing about the account.
 #[derive(Debug)]
 pub struct Pass<'a> {
     breaker: &'a Breaker,

@@ -1,4 +1,5 @@
-//! The database or the broker is away. Production shape only: the other one has neither to lose.
+//! The database or the broker is away: production shape only, for the other one has neither to lose. Or there are no
+//! workers, in both shapes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use serde_json::json;
 use url::Url;
 
 use crate::support::*;
+
+both_shapes!(while_nobody_sends_requests_are_refused);
 
 /// An answer that was not waited for. Generous: the machine may be busy.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -177,5 +180,37 @@ async fn a_broker_that_is_away_changes_nothing_for_callers() {
     sent(&stack, &created.id()).await;
     assert_eq!(check(&stack, &created.id(), &stack.code(PHONE)).await.status, 200);
     assert_eq!(stack.sandbox.stats().accepted, 1);
+    stack.stop().await;
+}
+
+async fn while_nobody_sends_requests_are_refused(shape: Shape) {
+    let (mut stack, clock) = frozen_with(StackOptions { workers: 0, ..StackOptions::new(shape) }).await;
+    let first = begin(&stack, json!({"phone": PHONE})).await;
+    clock.advance(60 * SECOND);
+    // Looked at every second: what is not too late yet is still accepted.
+    tokio::time::sleep(1_500 * MILLISECOND).await;
+    begin(&stack, json!({"phone": OTHER_PHONE})).await;
+    clock.advance(SECOND);
+    let refused = eventually("the backlog to be noticed", || async {
+        let answer = stack.post(VERIFICATIONS, json!({"phone": "9860000001"})).await;
+        (answer.status == 503).then_some(answer)
+    })
+    .await;
+    assert_problem(&refused, 503, "overloaded");
+    // Nothing was accepted since, and what needs no message goes on.
+    assert_problem(&stack.post(VERIFICATIONS, json!({"phone": "1"})).await, 422, "invalid-phone");
+    let read = stack.get(&format!("{VERIFICATIONS}/{}", first.id())).await;
+    assert_eq!((read.status, &read.body["delivery"]["status"]), (200, &json!("queued")));
+    assert_problem(&check(&stack, &first.id(), "no code").await, 422, "malformed-code");
+
+    stack.add_worker().await;
+    sent(&stack, &first.id()).await;
+    eventually("room", || async {
+        let answer = stack.post(VERIFICATIONS, json!({"phone": "9860000002"})).await;
+        assert!(matches!(answer.status, 202 | 503), "{answer:?}");
+        (answer.status == 202).then_some(())
+    })
+    .await;
+    assert_eq!(check(&stack, &first.id(), &stack.code(PHONE)).await.status, 200);
     stack.stop().await;
 }

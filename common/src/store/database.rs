@@ -1,6 +1,7 @@
 //! Runs batches of decisions in transactions, and keeps one item's trouble from its neighbours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -18,6 +19,9 @@ use crate::verification::Verification;
 
 /// How often a transaction is tried when others change the same rows.
 const TRIES: u32 = 8;
+
+/// How long a transaction may take, from the wait for a connection to its commit.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A database with the rules that its decisions go by.
 #[derive(Debug)]
@@ -105,10 +109,19 @@ impl<B: Backend> Database<B> {
     where
         O: Operation<B::Session>,
     {
-        let mut session = self.backend.begin().await?;
-        let done = operation.run(&mut session, items).await?;
-        session.commit().await?;
-        Ok(done)
+        let bounded = tokio::time::timeout(PATIENCE, async {
+            let mut session = self.backend.begin().await?;
+            match operation.run(&mut session, items).await {
+                Ok(done) => session.commit().await.map(|()| done),
+                Err(error) => {
+                    // What went wrong is the answer; a connection that cannot even be cleaned up is closed.
+                    let _closed = session.rollback().await;
+                    Err(error)
+                }
+            }
+        });
+        // A line that has gone dead silently never answers: whoever waits must not wait with it.
+        bounded.await.unwrap_or_else(|late| Err(StoreError::Unavailable(Box::new(late))))
     }
 }
 
@@ -210,6 +223,10 @@ impl<B: Backend> Store for Database<B> {
 
     async fn confirm_published(&self, ids: &[MessageId], now: Timestamp) -> Result<(), StoreError> {
         self.backend.confirm_published(ids, now).await
+    }
+
+    async fn waiting_since(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.backend.waiting_since(now).await
     }
 
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32, StoreError> {

@@ -323,6 +323,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Expires verifications and takes back claims, a bounded number of each.
     async fn reap(&self, limit: u32, now: Timestamp) -> Result<(Reaped, Vec<StatusEvent>), StoreError>;
 
+    /// Since when the message that has waited longest has been waiting for a worker; `None` when none waits. Time before
+    /// a message's due time (a pace, a pause before another try) is not waiting.
+    async fn waiting_since(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
     /// Says that a worker lives, and answers how many do.
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32, StoreError>;
     /// Says that a worker is leaving.

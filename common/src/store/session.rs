@@ -32,6 +32,7 @@ pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
     fn take_due(&self, limit: u32, now: Timestamp) -> impl Future<Output = Result<Vec<MessageId>>> + Send;
     fn confirm_published(&self, ids: &[MessageId], now: Timestamp)
     -> impl Future<Output = Result<()>> + Send;
+    fn waiting_since(&self, now: Timestamp) -> impl Future<Output = Result<Option<Timestamp>>> + Send;
     fn heartbeat(&self, worker: Uuid, now: Timestamp) -> impl Future<Output = Result<u32>> + Send;
     fn leave(&self, worker: Uuid) -> impl Future<Output = Result<()>> + Send;
     fn install_key(
@@ -94,6 +95,9 @@ pub(super) trait Session: Send {
     fn overdue(&mut self, limit: u32, now: Timestamp) -> impl Future<Output = Result<Vec<Uuid>>> + Send;
     /// Messages whose lease has run out, oldest first, without locking.
     fn lapsed(&mut self, limit: u32, now: Timestamp) -> impl Future<Output = Result<Vec<MessageId>>> + Send;
+
+    /// Undoes it all, and makes the connection fit for the next transaction.
+    fn rollback(self) -> impl Future<Output = Result<()>> + Send;
 
     /// Makes it all true.
     fn commit(self) -> impl Future<Output = Result<()>> + Send;

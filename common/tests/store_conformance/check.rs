@@ -194,6 +194,15 @@ async fn a_stranger_finds_nothing(kind: Kind) {
     }
     assert_eq!(world.read(&pending).await, pending);
     assert_eq!(world.count("client_numbers").await, 0);
+    // Nor when the owner's check is in the same batch.
+    let check = |client| Check { client, id: pending.id, code: wrong.clone() };
+    let answers =
+        all(world.store.check(&[check(OTHER_CLIENT), check(CLIENT), check(OTHER_CLIENT)], at(1)).await);
+    assert!(
+        matches!(answers.as_slice(), [Checked::NotFound, Checked::Incorrect(_), Checked::NotFound]),
+        "{answers:?}"
+    );
+    assert_eq!(world.read(&pending).await.checks_remaining, 4);
 }
 
 async fn a_rotated_secret_still_checks_and_a_lost_one_says_so(kind: Kind) {

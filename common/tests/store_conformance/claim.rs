@@ -19,6 +19,7 @@ on_both_stores!(
     an_expired_message_is_ended,
     what_has_ended_is_not_sent,
     an_older_code_is_not_sent,
+    only_the_newest_message_is_shown,
     an_unknown_key_is_left_as_it_is,
     there_is_no_such_message,
     the_null_route_is_neither_paced_nor_pacing,
@@ -184,6 +185,16 @@ async fn an_older_code_is_not_sent(kind: Kind) {
     world.sql("UPDATE verifications SET epoch = 1").await;
     assert_eq!(world.claim(pending.newest_message(), at(1)).await, Claimed::Canceled);
     assert_eq!(world.message(pending.newest_message()).await.state, "canceled");
+}
+
+async fn only_the_newest_message_is_shown(kind: Kind) {
+    let world = kind.world(rules()).await;
+    let pending = world.begin(&ask(1), START).await;
+    // No call gets here: none adds a message before the last one is final.
+    world.sql("UPDATE verifications SET messages = 2, delivery = 'sent'").await;
+    let shown = world.read(&pending).await;
+    assert!(matches!(world.claim(pending.newest_message(), at(1)).await, Claimed::Granted(_)));
+    assert_eq!(world.read(&pending).await, shown);
 }
 
 async fn an_unknown_key_is_left_as_it_is(kind: Kind) {

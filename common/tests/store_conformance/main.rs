@@ -6,6 +6,7 @@
 mod check;
 mod claim;
 mod create;
+mod deadlocks;
 mod harness;
 mod keys;
 mod races;

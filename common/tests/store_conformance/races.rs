@@ -5,13 +5,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::code::Code;
 use hulak_common::job::MessageId;
 use hulak_common::limits::{NumberLimits, Policy};
-use hulak_common::store::{
-    Check, Checked, Claimed, Created, Outcome, Record, Recorded, Rules, Store, WORKER_TTL,
-};
-use hulak_common::verification::{Delivery, Verification};
+use hulak_common::store::{Check, Checked, Claimed, Created, Outcome, Record, Recorded, Rules, Store};
+use hulak_common::verification::{Delivery, Status, Verification};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -30,16 +27,22 @@ on_both_stores!(
     relays_share_the_outbox,
     claims_and_the_reaper_agree,
     resends_add_one_message,
-    batches_in_opposite_orders_do_not_deadlock,
-    checks_and_the_reaper_do_not_deadlock,
-    workers_beat_at_once,
+    calls_on_one_verification_overwrite_nothing,
+    an_approval_and_the_reaper_exclude_each_other,
 );
 
 /// However slow the machine is, nothing may take this long.
 const BOUND: Duration = Duration::from_secs(60);
 
+pub(crate) fn new(created: Created) -> Verification {
+    match created {
+        Created::New(verification) => verification,
+        other => panic!("not a new verification: {other:?}"),
+    }
+}
+
 /// Runs `contenders` tasks that start together, spread over the stores, and gives their answers in no order.
-async fn race<T, F, Fut>(world: &World, contenders: usize, run: F) -> Vec<T>
+pub(crate) async fn race<T, F, Fut>(world: &World, contenders: usize, run: F) -> Vec<T>
 where
     T: Send + 'static,
     F: Fn(usize, Arc<dyn Store>) -> Fut,
@@ -99,13 +102,8 @@ async fn of_a_hundred_guesses_five_are_judged(kind: Kind) {
 async fn the_numbers_budget_holds_over_verifications(kind: Kind) {
     let world = kind.world(no_limits()).await;
     let creates: Vec<_> = (0..20).map(|n| ask_in(1, &n.to_string())).collect();
-    let pending: Vec<Verification> = all(world.store.create(&creates, START).await)
-        .into_iter()
-        .map(|created| match created {
-            Created::New(verification) => verification,
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let pending: Vec<Verification> =
+        all(world.store.create(&creates, START).await).into_iter().map(new).collect();
     // Four guesses at each of twenty: no verification's own count stops them.
     let answers = race(&world, 80, |n, store| {
         let target = &pending[n % pending.len()];
@@ -302,115 +300,90 @@ async fn resends_add_one_message(kind: Kind) {
     assert_eq!(world.count("messages").await, 2);
 }
 
-async fn batches_in_opposite_orders_do_not_deadlock(kind: Kind) {
-    let world = kind.world(no_limits()).await;
-    let numbers = 12;
-    // Half of the numbers are known beforehand, half are new to everybody.
-    let known: Vec<_> = (0..numbers / 2).map(|n| ask_in(n, "known")).collect();
-    let pending: Vec<Verification> = all(world.store.create(&known, START).await)
-        .into_iter()
-        .map(|created| match created {
-            Created::New(verification) => verification,
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    let in_some_order = |n: usize, mut items: Vec<usize>| {
-        let shift = n % items.len().max(1);
-        items.rotate_left(shift);
-        if n.is_multiple_of(2) {
-            items.reverse();
-        }
-        items
-    };
-    race(&world, 64, |n, store| {
-        let order = in_some_order(n / 4, (0..numbers as usize).collect());
-        let creates: Vec<_> =
-            order.iter().map(|m| ask_in(u32::try_from(*m).unwrap(), &format!("{}", n % 8))).collect();
-        let order = in_some_order(n / 4, (0..pending.len()).collect());
-        let targets: Vec<_> = order.iter().map(|m| pending[*m].clone()).collect();
-        let code = |target: &Verification| if n % 8 == 1 { world.right(target) } else { world.wrong(target) };
-        let checks: Vec<_> =
-            targets.iter().map(|row| Check { client: CLIENT, id: row.id, code: code(row) }).collect();
-        let wishes: Vec<_> = targets.iter().map(|row| wish(row.newest_message())).collect();
-        async move {
-            match n % 4 {
-                0 => drop(all(store.create(&creates, at(1)).await)),
-                1 => drop(all(store.check(&checks, at(1)).await)),
-                2 => {
-                    let claimed = all(store.claim(&wishes, at(1)).await);
-                    let records: Vec<_> = claimed
-                        .into_iter()
-                        .filter_map(|claimed| match claimed {
-                            Claimed::Granted(grant) => {
-                                Some(Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted })
-                            }
-                            _ => None,
-                        })
-                        .collect();
-                    drop(all(store.record(&records, at(1)).await));
-                }
-                // Late enough for every lease and every verification.
-                _ => drop(store.reap(8, at(HOUR)).await.unwrap()),
-            }
-        }
-    })
-    .await;
-    for (n, target) in (0..).zip(&pending) {
-        let number = world.report(n).await.number;
-        let row = world.message(target.newest_message()).await;
-        assert_eq!(number.otp_count, i64::from(row.state == "sent"));
-        assert_eq!(number.ambiguous_count, i64::from(row.ambiguous));
+async fn calls_on_one_verification_overwrite_nothing(kind: Kind) {
+    let world = kind.world(rules()).await;
+    let mut pending = Vec::new();
+    for n in 0..25 {
+        let verification = world.begin(&ask(n), START).await;
+        world.deliver(&verification, START).await;
+        pending.push(world.read(&verification).await);
     }
-    assert_eq!(world.deadlocks().await, 0, "locks are taken in one order everywhere");
-}
-
-async fn checks_and_the_reaper_do_not_deadlock(kind: Kind) {
-    let world = kind.world(rules()).await;
-    // Smaller numbers are past their time, greater ones have lost their worker: a sweep wants both, and whoever takes
-    // the greater first meets those who go by number.
-    let begin = async |numbers: std::ops::Range<u32>, now| {
-        let creates: Vec<_> = numbers.map(ask).collect();
-        all(world.store.create(&creates, now).await);
-        creates
-    };
-    let overdue = begin(0..24, START).await;
-    let lapsed = begin(24..48, at(100)).await;
-    let wishes: Vec<_> =
-        lapsed.iter().map(|create| wish(MessageId { verification: create.id, seq: 1 })).collect();
-    all(world.store.claim(&wishes, at(100)).await);
-    let checks: Vec<_> = overdue
-        .iter()
-        .chain(&lapsed)
-        .map(|create| Check { client: CLIENT, id: create.id, code: Code::typed("000000".to_owned()) })
-        .collect();
-    race(&world, 8, |n, store| {
-        let checks = checks.clone();
+    // Two wrong checks and a resend of each, which lock different rows first.
+    race(&world, 75, |n, store| {
+        let target = &pending[n / 3];
+        let check = Check { client: CLIENT, id: target.id, code: world.wrong(target) };
+        let create = ask(u32::try_from(n / 3).unwrap());
         async move {
-            for _ in 0..12 {
-                if n < 2 {
-                    store.reap(2, at(301)).await.unwrap();
-                } else {
-                    drop(all(store.check(&checks, at(301)).await));
-                }
+            if n % 3 == 0 {
+                let created = only(store.create(&[create], at(30)).await);
+                assert!(matches!(created, Created::Again { added: true, .. }), "{created:?}");
+            } else {
+                let checked = only(store.check(&[check], at(30)).await);
+                assert!(matches!(checked, Checked::Incorrect(_)), "{checked:?}");
             }
         }
     })
     .await;
-    assert_eq!(world.count("messages WHERE state = 'sending'").await, 0);
-    assert_eq!(world.count("verifications WHERE status = 'expired'").await, 24);
-    assert_eq!(world.deadlocks().await, 0, "locks are taken in one order everywhere");
+    for target in &mut pending {
+        let before = std::mem::replace(target, world.read(target).await);
+        assert_eq!((target.messages, target.checks_remaining), (2, 3));
+        assert_eq!(target.version, before.version + 3);
+    }
+    // The right code of the first message, while the second is being sent.
+    race(&world, 50, |n, store| {
+        let target = &pending[n / 2];
+        let check = Check { client: CLIENT, id: target.id, code: world.right(target) };
+        let wish = wish(target.newest_message());
+        async move {
+            if n % 2 == 0 {
+                let checked = only(store.check(&[check], at(31)).await);
+                assert!(matches!(checked, Checked::Approved(_)), "{checked:?}");
+            } else if let Claimed::Granted(grant) = only(store.claim(&[wish], at(31)).await) {
+                let record = Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted };
+                let recorded = only(store.record(&[record], at(31)).await);
+                assert_eq!(recorded, Recorded::Done(Delivery::Sent));
+            }
+        }
+    })
+    .await;
+    for (n, before) in (0..).zip(&pending) {
+        let after = world.read(before).await;
+        let sent = world.report(n).await.number.otp_count == 2;
+        let (delivery, changes) = if sent { (Delivery::Sent, 3) } else { (Delivery::Canceled, 2) };
+        assert_eq!((after.status, after.delivery), (Status::Approved, delivery));
+        assert_eq!(after.version, before.version + changes);
+        assert_eq!(world.message(before.newest_message()).await.state, delivery.as_str());
+    }
 }
 
-async fn workers_beat_at_once(kind: Kind) {
+async fn an_approval_and_the_reaper_exclude_each_other(kind: Kind) {
     let world = kind.world(rules()).await;
-    let beat = |n: usize, now| {
-        move |store: Arc<dyn Store>| async move {
-            store.heartbeat(Uuid::from_u128(n as u128 % 10), now).await.unwrap()
+    let creates: Vec<_> = (0..40).map(ask).collect();
+    let made = all(world.store.create(&creates, START).await);
+    let pending: Vec<Verification> = made.into_iter().map(new).collect();
+    let expiry = pending[0].expires_at;
+    // Clocks differ by a moment: to the one it is over, to the other it is not.
+    let approved: HashSet<_> = race(&world, 50, |n, store| {
+        let check = pending.get(n).map(|row| Check { client: CLIENT, id: row.id, code: world.right(row) });
+        async move {
+            let Some(check) = check else {
+                store.reap(10, expiry).await.unwrap();
+                return None;
+            };
+            match only(store.check(std::slice::from_ref(&check), expiry - MS).await) {
+                Checked::Approved(_) => Some(check.id),
+                Checked::Expired => None,
+                other => panic!("{other:?}"),
+            }
         }
-    };
-    race(&world, 40, |n, store| beat(n, START)(store)).await;
-    assert_eq!(world.store.heartbeat(Uuid::from_u128(0), START).await.unwrap(), 10);
-    // Everybody finds the same dead ones at the same time.
-    race(&world, 40, |n, store| beat(n + 100, START + WORKER_TTL * 100)(store)).await;
-    assert_eq!(world.count("workers").await, 10);
+    })
+    .await
+    .into_iter()
+    .flatten()
+    .collect();
+    while world.store.reap(10, expiry).await.unwrap().0.more {}
+    for row in &pending {
+        let status = if approved.contains(&row.id) { Status::Approved } else { Status::Expired };
+        assert_eq!(world.read(row).await.status, status);
+    }
 }

@@ -176,8 +176,9 @@ async fn a_lapsed_lease_is_ambiguous(kind: Kind) {
     assert_eq!(numbers.each_ref().map(|number| number.paced_until), [Some(at(61)), None]);
     assert_eq!(reap(&world, at(32)).await, Reaped::default());
     // The second worker dies too: that is as often as it is sent.
-    world.grant(&pending, at(61)).await;
+    let second = world.grant(&pending, at(61)).await;
     assert_eq!(reap(&world, at(91)).await.leases, 1);
+    assert_eq!(world.record(&second, Outcome::Accepted, at(92)).await, Recorded::Stale);
     assert_eq!(world.read(&pending).await.delivery, Delivery::Unknown);
     assert_eq!(world.claim(pending.newest_message(), at(121)).await, Claimed::Done);
 }

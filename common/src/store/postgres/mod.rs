@@ -6,9 +6,12 @@ mod traffic;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Row as _};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{Connection as _, PgPool, Row as _};
 use uuid::Uuid;
 
 use super::session::{Backend, Result};
@@ -24,6 +27,9 @@ use session::PgSession;
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// No statement of ours takes longer unless something is wrong; a stuck one must not hold its locks.
 const STATEMENT_TIMEOUT_MS: &str = "10000";
+
+/// A little longer than a statement may take: beyond it the line is dead.
+const PATIENCE: Duration = Duration::from_secs(12);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 
@@ -55,11 +61,67 @@ impl Postgres {
     }
 }
 
+impl Postgres {
+    async fn lease(&self) -> Result<Lease> {
+        Ok(Lease(Some(self.pool.acquire().await?)))
+    }
+
+    /// Runs statements outside a transaction, within [`PATIENCE`].
+    async fn run<T>(
+        &self,
+        work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
+    ) -> Result<T> {
+        let mut lease = self.lease().await?;
+        match tokio::time::timeout(PATIENCE, work(&mut lease)).await {
+            Ok(result) => {
+                lease.finish();
+                Ok(result?)
+            }
+            Err(late) => Err(StoreError::Unavailable(Box::new(late))),
+        }
+    }
+}
+
+/// A connection that goes back to the pool only when its work is finished. Otherwise it is closed: nobody knows what it
+/// would answer to the next question, and a line that has gone dead silently would hold up whoever asks.
+#[derive(Debug)]
+pub(crate) struct Lease(Option<PoolConnection<sqlx::Postgres>>);
+
+impl Lease {
+    /// The work is finished: the connection may be used again.
+    pub(crate) fn finish(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl std::ops::Deref for Lease {
+    type Target = PgConnection;
+    #[expect(clippy::expect_used, reason = "only `finish` takes the connection, and it consumes the lease")]
+    fn deref(&self) -> &PgConnection {
+        self.0.as_ref().expect("a lease holds its connection")
+    }
+}
+
+impl std::ops::DerefMut for Lease {
+    #[expect(clippy::expect_used, reason = "only `finish` takes the connection, and it consumes the lease")]
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("a lease holds its connection")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mut connection) = self.0.take() {
+            connection.close_on_drop();
+        }
+    }
+}
+
 impl Backend for Postgres {
     type Session = PgSession;
 
     async fn begin(&self) -> Result<PgSession> {
-        Ok(PgSession::new(self.pool.begin().await?))
+        PgSession::begin(self.lease().await?).await
     }
 
     async fn migrate(&self) -> Result<()> {
@@ -73,25 +135,31 @@ impl Backend for Postgres {
     async fn time(&self) -> Result<Timestamp> {
         // The only statement that looks at the database's clock.
         let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        Ok(sqlx::query_scalar(sql).fetch_one(&self.pool).await?)
+        self.run(|connection| sqlx::query_scalar(sql).fetch_one(connection).boxed()).await
     }
 
     async fn verifications(&self, ids: &[Uuid]) -> Result<Vec<Verification>> {
-        let found = sqlx::query_as(session::READ_VERIFICATIONS).bind(ids).fetch_all(&self.pool).await?;
-        rows::all::<rows::VerificationRow, _>(found)
+        let ids = ids.to_vec();
+        let select = sqlx::query_as(session::READ_VERIFICATIONS).bind(ids);
+        rows::all::<rows::VerificationRow, _>(
+            self.run(|connection| select.fetch_all(connection).boxed()).await?,
+        )
     }
 
     async fn number(&self, client: Uuid, phone: PhoneNumber) -> Result<NumberReport> {
-        let number: Option<rows::NumberRow> = sqlx::query_as("SELECT * FROM numbers WHERE phone = $1")
+        let number = sqlx::query_as("SELECT * FROM numbers WHERE phone = $1").bind(phone.to_i64());
+        let row = sqlx::query_as("SELECT * FROM client_numbers WHERE phone = $1 AND client_id = $2")
             .bind(phone.to_i64())
-            .fetch_optional(&self.pool)
+            .bind(client);
+        let (number, row): (Option<rows::NumberRow>, Option<rows::ClientNumberRow>) = self
+            .run(|connection| {
+                async {
+                    let number = number.fetch_optional(&mut *connection).await?;
+                    Ok((number, row.fetch_optional(connection).await?))
+                }
+                .boxed()
+            })
             .await?;
-        let row: Option<rows::ClientNumberRow> =
-            sqlx::query_as("SELECT * FROM client_numbers WHERE phone = $1 AND client_id = $2")
-                .bind(phone.to_i64())
-                .bind(client)
-                .fetch_optional(&self.pool)
-                .await?;
         Ok(NumberReport {
             number: number.map_or_else(|| Ok(Number::new(phone)), TryInto::try_into)?,
             client: row.map_or_else(|| Ok(ClientNumber::new(client, phone)), TryInto::try_into)?,
@@ -104,14 +172,11 @@ impl Backend for Postgres {
         // MATERIALIZED: looked up once, or a plan that looks again takes more than the limit.
         let sql = "WITH due AS MATERIALIZED (SELECT verification_id, seq FROM messages \
              WHERE publish_at <= $2 ORDER BY publish_at LIMIT $1 FOR UPDATE SKIP LOCKED) \
-             UPDATE messages m SET publish_at = $2 + $3 FROM due WHERE m.verification_id = due.verification_id AND m.seq = due.seq \
+             UPDATE messages m SET publish_at = $2 + $3 FROM due \
+             WHERE m.verification_id = due.verification_id AND m.seq = due.seq \
              RETURNING m.verification_id, m.seq";
-        let taken = sqlx::query(sql)
-            .bind(i64::from(limit))
-            .bind(now)
-            .bind(super::RELAY_GRACE_MS)
-            .fetch_all(&self.pool)
-            .await?;
+        let update = sqlx::query(sql).bind(i64::from(limit)).bind(now).bind(super::RELAY_GRACE_MS);
+        let taken = self.run(|connection| update.fetch_all(connection).boxed()).await?;
         taken
             .iter()
             .map(|row| Ok(MessageId { verification: row.try_get(0)?, seq: row.try_get(1)? }))
@@ -129,67 +194,73 @@ impl Backend for Postgres {
                  ORDER BY m.phone, m.verification_id, m.seq FOR UPDATE OF m SKIP LOCKED) c \
              WHERE m.verification_id = c.verification_id AND m.seq = c.seq";
         let (owners, seqs) = session::split(ids);
-        sqlx::query(sql)
-            .bind(owners)
-            .bind(seqs)
-            .bind(now)
-            .bind(super::CONFIRMED_MS)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        let update = sqlx::query(sql).bind(owners).bind(seqs).bind(now).bind(super::CONFIRMED_MS);
+        self.run(|connection| update.execute(connection).boxed()).await.map(drop)
+    }
+
+    async fn waiting_since(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        // One look at the end of the index messages_waiting.
+        let sql =
+            "SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= $1 ORDER BY due_at LIMIT 1";
+        let select = sqlx::query_scalar(sql).bind(now);
+        self.run(|connection| select.fetch_optional(connection).boxed()).await
     }
 
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32> {
-        sqlx::query("INSERT INTO workers VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen_at = $2")
-            .bind(worker)
-            .bind(now)
-            .execute(&self.pool)
-            .await?;
+        let beat =
+            sqlx::query("INSERT INTO workers VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen_at = $2")
+                .bind(worker)
+                .bind(now);
         // Whoever was killed did not say that it leaves.
-        sqlx::query("DELETE FROM workers WHERE seen_at <= $1")
-            .bind(now - WORKER_FORGOTTEN)
-            .execute(&self.pool)
-            .await?;
-        let live: i64 = sqlx::query_scalar("SELECT count(*) FROM workers WHERE seen_at > $1")
-            .bind(now - WORKER_TTL)
-            .fetch_one(&self.pool)
+        let forget = sqlx::query("DELETE FROM workers WHERE seen_at <= $1").bind(now - WORKER_FORGOTTEN);
+        let count =
+            sqlx::query_scalar("SELECT count(*) FROM workers WHERE seen_at > $1").bind(now - WORKER_TTL);
+        let live: i64 = self
+            .run(|connection| {
+                async {
+                    beat.execute(&mut *connection).await?;
+                    forget.execute(&mut *connection).await?;
+                    count.fetch_one(connection).await
+                }
+                .boxed()
+            })
             .await?;
         Ok(u32::try_from(live).unwrap_or(u32::MAX))
     }
 
     async fn leave(&self, worker: Uuid) -> Result<()> {
-        sqlx::query("DELETE FROM workers WHERE id = $1").bind(worker).execute(&self.pool).await?;
-        Ok(())
+        let delete = sqlx::query("DELETE FROM workers WHERE id = $1").bind(worker);
+        self.run(|connection| delete.execute(connection).boxed()).await.map(drop)
     }
 
     async fn install_key(&self, key: &NewKey, id: Uuid, now: Timestamp) -> Result<Uuid> {
-        let mut tx = self.pool.begin().await?;
         // The no-op update makes the existing row come back, and waits for whoever is inserting it.
-        let client: Uuid = sqlx::query_scalar(
+        let client = sqlx::query_scalar(
             "INSERT INTO clients VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id",
         )
         .bind(id)
-        .bind(&key.client_name)
-        .bind(now)
-        .fetch_one(&mut *tx)
-        .await?;
-        sqlx::query(
-            "INSERT INTO api_keys (hash, client_id, prefix, operator, created_at) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (hash) DO NOTHING",
-        )
-        .bind(key.hash.as_slice())
-        .bind(client)
-        .bind(&key.prefix)
-        .bind(key.operator)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(client)
+        .bind(key.client_name.clone())
+        .bind(now);
+        let insert = "INSERT INTO api_keys (hash, client_id, prefix, operator, created_at) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (hash) DO NOTHING";
+        let insert = sqlx::query(insert).bind(key.hash.to_vec());
+        let (prefix, operator) = (key.prefix.clone(), key.operator);
+        self.run(move |connection| {
+            async move {
+                let mut tx = connection.begin().await?;
+                let client: Uuid = client.fetch_one(&mut *tx).await?;
+                insert.bind(client).bind(prefix).bind(operator).bind(now).execute(&mut *tx).await?;
+                tx.commit().await?;
+                Ok(client)
+            }
+            .boxed()
+        })
+        .await
     }
 
     async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<KeyOwner>> {
-        let row = sqlx::query(super::FIND_KEY).bind(hash.as_slice()).fetch_optional(&self.pool).await?;
+        let select = sqlx::query(super::FIND_KEY).bind(hash.to_vec());
+        let row = self.run(|connection| select.fetch_optional(connection).boxed()).await?;
         row.map(|row| {
             Ok(KeyOwner { client: row.try_get(0)?, client_name: row.try_get(1)?, operator: row.try_get(2)? })
         })

@@ -1,12 +1,11 @@
 //! One transaction on PostgreSQL: numbers, clients' numbers, and verifications. Messages are in [`super::traffic`].
 
 use sqlx::postgres::PgQueryResult;
-use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::super::rows::{self, verification_columns};
 use super::super::session::{ClientPhone, Result, Session};
-use super::StoreError;
+use super::{Lease, StoreError};
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number};
 use crate::phone::PhoneNumber;
@@ -16,15 +15,16 @@ use crate::verification::{LiveKey, Message, Verification};
 pub(super) const READ_VERIFICATIONS: &str =
     concat!("SELECT ", verification_columns!(), " FROM verifications WHERE id = ANY($1)");
 
-/// A transaction; dropping it rolls it back.
+/// A transaction. Dropping it without its end closes the connection, which rolls it back.
 #[derive(Debug)]
 pub(crate) struct PgSession {
-    pub(super) tx: Transaction<'static, Postgres>,
+    pub(super) tx: Lease,
 }
 
 impl PgSession {
-    pub(super) fn new(tx: Transaction<'static, Postgres>) -> Self {
-        Self { tx }
+    pub(super) async fn begin(mut tx: Lease) -> Result<Self> {
+        sqlx::raw_sql("BEGIN").execute(&mut *tx).await?;
+        Ok(Self { tx })
     }
 }
 
@@ -272,8 +272,16 @@ impl Session for PgSession {
         super::traffic::lapsed(self, limit, now).await
     }
 
-    async fn commit(self) -> Result<()> {
-        Ok(self.tx.commit().await?)
+    async fn commit(mut self) -> Result<()> {
+        sqlx::raw_sql("COMMIT").execute(&mut *self.tx).await?;
+        self.tx.finish();
+        Ok(())
+    }
+
+    async fn rollback(mut self) -> Result<()> {
+        sqlx::raw_sql("ROLLBACK").execute(&mut *self.tx).await?;
+        self.tx.finish();
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row as _, SqlitePool};
+use sqlx::{Row as _, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::rows::{self, verification_columns};
@@ -62,6 +62,21 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// The first transaction, which may find a new file in the middle of another process's switch to WAL. That is the
+    /// one lock that connections do not wait for by themselves.
+    async fn first_begin(&self) -> Result<Transaction<'static, sqlx::Sqlite>> {
+        let mut pause = Duration::from_millis(5);
+        loop {
+            match self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from) {
+                Err(StoreError::Conflict(_)) if pause < TURN => tokio::time::sleep(pause).await,
+                other => return other,
+            }
+            pause *= 2;
+        }
+    }
+}
+
 impl Backend for Sqlite {
     type Session = SqliteSession;
 
@@ -72,7 +87,7 @@ impl Backend for Sqlite {
 
     async fn migrate(&self) -> Result<()> {
         // For SQLite sqlx takes no lock of its own: a transaction around it all lets many processes start at once.
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = self.first_begin().await?;
         MIGRATIONS.run_direct(None, &mut *tx, false).await?;
         Ok(tx.commit().await?)
     }
@@ -142,6 +157,13 @@ impl Backend for Sqlite {
                 .await?;
         }
         Ok(tx.commit().await?)
+    }
+
+    async fn waiting_since(&self, now: Timestamp) -> Result<Option<Timestamp>> {
+        // One look at the end of the index messages_waiting.
+        let sql =
+            "SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= ? ORDER BY due_at LIMIT 1";
+        Ok(sqlx::query_scalar(sql).bind(now).fetch_optional(&self.readers).await?)
     }
 
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32> {

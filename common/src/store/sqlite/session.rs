@@ -313,6 +313,10 @@ impl Session for SqliteSession {
             .collect()
     }
 
+    async fn rollback(self) -> Result<()> {
+        Ok(self.tx.rollback().await?)
+    }
+
     async fn commit(self) -> Result<()> {
         Ok(self.tx.commit().await?)
     }

@@ -1,0 +1,119 @@
+//! Lost, doubled, and counted: every row against what the gateway took.
+
+use std::collections::HashMap;
+
+use hulak_common::verification::Delivery;
+
+use super::{Court, Promise, through_the_gateway};
+use crate::Millis;
+use crate::evidence::Message;
+use crate::recovery::longest_calm;
+
+/// With nothing in its way for this long a message goes out: a lease, a cooldown, the circuit's and the backoff's waits.
+const WAY_FREE: Millis = 30_000;
+/// A message that has failed more often than this waits longer than [`WAY_FREE`] between two tries.
+const SHORT_BACKOFF: i32 = 4;
+/// The gateway's refusals of a message for good.
+const FOR_GOOD: [i32; 2] = [1007, 1011];
+
+impl Court<'_> {
+    pub(super) fn nothing_is_lost(&mut self) {
+        for id in self.evidence.accepted.keys() {
+            if !self.verifications.contains_key(id) {
+                self.complain(Promise::Lost, format!("{id} was accepted and has no row"));
+            }
+        }
+        let mut rows: HashMap<_, i32> = HashMap::new();
+        for message in &self.evidence.messages {
+            *rows.entry(message.verification).or_default() += 1;
+            if let Some(trouble) = self.lost(message) {
+                let (id, seq) = (message.verification, message.seq);
+                self.complain(Promise::Lost, format!("message {id}/{seq} {trouble}"));
+            }
+        }
+        for row in &self.evidence.verifications {
+            let found = rows.get(&row.id).copied().unwrap_or(0);
+            if found != row.messages {
+                let what = format!("{} has {found} messages and says {}", row.id, row.messages);
+                self.complain(Promise::Lost, what);
+            }
+        }
+    }
+
+    fn lost(&self, message: &Message) -> Option<String> {
+        match message.state {
+            Delivery::Queued | Delivery::Sending => Some(format!("is still {}", message.state.as_str())),
+            Delivery::Failed if !message.gateway_code.is_some_and(|code| FOR_GOOD.contains(&code)) => {
+                Some("failed, and the gateway refused nothing for good".to_owned())
+            }
+            Delivery::Expired if message.attempts <= SHORT_BACKOFF => {
+                let end = self.verifications.get(&message.verification)?.expires_at;
+                let calm = longest_calm(&self.disturbed, message.created_at, end);
+                (calm >= WAY_FREE).then(|| format!("expired although nothing was in its way for {calm} ms"))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn nothing_is_doubled(&mut self) {
+        for message in &self.evidence.messages {
+            // Each is a call after which the message may be on the phone.
+            let risked = i32::from(message.state == Delivery::Sent) + message.ambiguous;
+            if risked > 2 {
+                let (id, seq) = (message.verification, message.seq);
+                self.complain(Promise::Doubled, format!("message {id}/{seq} was risked {risked} times"));
+            }
+        }
+        let mut found = Vec::new();
+        for (code, taken) in &self.taken {
+            let Some(rows) = self.messages.get(code) else {
+                found.push((Promise::Unasked, format!("{} was sent and has no message", code.0)));
+                continue;
+            };
+            let sent = rows.iter().filter(|row| row.state == Delivery::Sent).count();
+            let ambiguous: usize = rows.iter().map(|row| usize::try_from(row.ambiguous).unwrap_or(0)).sum();
+            if taken.len() > sent + ambiguous {
+                let what = "recorded as sent, ambiguous";
+                let times: Vec<_> = taken.iter().map(|taken| taken.at).collect();
+                let what = format!(
+                    "{}: taken {} times at {times:?}, {sent} {what} {ambiguous}",
+                    code.0,
+                    taken.len()
+                );
+                found.push((Promise::Doubled, what));
+            }
+        }
+        for (promise, what) in found {
+            self.complain(promise, what);
+        }
+    }
+
+    pub(super) fn counts_agree(&mut self) {
+        let mut sums: HashMap<&str, (i64, i64)> = HashMap::new();
+        for message in self.evidence.messages.iter().filter(|message| through_the_gateway(message)) {
+            let sum = sums.entry(&message.phone).or_default();
+            sum.0 += i64::from(message.state == Delivery::Sent);
+            sum.1 += i64::from(message.ambiguous);
+        }
+        let mut found = Vec::new();
+        for number in &self.evidence.numbers {
+            let (sent, ambiguous) = sums.remove(&*number.phone).unwrap_or_default();
+            let taken = self.by_phone.get(&*number.phone).map_or(0, Vec::len);
+            let taken = i64::try_from(taken).unwrap_or(i64::MAX);
+            let (counted, unsure) = (number.otp_count, number.ambiguous_count);
+            let agree =
+                counted == sent && unsure == ambiguous && (counted..=counted + unsure).contains(&taken);
+            if !agree {
+                found.push(format!(
+                    "…{}: otp_count {counted} and ambiguous_count {unsure}, its messages say {sent} and \
+                     {ambiguous}, the gateway took {taken}",
+                    &number.phone[6..]
+                ));
+            }
+        }
+        found.extend(sums.keys().map(|phone| format!("…{} has messages and no row", &phone[6..])));
+        for what in found {
+            self.complain(Promise::Counts, what);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Pace, quotas, and the end of a verification.
+
+use std::collections::HashMap;
+
+use hulak_common::verification::{Route, Status};
+
+use super::{Court, Promise, through_the_gateway};
+use crate::Millis;
+
+/// Processes' clocks agree to this many milliseconds: each reads whole ones, and corrects what is more than noise.
+const GRAIN: Millis = 5;
+/// How old a claim may be when its call is made: the lease without the time a call and a half of the margin take. It was
+/// granted before the end; the call comes after it.
+const HALF_MARGIN: Millis = 5_000;
+
+impl Court<'_> {
+    pub(super) fn limits_hold(&mut self) {
+        let mut found = Vec::new();
+        let cooldown = Millis::try_from(self.settings.cooldown.as_millis()).unwrap_or(0);
+        for (phone, taken) in &self.by_phone {
+            for pair in taken.windows(2) {
+                let apart = pair[1].at - pair[0].at;
+                if apart + GRAIN < cooldown && !self.may_be_late(pair[0].at) && !self.may_be_late(pair[1].at)
+                {
+                    found.push(format!("…{}: {apart} ms apart at {}", &phone[6..], pair[1].at));
+                }
+            }
+        }
+        // A run is shorter than an hour, so all of a number's messages lie in one.
+        let quota = self.settings.hourly.min(self.settings.daily) as usize;
+        let mut asked: HashMap<&str, usize> = HashMap::new();
+        for message in self.evidence.messages.iter().filter(|message| through_the_gateway(message)) {
+            *asked.entry(&message.phone).or_default() += 1;
+        }
+        for (phone, count) in asked.iter().filter(|(_, count)| **count > quota) {
+            found.push(format!("…{}: {count} messages were granted, {quota} may be", &phone[6..]));
+        }
+        for number in &self.evidence.numbers {
+            let taken = self.by_phone.get(&*number.phone).map_or(0, Vec::len);
+            let unsure = usize::try_from(number.ambiguous_count).unwrap_or(0);
+            if taken > quota + unsure {
+                found.push(format!("…{}: the gateway took {taken}, {quota} may be", &number.phone[6..]));
+            }
+        }
+        for what in found {
+            self.complain(Promise::OverLimit, what);
+        }
+    }
+
+    pub(super) fn nothing_is_sent_after_the_end(&mut self) {
+        let lease = Millis::try_from(self.settings.lease.as_millis()).unwrap_or(0);
+        let mut found = Vec::new();
+        for (code, taken) in &self.taken {
+            let Some(row) = self.verifications.get(&code.0) else { continue };
+            if let Some(rows) = self.messages.get(code)
+                && rows.iter().all(|message| message.route == Route::Null)
+            {
+                found.push(format!("{} goes nowhere and was sent", row.id));
+            }
+            let expired = matches!(row.status, Status::Pending | Status::Expired);
+            let end = if expired { row.expires_at } else { row.ended_at.unwrap_or(row.expires_at) };
+            let late = taken.iter().filter(|taken| taken.at > end + lease - HALF_MARGIN + GRAIN);
+            for taken in late.filter(|taken| !self.may_be_late(taken.at)) {
+                let after = taken.at - end;
+                found.push(format!("{} was sent {after} ms after it was {}", row.id, row.status.as_str()));
+            }
+        }
+        for what in found {
+            self.complain(Promise::Unasked, what);
+        }
+    }
+}
