@@ -74,6 +74,9 @@ fn main() {
 type Done = Result<(), Box<dyn std::error::Error>>;
 
 async fn serve(cli: &Cli) -> Done {
+    // First of all: whoever starts a program may want to stop it at once.
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
     let environment = Environment::process();
     let keyring = environment.keyring()?;
     let rng = Rng::system();
@@ -108,8 +111,6 @@ async fn serve(cli: &Cli) -> Done {
         store: Arc::clone(&store),
         broker: Arc::clone(&broker),
     };
-    let shutdown = Shutdown::new();
-    shutdown.on_signals()?;
     let working = async {
         let done = run(api, public, admin, shutdown.clone()).await;
         broker.close().await;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hulak_common::clock::Stopwatch;
 use hulak_common::code::{CodeLength, KeyId, Salt};
 use hulak_common::phone::PhoneNumber;
 use hulak_common::verification::{Delivery, Route, Status};
@@ -147,28 +148,26 @@ impl Evidence {
     }
 }
 
-/// Waits until no message is open any more, at most `limit`. Answers how many still are.
+/// Waits until no message is open any more, those to `but` set aside. Gives up when nothing has changed for `limit`, and
+/// answers how many are still open.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn settle(world: &World, limit: Duration) -> Result<i64, ChaosError> {
+pub async fn settle(world: &World, limit: Duration, but: Option<(i64, i64)>) -> Result<i64, ChaosError> {
     let pool = pool(world)?;
-    let open = "SELECT count(*) FROM messages WHERE state IN ('queued', 'sending')";
-    let waiting = async {
-        loop {
-            let open: i64 = sqlx::query_scalar(open).fetch_one(&pool).await?;
-            if open == 0 {
-                return Ok::<_, ChaosError>(());
-            }
-            tokio::time::sleep(Duration::from_millis(300)).await;
+    let (first, last) = but.unwrap_or_default();
+    let sql =
+        "SELECT count(*) FROM messages WHERE state IN ('queued', 'sending') AND phone NOT BETWEEN $1 AND $2";
+    let (mut watch, mut least) = (Stopwatch::start(), i64::MAX);
+    while least > 0 && watch.elapsed() < limit {
+        let open: i64 = sqlx::query_scalar(sql).bind(first).bind(last).fetch_one(&pool).await?;
+        if open < least {
+            (watch, least) = (Stopwatch::start(), open);
         }
-    };
-    let left = match tokio::time::timeout(limit, waiting).await {
-        Ok(settled) => settled.map(|()| 0),
-        Err(_) => Ok(sqlx::query_scalar(open).fetch_one(&pool).await?),
-    };
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     pool.close().await;
-    left
+    Ok(least)
 }
 
 fn pool(world: &World) -> Result<PgPool, ChaosError> {

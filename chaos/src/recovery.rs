@@ -100,15 +100,18 @@ pub fn disturbed(windows: &[Window]) -> Vec<(Millis, Millis)> {
     merged
 }
 
-/// The longest time without any fault between `from` and `to`.
+/// The longest time without any fault between `from` and `to`: its beginning and its end.
 #[must_use]
-pub fn longest_calm(disturbed: &[(Millis, Millis)], from: Millis, to: Millis) -> Millis {
-    let (mut calm_from, mut longest) = (from, 0);
-    for (begin, end) in disturbed {
-        longest = longest.max((*begin).min(to) - calm_from);
-        calm_from = calm_from.max(*end);
+pub fn longest_calm(disturbed: &[(Millis, Millis)], from: Millis, to: Millis) -> (Millis, Millis) {
+    let longer = |best: (Millis, Millis), next: (Millis, Millis)| {
+        if next.1 - next.0 > best.1 - best.0 { next } else { best }
+    };
+    let (mut begin, mut best) = (from, (from, from));
+    for (disturbed_from, disturbed_to) in disturbed {
+        best = longer(best, (begin, (*disturbed_from).min(to)));
+        begin = begin.max(*disturbed_to);
     }
-    longest.max(to - calm_from)
+    longer(best, (begin, to))
 }
 
 /// The longest time from the end of a fault to the next of these moments (sorted), leaving out the ends that another
@@ -154,11 +157,11 @@ mod tests {
     #[test]
     fn calm_is_what_lies_between() {
         let disturbed = [(10, 20), (50, 60)];
-        assert_eq!(longest_calm(&disturbed, 0, 100), 40);
-        assert_eq!(longest_calm(&disturbed, 15, 55), 30);
-        assert_eq!(longest_calm(&disturbed, 12, 18), 0);
-        assert_eq!(longest_calm(&disturbed, 70, 75), 5);
-        assert_eq!(longest_calm(&[], 70, 75), 5);
+        assert_eq!(longest_calm(&disturbed, 0, 100), (60, 100));
+        assert_eq!(longest_calm(&disturbed, 15, 55), (20, 50));
+        assert_eq!(longest_calm(&disturbed, 12, 18), (12, 12));
+        assert_eq!(longest_calm(&disturbed, 70, 75), (70, 75));
+        assert_eq!(longest_calm(&[], 70, 75), (70, 75));
     }
 
     #[test]

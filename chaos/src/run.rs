@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::config::Settings;
 use crate::judge::{Broken, Promise, Verdict, judge};
-use crate::load::Load;
+use crate::load::{LATE_NUMBERS, Load};
 use crate::schedule::{APIS, Schedule, WORKERS};
 use crate::world::{Shape, World};
 use crate::{Binaries, ChaosError, Plan, Report, evidence, faults};
@@ -45,7 +45,10 @@ pub async fn run(
         }
         let limit = settings.code_ttl + SETTLE_MARGIN;
         progress(&format!("{:.0?}: faults and calls are over, waiting for what is open", begun.elapsed()));
-        let open = evidence::settle(&world, limit).await?;
+        let open = tokio::select! {
+            open = evidence::settle(&world, limit, Some(LATE_NUMBERS)) => open?,
+            () = load.trickle(plan.seed) => 0,
+        } + evidence::settle(&world, limit, None).await?;
         if open > 0 {
             world.complain(Promise::Lost, format!("{open} messages are still open after {limit:?}"));
         }

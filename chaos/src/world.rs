@@ -30,7 +30,8 @@ use crate::schedule::{Service, Target};
 use crate::{Binaries, ChaosError, Millis};
 
 const DATABASE: &str = "hulak";
-const READY_LIMIT: Duration = Duration::from_secs(90);
+/// Long: a busy machine starts slowly.
+const READY_LIMIT: Duration = Duration::from_secs(180);
 /// A broker that is killed while its queues are new may never find their leader again.
 const SETTLE: Duration = Duration::from_secs(3);
 /// More than any run sends: the judge needs every message.

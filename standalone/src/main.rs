@@ -73,13 +73,15 @@ fn main() {
 }
 
 async fn run(cli: &Cli) -> Result<(), Failure> {
+    // First of all: whoever starts a program may want to stop it at once.
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
     let environment = Environment::process();
     let rng = Rng::system();
     let clock: SharedClock = Arc::new(DatabaseClock::new());
     let data = DataDir::open(&cli.data_dir)?;
     let keyring = keyring(environment, &data, &rng)?;
     let api_key = api_key(environment, &data, &rng)?;
-    let shutdown = Shutdown::new();
 
     let simulated = environment.secret("HULAK_SPARROW_TOKEN")?.is_none() && cli.gateway.sparrow_url.is_none();
     let simulator = if simulated { Some(bind("HULAK_SANDBOX_ADDR", cli.sandbox_addr).await?) } else { None };
@@ -129,7 +131,6 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         store: Arc::clone(&store),
         broker: Arc::clone(&broker),
     };
-    shutdown.on_signals()?;
     greeting.print(&api_key);
     let working = async {
         let done = tokio::try_join!(

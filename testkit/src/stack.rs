@@ -60,6 +60,8 @@ pub struct StackOptions {
     pub broker_url: Option<String>,
     /// Where the database is, when it is not one made for this stack.
     pub database_url: Option<String>,
+    /// The broker's names, when they are not this stack's own.
+    pub topology: Option<Topology>,
 }
 
 impl StackOptions {
@@ -78,6 +80,7 @@ impl StackOptions {
             clock: Arc::new(DatabaseClock::new()),
             broker_url: None,
             database_url: None,
+            topology: None,
         }
     }
 }
@@ -188,7 +191,10 @@ impl Stack {
                 .expect("an HTTP client"),
             sandbox_url,
             sandbox_stop,
-            topology: Topology::new(format!("test-{}", rng.uuid().simple())),
+            topology: options
+                .topology
+                .clone()
+                .unwrap_or_else(|| Topology::new(format!("test-{}", rng.uuid().simple()))),
             memory: MemoryBroker::new(),
             options,
             database,
@@ -301,6 +307,21 @@ impl Stack {
     #[must_use]
     pub fn topology(&self) -> &Topology {
         &self.topology
+    }
+
+    /// The simulator's address as a gateway.
+    #[must_use]
+    pub fn gateway_url(&self) -> &str {
+        &self.sandbox_url
+    }
+
+    /// The address of the database that was made for this stack.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        self.database.as_ref().expect("a database of its own").url()
     }
 
     /// The simulator's faults from now on.

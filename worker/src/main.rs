@@ -86,6 +86,9 @@ fn main() {
 }
 
 async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
+    // First of all: whoever starts a program may want to stop it at once.
+    let shutdown = Shutdown::new();
+    shutdown.on_signals()?;
     let environment = Environment::process();
     let keyring = environment.keyring()?;
     let rng = Rng::system();
@@ -118,8 +121,6 @@ async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
         store: Arc::clone(&store),
         broker: Arc::clone(&broker),
     };
-    let shutdown = Shutdown::new();
-    shutdown.on_signals()?;
     let working = async {
         let done = run(worker, Some(admin), shutdown.clone()).await;
         broker.close().await;

@@ -11,6 +11,11 @@ use crate::recovery::longest_calm;
 
 /// With nothing in its way for this long a message goes out: a lease, a cooldown, the circuit's and the backoff's waits.
 const WAY_FREE: Millis = 30_000;
+/// How many messages that were asked for this much later, and went out at once, show that the way was free: without them
+/// the machine may just have been too busy.
+const OVERTAKERS: usize = 3;
+const LATER: Millis = 15_000;
+const AT_ONCE: Millis = 5_000;
 /// A message that has failed more often than this waits longer than [`WAY_FREE`] between two tries.
 const SHORT_BACKOFF: i32 = 4;
 /// The gateway's refusals of a message for good.
@@ -48,8 +53,12 @@ impl Court<'_> {
             }
             Delivery::Expired if message.attempts <= SHORT_BACKOFF => {
                 let end = self.verifications.get(&message.verification)?.expires_at;
-                let calm = longest_calm(&self.disturbed, message.created_at, end);
-                (calm >= WAY_FREE).then(|| format!("expired although nothing was in its way for {calm} ms"))
+                let (from, to) = longest_calm(&self.disturbed, message.created_at, end);
+                let overtakers = self.waits.iter().filter(|(asked, taken)| {
+                    *asked >= from + LATER && *taken <= to && *taken <= asked + AT_ONCE
+                });
+                let starved = to - from >= WAY_FREE && overtakers.count() >= OVERTAKERS;
+                starved.then(|| format!("expired although nothing was in its way for {} ms", to - from))
             }
             _ => None,
         }

@@ -142,6 +142,8 @@ struct Court<'a> {
     taken: HashMap<CodeOf, Vec<&'a Taken>>,
     by_phone: HashMap<&'a str, Vec<&'a Taken>>,
     disturbed: Vec<(Millis, Millis)>,
+    /// When each message was asked for, and when it was taken first.
+    waits: Vec<(Millis, Millis)>,
     broken: Vec<Broken>,
 }
 
@@ -173,6 +175,7 @@ impl<'a> Court<'a> {
             taken: HashMap::new(),
             by_phone: HashMap::new(),
             disturbed: disturbed(&evidence.windows),
+            waits: Vec::new(),
             broken: Vec::new(),
         };
         for message in &evidence.messages {
@@ -196,6 +199,7 @@ impl<'a> Court<'a> {
                 }
             }
         }
+        court.waits = court.waits();
         court
     }
 
@@ -231,11 +235,10 @@ impl<'a> Court<'a> {
             approved: verifications.iter().filter(|row| row.status == Status::Approved).count(),
             recovery_create: decided.filter_map(|moments| longest_wait(&self.disturbed, moments)).max(),
             recovery_send: longest_wait(&self.disturbed, &sent),
-            recovery_backlog: longest_backlog(&self.disturbed, &self.waits()),
+            recovery_backlog: longest_backlog(&self.disturbed, &self.waits),
         }
     }
 
-    /// When each message was asked for, and when it was taken first.
     fn waits(&self) -> Vec<(Millis, Millis)> {
         let wait = |(code, taken): (&CodeOf, &Vec<&Taken>)| {
             let asked = self.messages.get(code)?.iter().map(|message| message.created_at).min()?;

@@ -121,6 +121,8 @@ fn unsent(state: Delivery) -> Evidence {
 #[test]
 fn expiring_needs_a_reason() {
     let mut evidence = unsent(Delivery::Expired);
+    assert_eq!(broken(&evidence), [], "nothing else went out either: the machine was busy");
+    overtake(&mut evidence);
     assert_eq!(broken(&evidence), [Promise::Lost]);
     let window = |from, to| Window { kind: Kind::Other, what: String::new(), from, to: Some(to) };
     evidence.windows = vec![window(5_000, 40_000)];
@@ -129,6 +131,28 @@ fn expiring_needs_a_reason() {
     assert_eq!(broken(&evidence), [Promise::Lost], "the last 35 s were calm");
     evidence.messages[0].attempts = 6;
     assert_eq!(broken(&evidence), [], "its backoff was longer than that");
+}
+
+/// Three others that were asked for much later and went out at once.
+fn overtake(evidence: &mut Evidence) {
+    for n in 1..=3_u32 {
+        let (id, phone, at) =
+            (Uuid::from_u128(100 + u128::from(n)), format!("980000000{n}"), 45_000 + i64::from(n));
+        let code = format!("000000000{n}");
+        let (template, message) = (evidence.verifications[0].clone(), message(1, Delivery::Sent));
+        evidence.verifications.push(Verification {
+            id,
+            phone: phone.clone(),
+            codes: vec![code.clone()],
+            delivery: Delivery::Sent,
+            ..template
+        });
+        evidence.messages.push(Message { verification: id, phone: phone.clone(), created_at: at, ..message });
+        evidence.numbers.push(Number { phone: phone.clone(), otp_count: 1, ambiguous_count: 0 });
+        evidence.shown.push(Shown { id, delivery: "sent".to_owned(), messages: 1 });
+        evidence.counted.push((phone.clone(), 1, 0));
+        evidence.taken.push(Taken { phone, code: Some(code), at: at + 100 });
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 pub use caller::{Caller, Reply};
 pub use inbox::Inbox;
-pub use visits::{Then, Visit, fresh, visits};
+pub use visits::{LATE_NUMBERS, Then, Visit, fresh, visits};
 
 use crate::{ChaosError, Millis, Plan, World};
 
@@ -26,6 +26,8 @@ use crate::{ChaosError, Millis, Plan, World};
 const VISITS: usize = 600;
 /// Between two looks of a caller who only wants to know whether anything works again.
 const PROBE: Duration = Duration::from_millis(100);
+/// Between two requests while the last messages are waited for.
+const TRICKLE: Duration = Duration::from_secs(2);
 
 /// What the callers saw, for the judge.
 #[derive(Debug, Default)]
@@ -143,13 +145,22 @@ impl Load {
         Ok(())
     }
 
-    /// After the last fault: asks each API for a code until it decides, and answers the new numbers' verifications.
+    /// After the last fault: asks each API for a code until it decides.
     pub async fn probe(&self, seed: u64) {
         for api in 0..self.world.apis.len() {
-            let number = visits::probe_number(seed, api);
-            while self.caller.create_once(api, 0, &number, "probe", false).await.is_none() {
+            let number = visits::late_number(seed, api);
+            while self.caller.create_once(api, 0, &number, "late", false).await.is_none() {
                 sleep(PROBE).await;
             }
+        }
+    }
+
+    /// Goes on asking for codes for numbers of their own while the others are waited for: what these get, those must
+    /// get too.
+    pub async fn trickle(&self, seed: u64) {
+        for n in self.world.apis.len().. {
+            self.caller.create_once(n, 0, &visits::late_number(seed, n), "late", false).await;
+            sleep(TRICKLE).await;
         }
     }
 }

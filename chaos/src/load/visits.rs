@@ -61,8 +61,11 @@ pub fn fresh(seed: u64, n: usize) -> String {
     number(98, seed, n)
 }
 
-/// A number for looking whether things go on again.
-pub(super) fn probe_number(seed: u64, n: usize) -> String {
+/// The numbers of requests that are made when the load is over, as the tables keep them.
+pub const LATE_NUMBERS: (i64, i64) = (9_779_600_000_000, 9_779_699_999_999);
+
+/// One of [`LATE_NUMBERS`].
+pub(super) fn late_number(seed: u64, n: usize) -> String {
     number(96, seed, n)
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn run(binaries: Binaries) -> Result<bool, ChaosError> {
         Ok(world.journal.windows().iter().filter_map(|w| Some(w.to? - w.from)).max())
     })?;
     let watch = Stopwatch::start();
-    let open = evidence::settle(&world, Duration::from_secs(180)).await?;
+    let open = evidence::settle(&world, Duration::from_secs(180), None).await?;
     let settled = watch.elapsed();
     let evidence = Box::pin(evidence::gather(&world, load.caller())).await?;
     world.stop().await?;

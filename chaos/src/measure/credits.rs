@@ -34,7 +34,7 @@ async fn outage(code_ttl: Duration, binaries: Binaries) -> Result<bool, ChaosErr
     let load = Load::new(&world)?;
     let (back, asked) = tokio::join!(no_credits(&world), ask(&load));
     asked?;
-    let open = evidence::settle(&world, Duration::from_secs(180)).await?;
+    let open = evidence::settle(&world, Duration::from_secs(180), None).await?;
     let settled = world.now() - back;
     let evidence = Box::pin(evidence::gather(&world, load.caller())).await?;
     world.stop().await?;

@@ -36,7 +36,7 @@ pub(super) async fn run(binaries: Binaries) -> Result<bool, ChaosError> {
         };
         tokio::join!(calling, back).0?;
     }
-    let open = evidence::settle(&world, settings.code_ttl + Duration::from_secs(30)).await?;
+    let open = evidence::settle(&world, settings.code_ttl + Duration::from_secs(30), None).await?;
     let evidence = Box::pin(evidence::gather(&world, load.caller())).await?;
     world.stop().await?;
     let verdict = judge(&evidence, &settings);

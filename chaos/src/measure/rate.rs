@@ -37,7 +37,7 @@ pub(super) async fn run(binaries: Binaries) -> Result<bool, ChaosError> {
     world.workers[1].stop().await?;
     sleep(STEP).await;
     world.workers[0].start().await?;
-    let open = evidence::settle(&world, Duration::from_secs(120)).await?;
+    let open = evidence::settle(&world, Duration::from_secs(120), None).await?;
     let times: Vec<Millis> =
         world.sandbox.inbox().iter().rev().map(|message| message.received_at.as_millis()).collect();
     world.stop().await?;

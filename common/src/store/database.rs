@@ -21,7 +21,7 @@ use crate::verification::Verification;
 const TRIES: u32 = 8;
 
 /// How long a transaction may take, from the wait for a connection to its commit.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A database with the rules that its decisions go by.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The seam to the database: one set of decisions ([`ops`]), two places that keep the rows.
+//! The seam to the database: one set of decisions (`ops`), two places that keep the rows.
 //!
 //! The hot calls take batches, because a commit shared by a hundred requests costs about as much as a commit for one.
 //! Every answer is per item: one item's trouble never fails its neighbours.

@@ -1,15 +1,13 @@
 //! That no two transactions wait for each other in a circle, whatever they are about and in whatever order it came.
 
-use std::sync::Arc;
-
 use hulak_common::code::Code;
 use hulak_common::job::MessageId;
-use hulak_common::store::{Check, Claimed, Outcome, Record, Store, WORKER_TTL};
+use hulak_common::store::{Check, Claimed, Outcome, Record, WORKER_TTL};
 use hulak_common::verification::Verification;
 use uuid::Uuid;
 
 use crate::harness::*;
-use crate::races::{new, race};
+use crate::racing::{Racer, new, race};
 
 on_both_stores!(
     batches_in_opposite_orders_do_not_deadlock,
@@ -114,9 +112,7 @@ async fn checks_and_the_reaper_do_not_deadlock(kind: Kind) {
 async fn workers_beat_at_once(kind: Kind) {
     let world = kind.world(rules()).await;
     let beat = |n: usize, now| {
-        move |store: Arc<dyn Store>| async move {
-            store.heartbeat(Uuid::from_u128(n as u128 % 10), now).await.unwrap()
-        }
+        move |store: Racer| async move { store.heartbeat(Uuid::from_u128(n as u128 % 10), now).await.unwrap() }
     };
     race(&world, 40, |n, store| beat(n, START)(store)).await;
     assert_eq!(world.store.heartbeat(Uuid::from_u128(0), START).await.unwrap(), 10);

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::harness::*;
+use crate::racing::race;
 
 on_both_stores!(
     a_key_is_installed_once_and_found,
@@ -53,16 +54,10 @@ async fn a_revoked_key_is_not_found_and_stays_revoked(kind: Kind) {
 
 async fn many_may_install_the_same_key_at_once(kind: Kind) {
     let world = kind.world(rules()).await;
-    let mut tasks = JoinSet::new();
-    for store in world.racers() {
-        for _ in 0..5 {
-            let store = std::sync::Arc::clone(&store);
-            let id = Rng::system().uuid();
-            tasks
-                .spawn(async move { store.install_key(&key("default", 7, false), id, START).await.unwrap() });
-        }
-    }
-    let clients = tasks.join_all().await;
+    let clients = race(&world, 20, |_, store| async move {
+        store.install_key(&key("default", 7, false), Rng::system().uuid(), START).await.unwrap()
+    })
+    .await;
     let owner = world.store.find_key(&[7; 32]).await.unwrap().unwrap();
     assert_eq!(clients, [owner.client; 20]);
     assert_eq!((world.count("clients").await, world.count("api_keys").await), (1, 1));

@@ -10,6 +10,7 @@ mod deadlocks;
 mod harness;
 mod keys;
 mod races;
+mod racing;
 mod record;
 mod relay_reaper;
 mod resend;

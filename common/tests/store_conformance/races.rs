@@ -1,19 +1,16 @@
 //! What must hold however many processes try at once: each race runs through several stores on one database.
 
 use std::collections::HashSet;
-use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hulak_common::job::MessageId;
 use hulak_common::limits::{NumberLimits, Policy};
-use hulak_common::store::{Check, Checked, Claimed, Created, Outcome, Record, Recorded, Rules, Store};
+use hulak_common::store::{Check, Checked, Claimed, Created, Outcome, Record, Recorded, Rules};
 use hulak_common::verification::{Delivery, Status, Verification};
-use tokio::sync::Barrier;
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::harness::*;
+use crate::racing::{new, race};
 
 on_both_stores!(
     of_a_hundred_right_checks_one_wins,
@@ -30,37 +27,6 @@ on_both_stores!(
     calls_on_one_verification_overwrite_nothing,
     an_approval_and_the_reaper_exclude_each_other,
 );
-
-/// However slow the machine is, nothing may take this long.
-const BOUND: Duration = Duration::from_secs(60);
-
-pub(crate) fn new(created: Created) -> Verification {
-    match created {
-        Created::New(verification) => verification,
-        other => panic!("not a new verification: {other:?}"),
-    }
-}
-
-/// Runs `contenders` tasks that start together, spread over the stores, and gives their answers in no order.
-pub(crate) async fn race<T, F, Fut>(world: &World, contenders: usize, run: F) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Fn(usize, Arc<dyn Store>) -> Fut,
-    Fut: Future<Output = T> + Send + 'static,
-{
-    let stores = world.racers();
-    let start = Arc::new(Barrier::new(contenders));
-    let mut tasks = JoinSet::new();
-    for n in 0..contenders {
-        let go = run(n, Arc::clone(&stores[n % stores.len()]));
-        let start = Arc::clone(&start);
-        tasks.spawn(async move {
-            start.wait().await;
-            go.await
-        });
-    }
-    tokio::time::timeout(BOUND, tasks.join_all()).await.expect("they end in time")
-}
 
 async fn of_a_hundred_right_checks_one_wins(kind: Kind) {
     let world = kind.world(rules()).await;

@@ -21,6 +21,7 @@ on_both_stores!(
     a_lapsed_lease_is_ambiguous,
     a_lapsed_lease_of_an_expired_verification_is_unknown,
     a_sweep_is_bounded_and_says_so,
+    the_backlog_is_as_old_as_what_waits_longest,
     workers_count_while_they_are_heard_of,
     dead_workers_are_forgotten,
 );
@@ -222,6 +223,21 @@ async fn a_sweep_is_bounded_and_says_so(kind: Kind) {
     assert_eq!(sweep, Reaped { expired: 0, leases: 3, more: true });
     let sweep = world.store.reap(3, at(31)).await.unwrap().0;
     assert_eq!(sweep, Reaped { expired: 0, leases: 1, more: false });
+}
+
+async fn the_backlog_is_as_old_as_what_waits_longest(kind: Kind) {
+    let world = kind.world(rules()).await;
+    let waiting = async |now| world.store.waiting_since(now).await.unwrap();
+    assert_eq!(waiting(at(DAY)).await, None);
+    let second = world.begin(&ask(2), at(5)).await;
+    let first = world.begin(&ask(1), at(1)).await;
+    assert_eq!(waiting(at(60)).await, Some(at(1)));
+    let grant = world.grant(&first, at(60)).await;
+    assert_eq!(waiting(at(60)).await, Some(at(5)), "a claimed one does not wait");
+    world.record(&grant, Outcome::Retry { after: secs(10), error: BUSY }, at(61)).await;
+    world.deliver(&second, at(61)).await;
+    assert_eq!(waiting(at(71) - MS).await, None, "nor does one that is not due");
+    assert_eq!(waiting(at(80)).await, Some(at(71)));
 }
 
 async fn workers_count_while_they_are_heard_of(kind: Kind) {

@@ -33,12 +33,15 @@ pub struct Installed {
     pub postgres: PathBuf,
     /// The directory with RabbitMQ's own scripts (not a distribution's wrappers around them).
     pub rabbitmq: PathBuf,
+    /// The library that shows a program another time (`LD_PRELOAD`, with `FAKETIME`).
+    pub faketime: PathBuf,
 }
 
 #[derive(Clone, Copy)]
 pub(super) enum Package {
     Postgres,
     RabbitMq,
+    FakeTime,
 }
 
 impl Package {
@@ -46,6 +49,7 @@ impl Package {
         match self {
             Self::Postgres => "PostgreSQL (13 or newer)",
             Self::RabbitMq => "RabbitMQ",
+            Self::FakeTime => "libfaketime",
         }
     }
 
@@ -53,11 +57,12 @@ impl Package {
         match self {
             Self::Postgres => "postgresql",
             Self::RabbitMq => "rabbitmq-server",
+            Self::FakeTime => "libfaketime",
         }
     }
 }
 
-/// Finds both services. What is missing is installed when this runs as root on Debian or a child of it, for at most
+/// Finds the services and what else the tests need. What is missing is installed when this runs as root on Debian or a child of it, for at most
 /// ten minutes, with the package manager's words on standard error.
 ///
 /// # Errors
@@ -78,12 +83,13 @@ pub async fn ensure() -> Result<Installed, ServiceError> {
 }
 
 fn find() -> Result<Installed, Vec<Package>> {
-    match (find_postgres(), find_rabbitmq()) {
-        (Some(postgres), Some(rabbitmq)) => Ok(Installed { postgres, rabbitmq }),
-        (postgres, rabbitmq) => {
+    match (find_postgres(), find_rabbitmq(), find_faketime()) {
+        (Some(postgres), Some(rabbitmq), Some(faketime)) => Ok(Installed { postgres, rabbitmq, faketime }),
+        (postgres, rabbitmq, faketime) => {
             let mut missing = Vec::new();
             missing.extend(postgres.is_none().then_some(Package::Postgres));
             missing.extend(rabbitmq.is_none().then_some(Package::RabbitMq));
+            missing.extend(faketime.is_none().then_some(Package::FakeTime));
             Err(missing)
         }
     }
@@ -112,6 +118,13 @@ fn find_rabbitmq() -> Option<PathBuf> {
     known
         .chain(path_dirs())
         .find(|dir| dir.join("rabbitmq-server").is_file() && dir.join("rabbitmq-env").is_file())
+}
+
+/// Debian keeps libraries in a directory of the machine's architecture.
+fn find_faketime() -> Option<PathBuf> {
+    let libraries = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    let candidates = libraries.map(|directory| directory.join("faketime/libfaketime.so.1"));
+    candidates.chain([PathBuf::from("/usr/lib/faketime/libfaketime.so.1")]).find(|library| library.is_file())
 }
 
 fn path_dirs() -> impl Iterator<Item = PathBuf> {

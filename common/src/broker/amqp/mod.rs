@@ -26,7 +26,7 @@ use crate::job::{SendJob, StatusEvent};
 use crate::rng::Rng;
 
 /// Seconds between heartbeats, unless the URL says otherwise. A dead peer is noticed after twice that.
-const HEARTBEAT: u16 = 10;
+const HEARTBEAT: u16 = 5;
 /// Setting up a consumer or a subscription.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between attempts to set up a consumer on a connection that seems fine.

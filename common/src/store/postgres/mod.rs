@@ -26,10 +26,10 @@ use session::PgSession;
 /// How long a request waits for a free connection before it is told that the database is unavailable.
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// No statement of ours takes longer unless something is wrong; a stuck one must not hold its locks.
-const STATEMENT_TIMEOUT_MS: &str = "10000";
+const STATEMENT_TIMEOUT_MS: &str = "5000";
 
 /// A little longer than a statement may take: beyond it the line is dead.
-const PATIENCE: Duration = Duration::from_secs(12);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 
@@ -50,7 +50,7 @@ impl Postgres {
             .application_name(application)
             .options([
                 ("statement_timeout", STATEMENT_TIMEOUT_MS),
-                ("idle_in_transaction_session_timeout", "10000"),
+                ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT_MS),
             ]);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
@@ -129,6 +129,10 @@ impl Backend for Postgres {
         // the lock has to go with the connection.
         let mut connection = self.pool.acquire().await?;
         connection.close_on_drop();
+        // An index on a large table takes as long as it takes.
+        sqlx::raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+            .execute(&mut *connection)
+            .await?;
         Ok(MIGRATIONS.run_direct(None, &mut *connection, false).await?)
     }
 
