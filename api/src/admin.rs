@@ -1,4 +1,4 @@
-//! The admin address: is it alive, is it ready.
+//! The admin address: is it alive, is it ready, and how much has it done.
 
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -8,7 +8,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use hulak_common::vitals::{Vitals, is_trusted_host};
 
-/// `/healthz` and `/readyz`, for a known `Host` only.
+/// `/healthz`, `/readyz` and `/metrics`, for a known `Host` only.
 pub fn router(vitals: Vitals) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -17,6 +17,15 @@ pub fn router(vitals: Vitals) -> Router {
             get(|State(vitals): State<Vitals>| async move {
                 let (status, body) = vitals.ready();
                 (status, Json(body))
+            }),
+        )
+        .route(
+            "/metrics",
+            get(|| async {
+                (
+                    [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+                    hulak_common::telemetry::render_metrics(),
+                )
             }),
         )
         .layer(middleware::from_fn(known_host))

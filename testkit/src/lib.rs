@@ -2,6 +2,7 @@
 //! whole inside the test's process.
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
+pub mod answer;
 pub mod database;
 pub mod proxy;
 pub mod services;
