@@ -10,6 +10,7 @@ use crate::clock::SharedClock;
 use crate::job::{MAX_IDS, MessageId, SendJob};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::time::Timestamp;
 
 /// How long a confirm is kept before it is written down. Most messages are claimed by then, and need no such note; it has
 /// to be well below the time after which the relay publishes again.
@@ -25,8 +26,12 @@ const CONFIRM_BATCH: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct Outbox {
     broker: Arc<dyn Broker>,
-    confirmed: mpsc::Sender<MessageId>,
+    clock: SharedClock,
+    confirmed: mpsc::Sender<Confirmed>,
 }
+
+/// A message that the broker has, and when it was published.
+type Confirmed = (Timestamp, MessageId);
 
 impl Outbox {
     /// Starts writing confirms down, until `shutdown` begins and what is waiting is written.
@@ -38,14 +43,15 @@ impl Outbox {
         shutdown: Shutdown,
     ) -> Self {
         let (confirmed, waiting) = mpsc::channel(CONFIRM_QUEUE);
-        tokio::spawn(note_confirms(waiting, store, clock, shutdown));
-        Self { broker, confirmed }
+        tokio::spawn(note_confirms(waiting, store, shutdown));
+        Self { broker, clock, confirmed }
     }
 
     /// Publishes these messages, several in one job, and answers how many the broker has confirmed. The others are left
     /// to the relay.
     pub async fn publish(&self, ids: &[MessageId]) -> usize {
         let jobs = SendJob::pack(ids, per_job(ids.len()));
+        let published_at = self.clock.now();
         let results = self.broker.publish(&jobs).await;
         let mut count = 0;
         for (job, result) in jobs.iter().zip(results) {
@@ -54,7 +60,7 @@ impl Outbox {
                     for id in job.ids() {
                         count += 1;
                         // When it has no room the relay publishes a copy, which the claim will refuse.
-                        let _forgotten = self.confirmed.try_send(*id);
+                        let _forgotten = self.confirmed.try_send((published_at, *id));
                     }
                 }
                 Err(error) => tracing::debug!(%error, messages = job.ids().len(), "left to the relay"),
@@ -69,27 +75,27 @@ fn per_job(messages: usize) -> usize {
     (messages / JOBS).clamp(1, MAX_IDS)
 }
 
-async fn note_confirms(
-    mut waiting: mpsc::Receiver<MessageId>,
-    store: Arc<dyn Store>,
-    clock: SharedClock,
-    shutdown: Shutdown,
-) {
-    let mut ids = Vec::new();
+async fn note_confirms(mut waiting: mpsc::Receiver<Confirmed>, store: Arc<dyn Store>, shutdown: Shutdown) {
+    let mut confirmed = Vec::new();
     loop {
         let stopping = tokio::select! {
             () = tokio::time::sleep(CONFIRM_DELAY) => false,
             () = shutdown.begun() => true,
         };
-        while let Ok(id) = waiting.try_recv() {
-            ids.push(id);
+        while let Ok(one) = waiting.try_recv() {
+            confirmed.push(one);
         }
-        for chunk in ids.chunks(CONFIRM_BATCH) {
-            if let Err(error) = store.confirm_published(chunk, clock.now()).await {
-                tracing::debug!(%error, messages = chunk.len(), "confirms not noted; the relay will publish copies");
+        confirmed.sort_unstable();
+        // By the moment of publishing: what fell due after it (another try, say) was not what the broker confirmed.
+        for together in confirmed.chunk_by(|one, next| one.0 == next.0) {
+            let ids: Vec<MessageId> = together.iter().map(|(_, id)| *id).collect();
+            for chunk in ids.chunks(CONFIRM_BATCH) {
+                if let Err(error) = store.confirm_published(chunk, together[0].0).await {
+                    tracing::debug!(%error, messages = chunk.len(), "confirms not noted; the relay publishes copies");
+                }
             }
         }
-        ids.clear();
+        confirmed.clear();
         if stopping || waiting.is_closed() {
             return;
         }

@@ -318,8 +318,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Takes up to `limit` messages whose publishing is due, and puts the others off their track for a moment.
     async fn take_due(&self, limit: u32, now: Timestamp) -> Result<Vec<MessageId>, StoreError>;
-    /// Notes that the broker has these, so that the relay leaves them alone for a while.
-    async fn confirm_published(&self, ids: &[MessageId], now: Timestamp) -> Result<(), StoreError>;
+    /// Notes that the broker has these, so that the relay leaves them alone for a while. The time is that of publishing:
+    /// a message whose due time came later has been tried since, and is the relay's again.
+    async fn confirm_published(&self, ids: &[MessageId], published_at: Timestamp) -> Result<(), StoreError>;
     /// Expires verifications and takes back claims, a bounded number of each.
     async fn reap(&self, limit: u32, now: Timestamp) -> Result<(Reaped, Vec<StatusEvent>), StoreError>;
 
