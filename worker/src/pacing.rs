@@ -9,7 +9,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use hulak_common::clock::SharedClock;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use uuid::Uuid;
 
 /// Between two signs of life; the others know of a newcomer after that at the latest.
@@ -25,6 +25,8 @@ const PERMITS: f64 = 0.97;
 pub struct Pacer {
     account_rate: f64,
     share: RwLock<Share>,
+    permits: Line,
+    calls: Line,
     joined: watch::Sender<bool>,
     /// Permits that were given back, for whoever is waiting.
     spare: Semaphore,
@@ -38,6 +40,8 @@ impl Pacer {
         Self {
             account_rate,
             share: RwLock::new(Share::of(account_rate, 1)),
+            permits: Line::default(),
+            calls: Line::default(),
             joined: watch::Sender::new(false),
             spare: Semaphore::new(0),
             waiting: AtomicUsize::new(0),
@@ -49,19 +53,24 @@ impl Pacer {
         let mut joined = self.joined.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         let _joined = joined.wait_for(|joined| *joined).await.map(|joined| *joined);
-        let limiter = Arc::clone(&self.share.read().unwrap_or_else(PoisonError::into_inner).permits);
         let _waiting = Waiting::enter(&self.waiting);
         tokio::select! {
             spare = self.spare.acquire() => if let Ok(spare) = spare { spare.forget() },
-            () = limiter.until_ready() => {}
+            () = self.permits.pass(|| self.limiter(|share| &share.permits)) => {}
         }
     }
 
     /// Waits until the call itself may go. It hardly ever waits: only when claims took long and several come back at
     /// once, and then about as long as they took.
     pub async fn call(&self) {
-        let limiter = Arc::clone(&self.share.read().unwrap_or_else(PoisonError::into_inner).calls);
-        limiter.until_ready().await;
+        self.calls.pass(|| self.limiter(|share| &share.calls)).await;
+    }
+
+    fn limiter(
+        &self,
+        which: impl Fn(&Share) -> &Arc<DefaultDirectRateLimiter>,
+    ) -> Arc<DefaultDirectRateLimiter> {
+        Arc::clone(which(&self.share.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Gives a permit back that was not used, because the message was not to be sent after all. Whoever waits takes it
@@ -111,6 +120,18 @@ impl Pacer {
     }
 }
 
+/// Those who wait for a limiter, one behind the other. Only the first waits at the limiter itself: when the share
+/// changes, at most one still goes by the old rate. With all of them there, a whole worker's concurrency would.
+#[derive(Debug, Default)]
+struct Line(Mutex<()>);
+
+impl Line {
+    async fn pass(&self, limiter: impl Fn() -> Arc<DefaultDirectRateLimiter>) {
+        let _first = self.0.lock().await;
+        limiter().until_ready().await;
+    }
+}
+
 /// What one of `live` workers may do.
 #[derive(Debug)]
 struct Share {
@@ -154,6 +175,31 @@ fn limiter(rate: f64) -> Arc<DefaultDirectRateLimiter> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_goes_by_the_share_of_the_moment() {
+        let pacer = Arc::new(Pacer::new(1_000.0));
+        pacer.joined.send_replace(true);
+        pacer.permit().await;
+        // From here on the next permit is a minute away.
+        pacer.share_among(60_000);
+        pacer.permit().await;
+        let waiters: Vec<_> = (0..64)
+            .map(|_| {
+                let pacer = Arc::clone(&pacer);
+                tokio::spawn(async move { pacer.permit().await })
+            })
+            .collect();
+        while pacer.waiting.load(Ordering::Relaxed) < waiters.len() {
+            tokio::task::yield_now().await;
+        }
+        // The first in line keeps its slow limiter; all others go by the new one, which is what frees them.
+        pacer.share_among(1);
+        pacer.unused();
+        for waiter in waiters {
+            tokio::time::timeout(Duration::from_secs(5), waiter).await.unwrap().unwrap();
+        }
+    }
 
     #[tokio::test]
     async fn a_permit_given_back_is_taken_by_who_waits_and_not_kept_otherwise() {
