@@ -13,9 +13,9 @@ use crate::problem::{Kind, Problem};
 use crate::state::SharedApp;
 use crate::token::{PREFIX as TOKEN_PREFIX, TokenScope};
 
-/// A caller with an API key of a client application.
+/// A caller with an API key of a client application: whose it is, and its hash.
 #[derive(Debug, Clone)]
-pub struct Client(pub Arc<KeyOwner>);
+pub struct Client(pub Arc<KeyOwner>, pub [u8; 32]);
 
 /// A caller with an API key, or with the client token of one verification.
 #[derive(Debug, Clone)]
@@ -34,6 +34,15 @@ impl Caller {
             Self::Client(client) => Ok(client.0.client),
             Self::Token(scope) if scope.verification == verification => Ok(scope.client),
             Self::Token(_) => Err(Problem::not_found()),
+        }
+    }
+
+    /// The client application, and what tells this credential from its others. A token is minted again at every answer,
+    /// so it is its verification that tells it.
+    pub(crate) fn credential(&self) -> (Uuid, Vec<u8>) {
+        match self {
+            Self::Client(Client(owner, key)) => (owner.client, key.to_vec()),
+            Self::Token(scope) => (scope.client, scope.verification.as_bytes().to_vec()),
         }
     }
 
@@ -76,7 +85,8 @@ impl FromRequestParts<SharedApp> for Caller {
         }
         let unknown = || Problem::unauthorized("this API key is not known");
         let key = ApiKey::parse(credential).map_err(|_| unknown())?;
-        app.key_owner(&key).await?.map(|owner| Self::Client(Client(owner))).ok_or_else(unknown)
+        let owner = app.key_owner(&key).await?.ok_or_else(unknown)?;
+        Ok(Self::Client(Client(owner, key.hash())))
     }
 }
 

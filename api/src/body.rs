@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use crate::once::OnceKey;
 use crate::problem::{FieldError, Kind, Problem};
 
 /// The largest body, in bytes.
@@ -17,6 +19,25 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A JSON body.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
+
+/// A JSON body, and the `Idempotency-Key` it came with. An `OPTIONAL` one may be empty, which counts as `{}`.
+#[derive(Debug)]
+pub struct OnceBody<T, const OPTIONAL: bool = false>(pub T, pub Option<OnceKey>);
+
+impl<S: Send + Sync, T: DeserializeOwned, const OPTIONAL: bool> FromRequest<S> for OnceBody<T, OPTIONAL> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
+        let key = OnceKey::read(request.headers(), request.uri().path())?;
+        let empty = OPTIONAL && request.body().is_end_stream();
+        if !empty {
+            require_json(&request)?;
+        }
+        let bytes = read(request).await?;
+        let value = parse(if empty { b"{}" } else { &bytes })?;
+        Ok(Self(value, key.map(|key| key.with_body(&bytes))))
+    }
+}
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;

@@ -9,6 +9,8 @@ use hulak_common::config::{ConfigError, some_duration};
 use hulak_common::phone::{Operators, PhonePattern};
 use url::Url;
 
+use crate::address::TrustedProxies;
+
 /// Addresses.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Addresses")]
@@ -22,6 +24,9 @@ pub struct AddressArgs {
     /// The address that callers know this service by; http://HTTP_ADDR when not set.
     #[arg(long, env = "HULAK_PUBLIC_URL", hide_env_values = true)]
     pub public_url: Option<Url>,
+    /// Proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas.
+    #[arg(long, env = "HULAK_TRUSTED_PROXIES", default_value = "", hide_env_values = true)]
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl AddressArgs {

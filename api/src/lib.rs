@@ -1,11 +1,13 @@
 //! The API: records requests for codes, shows how they fare, and checks the codes that people type.
 
+pub mod address;
 pub mod admin;
 pub mod approval;
 pub mod auth;
 pub mod body;
 pub mod config;
 pub mod load;
+pub mod once;
 pub mod problem;
 pub mod publisher;
 pub mod resource;
@@ -28,6 +30,7 @@ use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store, StoreError};
 use tokio::net::TcpListener;
 
+use address::TrustedProxies;
 use hulak_common::vitals::Vitals;
 use load::Backlog;
 use publisher::Publisher;
@@ -42,6 +45,8 @@ pub struct Api {
     pub pattern: PhonePattern,
     /// Who issued which prefix.
     pub operators: Operators,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: TrustedProxies,
     /// The keys that codes and tokens are made with.
     pub keyring: Keyring,
     /// A key to install for the client `default`.
@@ -82,8 +87,19 @@ pub async fn run(
     admin: TcpListener,
     shutdown: Shutdown,
 ) -> Result<(), ApiError> {
-    let Api { public_url, pattern, operators, keyring, api_key, max_backlog_age, clock, rng, store, broker } =
-        api;
+    let Api {
+        public_url,
+        pattern,
+        operators,
+        proxies,
+        keyring,
+        api_key,
+        max_backlog_age,
+        clock,
+        rng,
+        store,
+        broker,
+    } = api;
     let monitor = Monitor::new();
     let publisher = Publisher::start(&broker, Arc::clone(&store), Arc::clone(&clock), shutdown.clone());
     let backlog = Backlog::new(max_backlog_age);
@@ -91,6 +107,7 @@ pub async fn run(
         public_url,
         pattern,
         operators,
+        proxies,
         keyring,
         clock: Arc::clone(&clock),
         rng: rng.clone(),

@@ -103,6 +103,7 @@ async fn serve(cli: &Cli) -> Done {
         public_url: cli.addresses.public_url(http_addr),
         pattern: cli.numbers.phone_pattern.clone(),
         operators: cli.numbers.operators()?,
+        proxies: cli.addresses.trusted_proxies.clone(),
         keyring,
         api_key,
         max_backlog_age: cli.load.max_backlog_age,

@@ -68,6 +68,8 @@ problems! {
         "A code is good once. Go on with the approval you got, or begin a new verification."
     VerificationCanceled "verification-canceled" CONFLICT "This verification was canceled"
         "Begin a new verification."
+    RequestInProgress "request-in-progress" CONFLICT "The same request is being worked on"
+        "Wait a second and send it again with the same Idempotency-Key."
     VerificationExpired "verification-expired" GONE "This verification has expired"
         "Begin a new verification."
     BodyTooLarge "body-too-large" PAYLOAD_TOO_LARGE "The body is too large"
@@ -80,12 +82,16 @@ problems! {
         "Send ten digits that begin with 98, 97 or 96, with or without +977."
     UnsupportedPhone "unsupported-phone" UNPROCESSABLE_ENTITY "Numbers like this one are not served here"
         "Use another number, or ask the operator of this service to widen HULAK_PHONE_PATTERN."
+    IdempotencyKeyReused "idempotency-key-reused" UNPROCESSABLE_ENTITY "This Idempotency-Key was used for another request"
+        "Use a fresh key for every request, and the same key only to repeat the same one."
     IncorrectCode "incorrect-code" UNPROCESSABLE_ENTITY "The code is wrong"
         "Let the person try again while `checks_remaining` is not zero."
     MalformedCode "malformed-code" UNPROCESSABLE_ENTITY "This is not a code"
         "Send the digits of the code, ASCII only; nothing was spent."
-    RateLimited "rate-limited" TOO_MANY_REQUESTS "Too many requests for this number"
+    RateLimited "rate-limited" TOO_MANY_REQUESTS "Too many requests"
         "Wait as long as `Retry-After` says; `policy` names the limit."
+    ResendCooldown "resend-cooldown" TOO_MANY_REQUESTS "Too soon for another message"
+        "Wait until `resend_after`; `Retry-After` says how long that is."
     TooManyChecks "too-many-checks" TOO_MANY_REQUESTS "Too many wrong codes"
         "Wait as long as `Retry-After` says, then begin a new verification."
     Internal "internal" INTERNAL_SERVER_ERROR "Something broke on our side"
@@ -188,6 +194,8 @@ impl Problem {
             Policy::NumberCooldown => "another message to this number was asked for a moment ago",
             Policy::NumberHour => "this number has had its messages for the hour",
             Policy::NumberDay => "this number has had its messages for the day",
+            Policy::Client => "this application has asked for too many codes at once",
+            Policy::Address => "too many codes were asked for from this address",
             Policy::Checks => "too many wrong codes were tried",
         };
         Self::new(kind, format!("{detail}; try again in {} s", seconds(wait)))

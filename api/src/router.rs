@@ -7,13 +7,13 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use hulak_common::clock::Stopwatch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::problem::{Kind, Problem};
-use crate::routes::{checks, create, phones, read, wellknown};
+use crate::routes::{again, checks, create, list, phones, read, wellknown};
 use crate::state::SharedApp;
 
 /// How long a handler may take: the store and its queue are bounded well below it.
@@ -25,10 +25,12 @@ const MAX_REQUEST_ID: usize = 128;
 /// The public addresses.
 pub fn router(app: SharedApp) -> Router {
     Router::new()
-        .route("/v1/verifications", post(create::create))
-        .route("/v1/verifications/{id}", get(read::read))
+        .route("/v1/verifications", get(list::list).post(create::create))
+        .route("/v1/verifications/{id}", get(read::read).delete(again::cancel))
         .route("/v1/verifications/{id}/check", post(checks::check))
+        .route("/v1/verifications/{id}/resend", post(again::resend))
         .route("/v1/phones/{phone}", get(phones::read))
+        .route("/v1/phones/{phone}/block", put(phones::block).delete(phones::unblock))
         .route("/.well-known/jwks.json", get(wellknown::jwks))
         .route("/problems/{slug}", get(wellknown::problem))
         .fallback(|| async { Problem::new(Kind::NotFound, "there is nothing at this address") })

@@ -10,14 +10,17 @@ use hulak_common::code::Keyring;
 use hulak_common::phone::{Operators, PhonePattern};
 use hulak_common::rng::Rng;
 use hulak_common::store::{
-    Batch, Check, Checked, Create, Created, Health, KeyOwner, Monitor, Store, StoreError,
+    Batch, Cancel, Canceled, Check, Checked, Create, Created, Health, KeyOwner, Monitor, Resend, Resent,
+    Store, StoreError,
 };
 use hulak_common::verification::Verification;
 use moka::future::Cache;
 use uuid::Uuid;
 
+use crate::address::TrustedProxies;
 use crate::approval::Approvals;
 use crate::load::Backlog;
+use crate::once::OnceKeys;
 use crate::problem::Problem;
 use crate::publisher::Publisher;
 use crate::token::ClientTokens;
@@ -38,6 +41,8 @@ pub struct App {
     pub pattern: PhonePattern,
     /// Who issued which prefix.
     pub operators: Operators,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: TrustedProxies,
     /// The time.
     pub clock: SharedClock,
     /// Ids and salts.
@@ -46,11 +51,15 @@ pub struct App {
     pub client_tokens: ClientTokens,
     /// Signs approval tokens.
     pub approvals: Approvals,
+    /// Requests that may come twice.
+    pub once: OnceKeys,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) monitor: Monitor,
     pub(crate) publisher: Publisher,
     backlog: Backlog,
     create: Batcher<Create, Answer<Created>>,
+    resend: Batcher<Resend, Answer<Resent>>,
+    cancel: Batcher<Cancel, Answer<Canceled>>,
     check: Batcher<Check, Answer<Checked>>,
     read: Batcher<(Uuid, Uuid), Answer<Option<Verification>>>,
     keys: Cache<[u8; 32], Arc<KeyOwner>>,
@@ -68,6 +77,8 @@ pub struct Parts {
     pub pattern: PhonePattern,
     /// See [`App`].
     pub operators: Operators,
+    /// See [`App`].
+    pub proxies: TrustedProxies,
     /// The keys that tokens are made with.
     pub keyring: Keyring,
     /// See [`App`].
@@ -90,18 +101,33 @@ impl App {
     /// # Errors
     /// When the signing library refuses a key, which it never has.
     pub fn new(parts: Parts) -> Result<SharedApp, jsonwebtoken::errors::Error> {
-        let Parts { public_url, pattern, operators, keyring, clock, rng, store, monitor, publisher, backlog } =
-            parts;
+        let Parts {
+            public_url,
+            pattern,
+            operators,
+            proxies,
+            keyring,
+            clock,
+            rng,
+            store,
+            monitor,
+            publisher,
+            backlog,
+        } = parts;
         Ok(Arc::new(Self {
             approvals: Approvals::new(&keyring, public_url.clone())?,
             client_tokens: ClientTokens::new(&keyring),
-            create: creating(&store, &clock),
+            once: OnceKeys::new(&keyring),
+            resend: resending(&store, &clock, publisher.clone()),
+            cancel: canceling(&store, &clock, publisher.clone()),
+            create: creating(&store, &clock, publisher.clone()),
             check: checking(&store, &clock, publisher.clone()),
             read: reading(&store),
             keys: Cache::builder().max_capacity(KEYS).time_to_live(KEY_MEMORY).build(),
             public_url,
             pattern,
             operators,
+            proxies,
             clock,
             rng,
             store,
@@ -120,6 +146,17 @@ impl App {
     /// Checks a code.
     pub(crate) async fn check(&self, item: Check) -> Result<Checked, Problem> {
         self.answer(self.check.submit(item)).await
+    }
+
+    /// Sends a code again.
+    pub(crate) async fn resend(&self, item: Resend) -> Result<Resent, Problem> {
+        self.backlog.admit()?;
+        self.answer(self.resend.submit(item)).await
+    }
+
+    /// Takes a verification back.
+    pub(crate) async fn cancel(&self, item: Cancel) -> Result<Canceled, Problem> {
+        self.answer(self.cancel.submit(item)).await
     }
 
     /// Reads a verification of a client.
@@ -166,29 +203,31 @@ impl App {
     }
 }
 
-fn creating(store: &Arc<dyn Store>, clock: &SharedClock) -> Batcher<Create, Answer<Created>> {
-    let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-    Batcher::spawn(Bounds::default(), move |items: Vec<Create>| {
-        let (store, clock) = (Arc::clone(&store), Arc::clone(&clock));
-        async move { store.create(&items, clock.now()).await.answers }
-    })
+/// A batcher over one of the store's calls; what it changed is announced.
+macro_rules! batcher {
+    ($name:ident, $call:ident: $item:ty => $answer:ty) => {
+        fn $name(
+            store: &Arc<dyn Store>,
+            clock: &SharedClock,
+            publisher: Publisher,
+        ) -> Batcher<$item, Answer<$answer>> {
+            let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+            Batcher::spawn(Bounds::default(), move |items: Vec<$item>| {
+                let (store, clock, publisher) = (Arc::clone(&store), Arc::clone(&clock), publisher.clone());
+                async move {
+                    let Batch { answers, events } = store.$call(&items, clock.now()).await;
+                    publisher.announce(events);
+                    answers
+                }
+            })
+        }
+    };
 }
 
-fn checking(
-    store: &Arc<dyn Store>,
-    clock: &SharedClock,
-    publisher: Publisher,
-) -> Batcher<Check, Answer<Checked>> {
-    let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-    Batcher::spawn(Bounds::default(), move |items: Vec<Check>| {
-        let (store, clock, publisher) = (Arc::clone(&store), Arc::clone(&clock), publisher.clone());
-        async move {
-            let Batch { answers, events } = store.check(&items, clock.now()).await;
-            publisher.announce(events);
-            answers
-        }
-    })
-}
+batcher!(creating, create: Create => Created);
+batcher!(checking, check: Check => Checked);
+batcher!(resending, resend: Resend => Resent);
+batcher!(canceling, cancel: Cancel => Canceled);
 
 fn reading(store: &Arc<dyn Store>) -> Batcher<(Uuid, Uuid), Answer<Option<Verification>>> {
     let store = Arc::clone(store);

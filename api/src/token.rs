@@ -25,7 +25,7 @@ pub struct ClientTokens {
 }
 
 /// What a client token is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TokenScope {
     /// The client application.
     pub client: Uuid,

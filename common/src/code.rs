@@ -181,6 +181,8 @@ pub enum KeyPurpose {
     Codes,
     /// Authenticating client tokens.
     ClientTokens,
+    /// Hashing the bodies of requests that may come twice.
+    RequestBodies,
     /// The seed of the key that signs approval tokens.
     ApprovalSigning,
 }
@@ -190,6 +192,7 @@ impl KeyPurpose {
         match self {
             Self::Codes => b"hulak/codes/v1",
             Self::ClientTokens => b"hulak/client-tokens/v1",
+            Self::RequestBodies => b"hulak/request-bodies/v1",
             Self::ApprovalSigning => b"hulak/approval-signing/v1",
         }
     }

@@ -9,9 +9,10 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::allowance::Quota;
 use crate::code::{CodeLength, Keyring, Secret};
-use crate::limits::{MAX_QUOTA, NumberLimits};
-use crate::store::{AmbiguousPolicy, Rules};
+use crate::limits::{MAX_QUOTA, NumberLimits, Policy};
+use crate::store::{AmbiguousPolicy, Quotas, Rules};
 use crate::telemetry::LogFormat;
 
 /// Every `HULAK_` variable that one of the programs reads. They often share one environment, so a variable of another
@@ -257,6 +258,21 @@ fn checks(text: &str) -> Result<u32, String> {
     bounded(text, 100)
 }
 
+/// A number of requests, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount(pub Option<u32>);
+
+impl std::str::FromStr for Amount {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let amount = bounded(text, 1_000_000).map_err(|reason| format!("{reason}, or off"))?;
+        Ok(Self(Some(amount)))
+    }
+}
+
 /// Logging.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
@@ -311,6 +327,12 @@ pub struct RulesArgs {
     /// Messages to one number in any 24 hours.
     #[arg(long, env = "HULAK_NUMBER_DAILY", default_value = "10", hide_env_values = true, value_parser = quota)]
     pub number_daily: u32,
+    /// Codes that one client application may ask for in a second, or off.
+    #[arg(long, env = "HULAK_CLIENT_RATE", default_value = "off", hide_env_values = true)]
+    pub client_rate: Amount,
+    /// Codes that may be asked for in an hour from one address (`end_user_ip`; IPv6 by /64), or off.
+    #[arg(long, env = "HULAK_ADDRESS_HOURLY", default_value = "off", hide_env_values = true)]
+    pub address_hourly: Amount,
     /// What is done about a send that nobody knows the outcome of: resend-once or never.
     #[arg(long, env = "HULAK_AMBIGUOUS", default_value = "resend-once", hide_env_values = true)]
     pub ambiguous: AmbiguousPolicy,
@@ -336,6 +358,18 @@ impl RulesArgs {
             ambiguous: self.ambiguous,
             claim_lease: self.claim_lease,
             keyring,
+            quotas: Quotas {
+                client: self.client_rate.0.map(|amount| Quota {
+                    policy: Policy::Client,
+                    amount,
+                    window: Duration::from_secs(1),
+                }),
+                address: self.address_hourly.0.map(|amount| Quota {
+                    policy: Policy::Address,
+                    amount,
+                    window: Duration::from_secs(3_600),
+                }),
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What Hulak's programs speak in common: numbers, codes, states, limits, jobs, the store, the broker, and starting and
 //! stopping.
 
+pub mod allowance;
 pub mod announcer;
 pub mod api_key;
 pub mod batch;
@@ -9,6 +10,7 @@ pub mod clock;
 pub mod code;
 pub mod config;
 pub mod connect;
+pub mod idempotency;
 pub mod job;
 pub mod limits;
 pub mod number;

@@ -40,6 +40,10 @@ pub enum Policy {
     NumberHour,
     /// The day's messages to this number are used up.
     NumberDay,
+    /// Too many requests of this client application.
+    Client,
+    /// Too many requests from this address.
+    Address,
     /// Too many wrong codes.
     Checks,
 }
@@ -52,6 +56,8 @@ impl Policy {
             Self::NumberCooldown => "number-cooldown",
             Self::NumberHour => "number-hour",
             Self::NumberDay => "number-day",
+            Self::Client => "client",
+            Self::Address => "address",
             Self::Checks => "checks",
         }
     }

@@ -110,6 +110,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         public_url: cli.addresses.public_url(greeting.api),
         pattern: cli.numbers.phone_pattern.clone(),
         operators: cli.numbers.operators()?,
+        proxies: cli.addresses.trusted_proxies.clone(),
         keyring: keyring.clone(),
         api_key: None,
         max_backlog_age: cli.load.max_backlog_age,

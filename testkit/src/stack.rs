@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hulak_api::Api;
+use hulak_api::address::TrustedProxies;
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX};
 use hulak_common::broker::{AmqpBroker, Broker, MemoryBroker, Topology};
 use hulak_common::clock::{DatabaseClock, SharedClock};
@@ -15,7 +16,7 @@ use hulak_common::limits::NumberLimits;
 use hulak_common::phone::{Operators, PhonePattern};
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{AmbiguousPolicy, Database, Postgres, Rules, Sqlite, Store};
+use hulak_common::store::{AmbiguousPolicy, Database, Postgres, Quotas, Rules, Sqlite, Store};
 pub use hulak_sandbox::Faults;
 use hulak_sandbox::{Sandbox, SandboxConfig};
 use hulak_worker::Worker;
@@ -56,6 +57,8 @@ pub struct StackOptions {
     pub max_backlog_age: Duration,
     /// Which numbers are served.
     pub pattern: PhonePattern,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: TrustedProxies,
     /// The time; the database's by default.
     pub clock: SharedClock,
     /// Where the broker is, when not at `HULAK_TEST_BROKER_URL`.
@@ -79,6 +82,7 @@ impl StackOptions {
             concurrency: 64,
             max_backlog_age: Duration::from_secs(60),
             pattern: PhonePattern::default(),
+            proxies: TrustedProxies::default(),
             clock: Arc::new(DatabaseClock::new()),
             broker_url: None,
             database_url: None,
@@ -105,6 +109,7 @@ pub fn rules() -> Rules {
             Secret::from_bytes(Rng::system().bytes::<32>().to_vec()).expect("32 bytes"),
             None,
         ),
+        quotas: Quotas::default(),
     }
 }
 
@@ -227,6 +232,7 @@ impl Stack {
             public_url: url.clone(),
             pattern: self.options.pattern.clone(),
             operators: Operators::builtin(),
+            proxies: self.options.proxies.clone(),
             keyring: self.options.rules.keyring.clone(),
             api_key: Some(self.key.clone()),
             max_backlog_age: self.options.max_backlog_age,

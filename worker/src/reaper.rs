@@ -13,6 +13,12 @@ const TICK: Duration = Duration::from_millis(400);
 /// Rows of each kind in one sweep.
 const BATCH: u32 = 500;
 
+/// Ticks between two deletions of what no longer counts: ten seconds.
+const FORGET_EVERY: u32 = 25;
+/// Rows of each kind deleted at once; that many each ten seconds is more than quotas and keys are made in a steady flow
+/// of 500 a second.
+const FORGET_BATCH: u32 = 5_000;
+
 /// Reaps until the stop.
 pub async fn run(
     store: Arc<dyn Store>,
@@ -21,9 +27,16 @@ pub async fn run(
     clock: SharedClock,
     shutdown: Shutdown,
 ) {
+    let mut ticks = 0_u32;
     loop {
         tokio::select! { () = tokio::time::sleep(TICK) => {}, () = shutdown.begun() => return }
         tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
+        ticks = ticks.wrapping_add(1);
+        if ticks.is_multiple_of(FORGET_EVERY)
+            && let Err(error) = store.forget(FORGET_BATCH, clock.now()).await
+        {
+            tracing::warn!(%error, "what no longer counts could not be deleted");
+        }
         loop {
             match store.reap(BATCH, clock.now()).await {
                 Ok((reaped, events)) => {

@@ -1,16 +1,21 @@
 //! `POST /v1/verifications/{id}/check`: the only way to an approval.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::code::Code;
-use hulak_common::store::{Check, Checked};
+use hulak_common::store::{Check, Checked, Ended};
+use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::body::Body;
+use crate::body::OnceBody;
+use crate::once::{self, Kept};
 use crate::problem::{FieldError, Kind, Problem};
 use crate::resource::VerificationView;
 use crate::state::{App, SharedApp};
@@ -45,7 +50,7 @@ pub async fn check(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(id): Path<String>,
-    Body(request): Body<CheckRequest>,
+    OnceBody(request, key): OnceBody<CheckRequest>,
 ) -> Result<Response, Problem> {
     let code = Code::typed(request.code);
     let id = id.parse().map_err(|_| Problem::not_found())?;
@@ -53,35 +58,92 @@ pub async fn check(
     if caller.is_token() {
         super::read::find(&app, &caller, &id.to_string()).await?;
     }
-    match app.check(Check { client, id, code }).await? {
+    let (remember, _place) = app.once.enter(key, &caller, keep(&app, caller.is_token()))?;
+    match app.check(Check { client, id, code, remember }).await? {
         Checked::Approved(row) => approved(&app, &caller, &row),
-        Checked::Incorrect(row) => Err(Problem::new(
-            Kind::IncorrectCode,
-            format!("this is not the code; {} more tries", row.checks_remaining),
-        )
-        .with("checks_remaining", row.checks_remaining)),
+        Checked::Incorrect(row) => Err(incorrect(row.checks_remaining)),
         Checked::Malformed(length) => {
             let detail = format!("must be {} ASCII digits", length.digits());
             Err(Problem::fields(Kind::MalformedCode, vec![FieldError::new("code", detail)]))
         }
-        Checked::Expired => Err(Problem::new(Kind::VerificationExpired, "its code is no longer good")),
-        Checked::AlreadyApproved => Err(Problem::new(Kind::AlreadyApproved, "its code was used already")),
-        Checked::Canceled => Err(Problem::new(Kind::VerificationCanceled, "it was taken back")),
-        Checked::TooMany(limit) => Err(Problem::limited(Kind::TooManyChecks, &limit, app.clock.now())),
+        Checked::Expired => Err(has_ended(Ended::Expired, app.clock.now())),
+        Checked::AlreadyApproved => Err(has_ended(Ended::Approved, app.clock.now())),
+        Checked::Canceled => Err(has_ended(Ended::Canceled, app.clock.now())),
+        Checked::TooMany(limit) => Err(has_ended(Ended::Failed(limit), app.clock.now())),
         Checked::NotFound => Err(Problem::not_found()),
         Checked::UnknownKey => {
             tracing::error!(%id, "its code was made with a secret that is not known here: set HULAK_SECRET_PREVIOUS");
             Err(Problem::unavailable())
         }
+        Checked::Answered(text) => again(&app, client, id, &text).await,
+        Checked::KeyReused => Err(once::reused()),
     }
+}
+
+fn incorrect(left: i32) -> Problem {
+    Problem::new(Kind::IncorrectCode, format!("this is not the code; {left} more tries"))
+        .with("checks_remaining", left)
+}
+
+/// What is answered about a verification that has ended.
+pub(super) fn has_ended(ended: Ended, now: Timestamp) -> Problem {
+    match ended {
+        Ended::Expired => Problem::new(Kind::VerificationExpired, "its code is no longer good"),
+        Ended::Approved => Problem::new(Kind::AlreadyApproved, "its code was used already"),
+        Ended::Canceled => Problem::new(Kind::VerificationCanceled, "it was taken back"),
+        Ended::Failed(limit) => Problem::limited(Kind::TooManyChecks, &limit, now),
+    }
+}
+
+/// The first answer to a check: what spent nothing is not kept.
+#[derive(Debug, Serialize, Deserialize)]
+enum First {
+    Approved(once::Object),
+    Incorrect(i32),
+}
+
+fn keep(
+    app: &SharedApp,
+    masked: bool,
+) -> impl Fn(&Checked, Timestamp) -> Option<String> + Send + Sync + 'static {
+    let app = Arc::clone(app);
+    move |checked, now| {
+        let first = match checked {
+            Checked::Approved(row) => {
+                First::Approved(once::object(&VerificationView::new(row, &app.operators, masked, now)))
+            }
+            Checked::Incorrect(row) => First::Incorrect(row.checks_remaining),
+            _ => return None,
+        };
+        Kept::write(StatusCode::OK, String::new(), first)
+    }
+}
+
+/// Gives the first answer again. An approval token that was lost on the way back is not lost: it is signed again.
+async fn again(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Response, Problem> {
+    let Kept { status, etag, body } = Kept::read(text)?;
+    let view = match body {
+        First::Incorrect(left) => return Err(incorrect(left)),
+        First::Approved(view) => view,
+    };
+    let row = app.verification(client, id).await?;
+    let mut body = once::Object::new();
+    body.insert("status".to_owned(), "approved".into());
+    body.insert("token".to_owned(), sign(app, &row, app.clock.now())?.into());
+    body.insert("verification".to_owned(), view.into());
+    Ok(Kept { status, etag, body }.answer())
+}
+
+fn sign(app: &App, row: &Verification, now: Timestamp) -> Result<String, Problem> {
+    app.approvals.sign(row, now).map_err(|error| {
+        tracing::error!(%error, "an approval token could not be signed");
+        Problem::new(Kind::Internal, "the approval is recorded, but its token could not be made")
+    })
 }
 
 fn approved(app: &App, caller: &Caller, row: &Verification) -> Result<Response, Problem> {
     let now = app.clock.now();
-    let token = app.approvals.sign(row, now).map_err(|error| {
-        tracing::error!(%error, "an approval token could not be signed");
-        Problem::new(Kind::Internal, "the approval is recorded, but its token could not be made")
-    })?;
+    let token = sign(app, row, now)?;
     let verification = VerificationView::new(row, &app.operators, caller.is_token(), now);
     let body = Json(Approved { status: "approved", token, verification });
     Ok((StatusCode::OK, [(header::CACHE_CONTROL, "no-store")], body).into_response())

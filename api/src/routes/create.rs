@@ -1,21 +1,24 @@
 //! `POST /v1/verifications`: a request for a code.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::code::Salt;
 use hulak_common::phone::PhoneNumber;
 use hulak_common::store::{Create, Created};
+use hulak_common::time::Timestamp;
 use hulak_common::verification::{LiveKey, Locale, Purpose, Route, Verification};
 use secrecy::ExposeSecret as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::auth::Client;
-use crate::body::Body;
+use crate::auth::{Caller, Client};
+use crate::body::OnceBody;
+use crate::once::{self, Kept};
 use crate::problem::{FieldError, Kind, Problem};
 use crate::resource::VerificationView;
 use crate::state::{App, SharedApp};
@@ -47,11 +50,12 @@ pub struct CreateRequest {
 /// 403 `phone-blocked`; 422 `invalid-phone`, `unsupported-phone`, `invalid-request`; 429 `rate-limited`.
 pub async fn create(
     State(app): State<SharedApp>,
-    Client(owner): Client,
-    Body(request): Body<CreateRequest>,
+    client: Client,
+    OnceBody(request, key): OnceBody<CreateRequest>,
 ) -> Result<Response, Problem> {
-    let item = parse(&app, owner.client, request)?;
-    let created = app.create(item).await?;
+    let item = parse(&app, client.0.client, request)?;
+    let (remember, _place) = app.once.enter(key, &Caller::Client(client), keep(&app))?;
+    let created = app.create(Create { remember, ..item }).await?;
     if let Some(id) = created.to_publish() {
         app.publisher.publish(id);
     }
@@ -60,20 +64,64 @@ pub async fn create(
             Ok(answer(&app, StatusCode::ACCEPTED, &row))
         }
         Created::Live(row) => Ok(answer(&app, StatusCode::OK, &row)),
-        Created::Blocked { until } => {
-            Err(Problem::new(Kind::PhoneBlocked, format!("this number is blocked until {until}"))
-                .with("blocked_until", until.to_string()))
-        }
+        Created::Blocked { until } => Err(blocked(until)),
         Created::Limited(limit) => Err(Problem::limited(Kind::RateLimited, &limit, app.clock.now())),
+        Created::Answered(text) => again(&app, &text),
+        Created::KeyReused => Err(once::reused()),
     }
 }
 
+/// A blocked number's problem.
+pub(super) fn blocked(until: Timestamp) -> Problem {
+    Problem::new(Kind::PhoneBlocked, format!("this number is blocked until {until}"))
+        .with("blocked_until", until.to_string())
+}
+
+/// Keeps what stands: another try after a refusal may end otherwise.
+fn keep(app: &SharedApp) -> impl Fn(&Created, Timestamp) -> Option<String> + Send + Sync + 'static {
+    let app = Arc::clone(app);
+    move |created, now| {
+        let (status, row) = match created {
+            Created::New(row) | Created::Again { verification: row, .. } => (StatusCode::ACCEPTED, row),
+            Created::Live(row) => (StatusCode::OK, row),
+            _ => return None,
+        };
+        let view = VerificationView::new(row, &app.operators, false, now);
+        Kept::write(status, super::read::etag(row, now), First { row: scope(row), view: once::object(&view) })
+    }
+}
+
+/// A first answer, and what its token is bound to.
+#[derive(Debug, Serialize, Deserialize)]
+struct First {
+    row: TokenScope,
+    view: once::Object,
+}
+
+fn again(app: &App, text: &str) -> Result<Response, Problem> {
+    let Kept { status, etag, body: First { row, mut view } } = Kept::read(text)?;
+    let token = app.client_tokens.mint(row);
+    view.insert("client_token".to_owned(), token.expose_secret().into());
+    let location = HeaderValue::from_str(&location(row.verification)).ok();
+    let mut response = Kept { status, etag, body: view }.answer();
+    response.headers_mut().extend(location.map(|location| (header::LOCATION, location)));
+    Ok(response)
+}
+
+fn scope(row: &Verification) -> TokenScope {
+    TokenScope { client: row.key.client, verification: row.id }
+}
+
+fn location(id: uuid::Uuid) -> String {
+    format!("/v1/verifications/{id}")
+}
+
 fn answer(app: &App, status: StatusCode, row: &Verification) -> Response {
-    let token = app.client_tokens.mint(TokenScope { client: row.key.client, verification: row.id });
+    let token = app.client_tokens.mint(scope(row));
     let view = VerificationView::new(row, &app.operators, false, app.clock.now())
         .with_token(token.expose_secret().to_owned());
     let headers = [
-        (header::LOCATION, format!("/v1/verifications/{}", row.id)),
+        (header::LOCATION, location(row.id)),
         (header::ETAG, super::read::etag(row, app.clock.now())),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
@@ -106,7 +154,7 @@ fn parse(app: &App, client: uuid::Uuid, request: CreateRequest) -> Result<Create
     let session = fields.optional("session", request.session.as_deref(), session);
     let app_hash = fields.optional("app_hash", request.app_hash.as_deref(), app_hash);
     let origin = fields.optional("origin", request.origin.as_deref(), origin);
-    fields.optional("end_user_ip", request.end_user_ip.as_deref(), |text| {
+    let address = fields.optional("end_user_ip", request.end_user_ip.as_deref(), |text| {
         text.parse::<IpAddr>().map_err(|_| "must be an IPv4 or IPv6 address")
     });
     fields
@@ -131,6 +179,8 @@ fn parse(app: &App, client: uuid::Uuid, request: CreateRequest) -> Result<Create
         app_hash,
         origin,
         metadata: Value::Object(request.metadata.unwrap_or_default()).to_string(),
+        address,
+        remember: None,
         // Only the verified phone of an account may sign in, and there are no accounts yet: to a stranger everything
         // looks the same, but nothing is sent.
         route: if purpose == Purpose::SignIn { Route::Null } else { Route::Gateway },

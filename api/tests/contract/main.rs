@@ -24,6 +24,7 @@ macro_rules! both_shapes {
 }
 
 mod admin;
+mod again;
 mod approval;
 mod bad_input;
 mod bodies;
@@ -32,7 +33,9 @@ mod client_tokens;
 mod conditional;
 mod credentials;
 mod limits;
+mod lists;
 mod live;
+mod once;
 mod outage;
 mod phones;
 mod problems;

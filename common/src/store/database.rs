@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::session::{Backend, Session};
 use super::{
-    Batch, Check, Checked, Claim, Claimed, Create, Created, KeyOwner, NewKey, Reaped, Record, Recorded,
-    Rules, Store, StoreError, ops,
+    Batch, Block, Cancel, Canceled, Check, Checked, Claim, Claimed, Create, Created, KeyOwner, List, NewKey,
+    Reaped, Record, Recorded, Resend, Resent, Rules, Store, StoreError, ops,
 };
 use crate::job::{MessageId, StatusEvent};
 use crate::number::NumberReport;
@@ -150,6 +150,9 @@ macro_rules! operation {
 
 operation!(Creating: Create => Created, ops::create);
 operation!(Checking: Check => Checked, ops::check);
+operation!(Resending: Resend => Resent, ops::resend);
+operation!(Canceling: Cancel => Canceled, ops::cancel);
+operation!(Blocking: Block => (), ops::block);
 operation!(Claiming: Claim => Claimed, ops::claim);
 operation!(Recording: Record => Recorded, ops::record);
 operation!(TakingBack: u32 => usize, ops::take_back);
@@ -171,6 +174,27 @@ impl<B: Backend> Store for Database<B> {
 
     async fn check(&self, batch: &[Check], now: Timestamp) -> Batch<Checked> {
         self.batch(&Checking { rules: &self.rules, now }, batch).await
+    }
+
+    async fn resend(&self, batch: &[Resend], now: Timestamp) -> Batch<Resent> {
+        self.batch(&Resending { rules: &self.rules, now }, batch).await
+    }
+
+    async fn cancel(&self, batch: &[Cancel], now: Timestamp) -> Batch<Canceled> {
+        self.batch(&Canceling { rules: &self.rules, now }, batch).await
+    }
+
+    async fn block(&self, block: &Block, now: Timestamp) -> Result<(), StoreError> {
+        let operation = Blocking { rules: &self.rules, now };
+        self.transact(&operation, std::slice::from_ref(block)).await.map(drop)
+    }
+
+    async fn list(&self, list: &List, now: Timestamp) -> Result<Vec<Verification>, StoreError> {
+        self.backend.list(list, now).await
+    }
+
+    async fn forget(&self, limit: u32, now: Timestamp) -> Result<(), StoreError> {
+        self.backend.forget(limit, now).await
     }
 
     async fn claim(&self, batch: &[Claim], now: Timestamp) -> Batch<Claimed> {

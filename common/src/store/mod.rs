@@ -3,8 +3,10 @@
 //! The hot calls take batches, because a commit shared by a hundred requests costs about as much as a commit for one.
 //! Every answer is per item: one item's trouble never fails its neighbours.
 
+mod changes;
 mod database;
 mod error;
+mod list;
 mod monitor;
 mod ops;
 mod postgres;
@@ -12,13 +14,16 @@ mod rows;
 mod session;
 mod sqlite;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use crate::allowance::Quota;
 use crate::code::{Code, CodeLength, Keyring};
+use crate::idempotency::Remember;
 use crate::job::{MessageId, StatusEvent};
 use crate::limits::{LimitReached, NumberLimits};
 use crate::number::NumberReport;
@@ -26,8 +31,10 @@ use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 use crate::verification::{DeliveryError, LiveKey, Locale, Route, Verification};
 
+pub use changes::{Block, Cancel, Canceled, Ended, Resend, Resent};
 pub use database::Database;
 pub use error::StoreError;
+pub use list::List;
 pub use monitor::{Health, Monitor};
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;
@@ -51,6 +58,17 @@ pub struct Rules {
     pub claim_lease: Duration,
     /// The keys that codes are derived with.
     pub keyring: Keyring,
+    /// What one client or address may ask for.
+    pub quotas: Quotas,
+}
+
+/// What one client or address may ask for; nothing is limited that is not set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quotas {
+    /// Codes a client application.
+    pub client: Option<Quota>,
+    /// Codes an address.
+    pub address: Option<Quota>,
 }
 
 crate::text_enum::text_enum! {
@@ -82,6 +100,10 @@ pub struct Create {
     pub metadata: String,
     /// Where its messages go.
     pub route: Route,
+    /// Where the person is, for the address's quota.
+    pub address: Option<IpAddr>,
+    /// How its answer is kept, when it may come twice.
+    pub remember: Option<Remember<Created>>,
 }
 
 /// What became of a [`Create`].
@@ -105,6 +127,10 @@ pub enum Created {
     },
     /// A limit is reached; nothing was changed.
     Limited(LimitReached),
+    /// It came before, and was answered like this.
+    Answered(String),
+    /// Its idempotency key was used for another request.
+    KeyReused,
 }
 
 impl Created {
@@ -129,6 +155,8 @@ pub struct Check {
     pub id: Uuid,
     /// What was typed.
     pub code: Code,
+    /// How its answer is kept, when it may come twice.
+    pub remember: Option<Remember<Checked>>,
 }
 
 /// What became of a [`Check`].
@@ -152,6 +180,10 @@ pub enum Checked {
     NotFound,
     /// The secret its codes were made with is not known here.
     UnknownKey,
+    /// It came before, and was answered like this.
+    Answered(String),
+    /// Its idempotency key was used for another request.
+    KeyReused,
 }
 
 /// A worker's wish to send a message now.
@@ -306,6 +338,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn create(&self, batch: &[Create], now: Timestamp) -> Batch<Created>;
     /// Checks codes. There is no other way to `approved`.
     async fn check(&self, batch: &[Check], now: Timestamp) -> Batch<Checked>;
+    /// Sends a code again.
+    async fn resend(&self, batch: &[Resend], now: Timestamp) -> Batch<Resent>;
+    /// Takes verifications back.
+    async fn cancel(&self, batch: &[Cancel], now: Timestamp) -> Batch<Canceled>;
     /// Reads verifications of a client.
     async fn verifications(&self, batch: &[(Uuid, Uuid)]) -> Batch<Option<Verification>>;
     /// Reads a number.
@@ -327,6 +363,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Since when the message that has waited longest has been waiting for a worker; `None` when none waits. Time before
     /// a message's due time (a pace, a pause before another try) is not waiting.
     async fn waiting_since(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Lists a client's verifications.
+    async fn list(&self, list: &List, now: Timestamp) -> Result<Vec<Verification>, StoreError>;
+    /// Blocks a number within a client, or lifts the block, which also forgets its wrong codes.
+    async fn block(&self, block: &Block, now: Timestamp) -> Result<(), StoreError>;
+    /// Deletes up to `limit` of what no longer counts: quotas that are whole again, answers too old to be given again.
+    async fn forget(&self, limit: u32, now: Timestamp) -> Result<(), StoreError>;
 
     /// Says that a worker lives, and answers how many do.
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32, StoreError>;

@@ -4,7 +4,9 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::StoreError;
+use crate::allowance::{Allowance, AllowanceKey};
 use crate::code::{CodeLength, KeyId, Salt};
+use crate::idempotency::KeptAnswer;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number};
 use crate::phone::PhoneNumber;
@@ -29,6 +31,41 @@ macro_rules! message_columns {
     };
 }
 pub(super) use message_columns;
+
+#[derive(FromRow)]
+pub(super) struct AllowanceRow {
+    key: String,
+    full_at: i64,
+}
+
+impl From<AllowanceRow> for Allowance {
+    fn from(row: AllowanceRow) -> Self {
+        Self { key: AllowanceKey::from_store(row.key), full_at: row.full_at }
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct AnswerRow {
+    scope: Vec<u8>,
+    body: Vec<u8>,
+    answer: String,
+    created_at: Timestamp,
+}
+
+impl TryFrom<AnswerRow> for KeptAnswer {
+    type Error = StoreError;
+    fn try_from(row: AnswerRow) -> Result<Self, StoreError> {
+        let hash = |bytes: Vec<u8>| {
+            bytes.try_into().map_err(|_| StoreError::Corrupt("a hash of an answer".to_owned()))
+        };
+        Ok(Self {
+            scope: hash(row.scope)?,
+            body: hash(row.body)?,
+            answer: row.answer,
+            created_at: row.created_at,
+        })
+    }
+}
 
 #[derive(FromRow)]
 pub(super) struct NumberRow {

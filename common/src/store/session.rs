@@ -4,7 +4,9 @@ use std::future::Future;
 
 use uuid::Uuid;
 
-use super::{KeyOwner, NewKey, StoreError};
+use super::{KeyOwner, List, NewKey, StoreError};
+use crate::allowance::{Allowance, AllowanceKey};
+use crate::idempotency::KeptAnswer;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
 use crate::phone::PhoneNumber;
@@ -34,6 +36,8 @@ pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
     -> impl Future<Output = Result<()>> + Send;
     fn waiting_since(&self, now: Timestamp) -> impl Future<Output = Result<Option<Timestamp>>> + Send;
     fn heartbeat(&self, worker: Uuid, now: Timestamp) -> impl Future<Output = Result<u32>> + Send;
+    fn list(&self, list: &List, now: Timestamp) -> impl Future<Output = Result<Vec<Verification>>> + Send;
+    fn forget(&self, limit: u32, now: Timestamp) -> impl Future<Output = Result<()>> + Send;
     fn leave(&self, worker: Uuid) -> impl Future<Output = Result<()>> + Send;
     fn install_key(
         &self,
@@ -47,9 +51,29 @@ pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
 
 /// One transaction. Whoever drops it without [`Session::commit`] has changed nothing.
 ///
-/// Locks are taken in one order everywhere, which is why no two transactions wait for each other in a circle: numbers,
-/// clients' numbers, verifications, messages; within each, sorted by number. Every `lock_…` sorts by itself.
+/// Locks are taken in one order everywhere, which is why no two transactions wait for each other in a circle: allowances,
+/// numbers, clients' numbers, verifications, messages; within each, sorted by key or number. Every `lock_…` sorts by itself.
 pub(super) trait Session: Send {
+    /// Locks what is left of quotas; those that are whole are absent.
+    fn lock_allowances(
+        &mut self,
+        keys: &[AllowanceKey],
+    ) -> impl Future<Output = Result<Vec<Allowance>>> + Send;
+    /// Inserts allowances; [`StoreError::Conflict`] when another transaction was first.
+    fn insert_allowances(&mut self, rows: &[&Allowance]) -> impl Future<Output = Result<()>> + Send;
+    /// Writes locked allowances back.
+    fn update_allowances(&mut self, rows: &[&Allowance]) -> impl Future<Output = Result<()>> + Send;
+
+    /// Reads kept answers, without locking.
+    fn answers(&mut self, scopes: &[[u8; 32]]) -> impl Future<Output = Result<Vec<KeptAnswer>>> + Send;
+    /// Keeps answers, in place of those from before `since`; [`StoreError::Conflict`] when another transaction was
+    /// first.
+    fn keep_answers(
+        &mut self,
+        rows: &[&KeptAnswer],
+        since: Timestamp,
+    ) -> impl Future<Output = Result<()>> + Send;
+
     /// Locks the numbers there are; those never seen are absent.
     fn lock_numbers(&mut self, phones: &[PhoneNumber]) -> impl Future<Output = Result<Vec<Number>>> + Send;
     /// Inserts numbers; [`StoreError::Conflict`] when another transaction was first.

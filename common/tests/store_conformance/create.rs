@@ -296,6 +296,7 @@ async fn a_poisoned_item_leaves_its_neighbours_alone(kind: Kind) {
         client: CLIENT,
         id: verification,
         code: world.wrong(&taken),
+        remember: None,
     };
     let checks = world.store.check(&[wrong(broken.id), wrong(taken.id)], START).await;
     assert!(matches!(checks.answers.as_slice(), [Err(_), Ok(_)]), "{checks:?}");

@@ -37,8 +37,10 @@ async fn batches_in_opposite_orders_do_not_deadlock(kind: Kind) {
         let order = in_some_order(n / 4, (0..pending.len()).collect());
         let targets: Vec<_> = order.iter().map(|m| pending[*m].clone()).collect();
         let code = |target: &Verification| if n % 8 == 1 { world.right(target) } else { world.wrong(target) };
-        let checks: Vec<_> =
-            targets.iter().map(|row| Check { client: CLIENT, id: row.id, code: code(row) }).collect();
+        let checks: Vec<_> = targets
+            .iter()
+            .map(|row| Check { client: CLIENT, id: row.id, code: code(row), remember: None })
+            .collect();
         let wishes: Vec<_> = targets.iter().map(|row| wish(row.newest_message())).collect();
         async move {
             match n % 4 {
@@ -89,7 +91,12 @@ async fn checks_and_the_reaper_do_not_deadlock(kind: Kind) {
     let checks: Vec<_> = overdue
         .iter()
         .chain(&lapsed)
-        .map(|create| Check { client: CLIENT, id: create.id, code: Code::typed("000000".to_owned()) })
+        .map(|create| Check {
+            client: CLIENT,
+            id: create.id,
+            code: Code::typed("000000".to_owned()),
+            remember: None,
+        })
         .collect();
     race(&world, 8, |n, store| {
         let checks = checks.clone();

@@ -15,7 +15,7 @@ use hulak_common::phone::PhoneNumber;
 use hulak_common::rng::Rng;
 use hulak_common::store::{
     AmbiguousPolicy, Batch, Check, Checked, Claim, Claimed, Create, Created, Database, Grant, Outcome,
-    Postgres, Record, Recorded, Rules, Sqlite, Store,
+    Postgres, Quotas, Record, Recorded, Rules, Sqlite, Store,
 };
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{
@@ -107,6 +107,7 @@ pub(crate) fn rules() -> Rules {
         ambiguous: AmbiguousPolicy::ResendOnce,
         claim_lease: secs(30),
         keyring: Keyring::new(secret(1), None),
+        quotas: Quotas::default(),
     }
 }
 
@@ -141,6 +142,8 @@ pub(crate) fn ask(n: u32) -> Create {
         origin: None,
         metadata: "{}".to_owned(),
         route: Route::Gateway,
+        address: None,
+        remember: None,
     }
 }
 
@@ -329,7 +332,7 @@ impl World {
     }
 
     pub(crate) async fn check(&self, verification: &Verification, code: Code, now: Timestamp) -> Checked {
-        let check = Check { client: verification.key.client, id: verification.id, code };
+        let check = Check { client: verification.key.client, id: verification.id, code, remember: None };
         only(self.store.check(&[check], now).await)
     }
 
@@ -372,7 +375,7 @@ impl World {
         assert_eq!(recorded, Recorded::Done(hulak_common::verification::Delivery::Sent));
     }
 
-    /// Sets a verification's status as a call that is not in the store yet would.
+    /// Sets a verification's status behind the store's back.
     pub(crate) async fn force(&self, verification: &Verification, status: Status) {
         let sql = "UPDATE verifications SET status = $2, version = version + 1 WHERE id = $1";
         behind!(self, |connection| async {

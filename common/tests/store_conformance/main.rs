@@ -13,4 +13,5 @@ mod races;
 mod racing;
 mod record;
 mod relay_reaper;
+mod requests;
 mod resend;

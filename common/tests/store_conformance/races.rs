@@ -31,7 +31,7 @@ on_both_stores!(
 async fn of_a_hundred_right_checks_one_wins(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
-    let check = Check { client: CLIENT, id: pending.id, code: world.right(&pending) };
+    let check = Check { client: CLIENT, id: pending.id, code: world.right(&pending), remember: None };
     let answers = race(&world, 100, |_, store| {
         let check = check.clone();
         async move { only(store.check(&[check], at(1)).await) }
@@ -46,7 +46,7 @@ async fn of_a_hundred_right_checks_one_wins(kind: Kind) {
 async fn of_a_hundred_guesses_five_are_judged(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
-    let check = Check { client: CLIENT, id: pending.id, code: world.wrong(&pending) };
+    let check = Check { client: CLIENT, id: pending.id, code: world.wrong(&pending), remember: None };
     let answers = race(&world, 100, |_, store| {
         let check = check.clone();
         async move { only(store.check(&[check], at(1)).await) }
@@ -73,7 +73,7 @@ async fn the_numbers_budget_holds_over_verifications(kind: Kind) {
     // Four guesses at each of twenty: no verification's own count stops them.
     let answers = race(&world, 80, |n, store| {
         let target = &pending[n % pending.len()];
-        let check = Check { client: CLIENT, id: target.id, code: world.wrong(target) };
+        let check = Check { client: CLIENT, id: target.id, code: world.wrong(target), remember: None };
         async move { only(store.check(&[check], at(1)).await) }
     })
     .await;
@@ -277,7 +277,7 @@ async fn calls_on_one_verification_overwrite_nothing(kind: Kind) {
     // Two wrong checks and a resend of each, which lock different rows first.
     race(&world, 75, |n, store| {
         let target = &pending[n / 3];
-        let check = Check { client: CLIENT, id: target.id, code: world.wrong(target) };
+        let check = Check { client: CLIENT, id: target.id, code: world.wrong(target), remember: None };
         let create = ask(u32::try_from(n / 3).unwrap());
         async move {
             if n % 3 == 0 {
@@ -298,7 +298,7 @@ async fn calls_on_one_verification_overwrite_nothing(kind: Kind) {
     // The right code of the first message, while the second is being sent.
     race(&world, 50, |n, store| {
         let target = &pending[n / 2];
-        let check = Check { client: CLIENT, id: target.id, code: world.right(target) };
+        let check = Check { client: CLIENT, id: target.id, code: world.right(target), remember: None };
         let wish = wish(target.newest_message());
         async move {
             if n % 2 == 0 {
@@ -330,7 +330,12 @@ async fn an_approval_and_the_reaper_exclude_each_other(kind: Kind) {
     let expiry = pending[0].expires_at;
     // Clocks differ by a moment: to the one it is over, to the other it is not.
     let approved: HashSet<_> = race(&world, 50, |n, store| {
-        let check = pending.get(n).map(|row| Check { client: CLIENT, id: row.id, code: world.right(row) });
+        let check = pending.get(n).map(|row| Check {
+            client: CLIENT,
+            id: row.id,
+            code: world.right(row),
+            remember: None,
+        });
         async move {
             let Some(check) = check else {
                 store.reap(10, expiry).await.unwrap();

@@ -1,8 +1,10 @@
 //! Checking a code: the only way to `approved`.
 
 use super::super::session::{Result, Session};
-use super::super::{Check, Checked, Rules};
+use super::super::{Check, Checked, Ended, Rules};
+use super::memory::Memory;
 use super::{Answers, Rows, events, sorted};
+use crate::idempotency::Recall;
 use crate::limits::{FAILED_CHECKS_WINDOW, LimitReached, Policy};
 use crate::number::ClientNumber;
 use crate::time::Timestamp;
@@ -27,15 +29,27 @@ pub(in crate::store) async fn check<S: Session>(
     let mut numbers = Rows::load(session.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
     let mut rows = Rows::load(session.lock_verifications(&ids).await?, |row| row.id);
 
+    let mut memory = Memory::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
     let mut answers = Vec::with_capacity(batch.len());
     for item in batch {
+        match memory.recall(item.remember.as_ref(), now) {
+            Recall::Answered(text) => {
+                answers.push(Checked::Answered(text));
+                continue;
+            }
+            Recall::Reused => {
+                answers.push(Checked::KeyReused);
+                continue;
+            }
+            Recall::First => {}
+        }
         let Some(row) = rows.get(item.id).filter(|row| row.key.client == item.client) else {
             answers.push(Checked::NotFound);
             continue;
         };
         let pair = (row.key.client, row.key.phone);
         let verdict = judge(rules, row, numbers.get(pair), item, now);
-        answers.push(match verdict {
+        let answer = match verdict {
             Verdict::Answer(answer) => answer,
             Verdict::Right => {
                 let number = numbers.change_or(pair, || ClientNumber::new(pair.0, pair.1));
@@ -50,12 +64,15 @@ pub(in crate::store) async fn check<S: Session>(
                 apply(&mut rows, item.id, |row| charge(row, now))
                     .map_or(Checked::NotFound, Checked::Incorrect)
             }
-        });
+        };
+        memory.keep(item.remember.as_ref(), &answer, now);
+        answers.push(answer);
     }
 
     session.update_client_numbers(&numbers.updated()).await?;
     session.insert_client_numbers(&numbers.inserted()).await?;
     session.update_verifications(&rows.updated()).await?;
+    memory.save(session, now).await?;
     Ok((answers, events(rows.updated())))
 }
 
@@ -76,12 +93,12 @@ fn judge(
     if !item.code.fits(row.code_length) {
         return Verdict::Answer(Checked::Malformed(row.code_length));
     }
-    match row.status_at(now) {
-        Status::Pending => {}
-        Status::Approved => return Verdict::Answer(Checked::AlreadyApproved),
-        Status::Expired => return Verdict::Answer(Checked::Expired),
-        Status::Canceled => return Verdict::Answer(Checked::Canceled),
-        Status::Failed => return Verdict::Answer(Checked::TooMany(failed(rules, row))),
+    match ended(rules, row, now) {
+        None => {}
+        Some(Ended::Approved) => return Verdict::Answer(Checked::AlreadyApproved),
+        Some(Ended::Expired) => return Verdict::Answer(Checked::Expired),
+        Some(Ended::Canceled) => return Verdict::Answer(Checked::Canceled),
+        Some(Ended::Failed(limit)) => return Verdict::Answer(Checked::TooMany(limit)),
     }
     if let Some(limit) = number.and_then(|number| budget_spent(rules, number, now)) {
         return Verdict::Answer(Checked::TooMany(limit));
@@ -90,6 +107,17 @@ fn judge(
         None => Verdict::Answer(Checked::UnknownKey),
         Some(code) if code.matches(&item.code) => Verdict::Right,
         Some(_) => Verdict::Wrong,
+    }
+}
+
+/// How it has ended as of `now`; `None` while it is live.
+pub(super) fn ended(rules: &Rules, row: &Verification, now: Timestamp) -> Option<Ended> {
+    match row.status_at(now) {
+        Status::Pending => None,
+        Status::Approved => Some(Ended::Approved),
+        Status::Expired => Some(Ended::Expired),
+        Status::Canceled => Some(Ended::Canceled),
+        Status::Failed => Some(Ended::Failed(failed(rules, row))),
     }
 }
 

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use super::super::session::{Result, Session};
 use super::super::{Create, Created, Rules};
+use super::charge::{Asker, Meter};
+use super::memory::Memory;
 use super::{Answers, ClientNumbers, Numbers, Rows, Verifications, events, sorted};
+use crate::idempotency::Recall;
 use crate::limits::LimitReached;
-use crate::number::Number;
 use crate::time::Timestamp;
-use crate::verification::{LiveKey, Message, Route, Status, Verification};
+use crate::verification::{LiveKey, Message, Status, Verification};
 
 pub(in crate::store) async fn create<S: Session>(
     session: &mut S,
@@ -16,15 +18,29 @@ pub(in crate::store) async fn create<S: Session>(
     batch: &[Create],
     now: Timestamp,
 ) -> Result<Answers<Created>> {
-    let mut desk = Desk::open(session, batch).await?;
-    let answers = batch.iter().map(|item| desk.decide(rules, item, now)).collect();
+    let mut memory = Memory::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
+    let mut desk = Desk::open(session, rules, batch).await?;
+    let mut answers = Vec::with_capacity(batch.len());
+    for item in batch {
+        answers.push(match memory.recall(item.remember.as_ref(), now) {
+            Recall::Answered(text) => Created::Answered(text),
+            Recall::Reused => Created::KeyReused,
+            Recall::First => {
+                let answer = desk.decide(rules, item, now);
+                memory.keep(item.remember.as_ref(), &answer, now);
+                answer
+            }
+        });
+    }
     let events = desk.save(session).await?;
+    memory.save(session, now).await?;
     Ok((answers, events))
 }
 
 /// The rows one batch of requests works on. Requests for one number are decided one after another, in the order they
 /// came, each seeing what the one before it did.
 struct Desk {
+    meter: Meter,
     numbers: Numbers,
     client_numbers: ClientNumbers,
     verifications: Verifications,
@@ -33,7 +49,8 @@ struct Desk {
 }
 
 impl Desk {
-    async fn open<S: Session>(session: &mut S, batch: &[Create]) -> Result<Self> {
+    async fn open<S: Session>(session: &mut S, rules: &Rules, batch: &[Create]) -> Result<Self> {
+        let meter = Meter::open(session, rules, batch.iter().map(asker)).await?;
         let phones = sorted(batch.iter().map(|item| item.key.phone));
         let numbers = Rows::load(session.lock_numbers(&phones).await?, |row| row.phone);
         let pairs = sorted(batch.iter().map(|item| (item.key.client, item.key.phone)));
@@ -43,7 +60,7 @@ impl Desk {
         let verifications = session.lock_live(&keys).await?;
         let live = verifications.iter().map(|row| (row.key.clone(), row.id)).collect();
         let verifications = Rows::load(verifications, |row| row.id);
-        Ok(Self { numbers, client_numbers, verifications, live, messages: Vec::new() })
+        Ok(Self { meter, numbers, client_numbers, verifications, live, messages: Vec::new() })
     }
 
     fn decide(&mut self, rules: &Rules, item: &Create, now: Timestamp) -> Created {
@@ -77,19 +94,7 @@ impl Desk {
         item: &Create,
         now: Timestamp,
     ) -> std::result::Result<(), LimitReached> {
-        let phone = item.key.phone;
-        if item.route == Route::Null {
-            // Nothing reaches the phone, so nothing is counted; the row still exists, because claims look for it.
-            if self.numbers.get(phone).is_none() {
-                self.numbers.change_or(phone, || Number::new(phone));
-            }
-            return Ok(());
-        }
-        if let Some(number) = self.numbers.get(phone) {
-            rules.limits.admit(&number.asked, now)?;
-        }
-        rules.limits.charge(&mut self.numbers.change_or(phone, || Number::new(phone)).asked, now);
-        Ok(())
+        self.meter.charge(rules, &mut self.numbers, item.key.phone, item.route, asker(item), now)
     }
 
     fn begin(&mut self, rules: &Rules, item: &Create, now: Timestamp) -> Created {
@@ -114,6 +119,7 @@ impl Desk {
     }
 
     async fn save<S: Session>(&self, session: &mut S) -> Result<Vec<crate::job::StatusEvent>> {
+        self.meter.save(session).await?;
         session.update_numbers(&self.numbers.updated()).await?;
         session.insert_numbers(&self.numbers.inserted()).await?;
         // Before the insert: an expired row has to make room for its successor's key.
@@ -122,6 +128,10 @@ impl Desk {
         session.insert_messages(&self.messages.iter().collect::<Vec<_>>()).await?;
         Ok(events(self.verifications.updated()))
     }
+}
+
+fn asker(item: &Create) -> Asker {
+    Asker { client: item.key.client, address: item.address }
 }
 
 fn pending(rules: &Rules, item: &Create, now: Timestamp) -> Verification {

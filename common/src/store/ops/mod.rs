@@ -1,10 +1,15 @@
 //! The decisions, written once for both databases: load and lock, decide in memory, write back.
 
+mod block;
+mod cancel;
+mod charge;
 mod check;
 mod claim;
 mod create;
+mod memory;
 mod reap;
 mod record;
+mod resend;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -17,11 +22,14 @@ use crate::number::{ClientNumber, Number};
 use crate::phone::PhoneNumber;
 use crate::verification::{Message, Verification};
 
+pub(super) use block::block;
+pub(super) use cancel::cancel;
 pub(super) use check::check;
 pub(super) use claim::claim;
 pub(super) use create::create;
 pub(super) use reap::{expire, take_back};
 pub(super) use record::record;
+pub(super) use resend::resend;
 
 /// Answers in the order of the batch, and what changed.
 pub(super) type Answers<T> = (Vec<T>, Vec<StatusEvent>);
@@ -37,7 +45,7 @@ struct Row<T> {
     changed: bool,
 }
 
-impl<K: Eq + Hash + Copy, T> Rows<K, T> {
+impl<K: Eq + Hash, T> Rows<K, T> {
     fn load(rows: Vec<T>, key: impl Fn(&T) -> K) -> Self {
         let rows = rows
             .into_iter()

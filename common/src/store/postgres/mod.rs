@@ -1,5 +1,6 @@
 //! PostgreSQL: rows travel many at a time through `UNNEST`.
 
+mod requests;
 mod session;
 mod traffic;
 
@@ -15,7 +16,7 @@ use sqlx::{Connection as _, PgPool, Row as _};
 use uuid::Uuid;
 
 use super::session::{Backend, Result};
-use super::{KeyOwner, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL, rows};
+use super::{KeyOwner, List, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL, rows};
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
 use crate::phone::PhoneNumber;
@@ -230,6 +231,18 @@ impl Backend for Postgres {
             })
             .await?;
         Ok(u32::try_from(live).unwrap_or(u32::MAX))
+    }
+
+    async fn forget(&self, limit: u32, now: Timestamp) -> Result<()> {
+        self.run(|connection| requests::forget(connection, i64::from(limit), now).boxed()).await
+    }
+
+    async fn list(&self, list: &List, now: Timestamp) -> Result<Vec<Verification>> {
+        let mut sql = super::list::query::<sqlx::Postgres>(list, now);
+        let found = self
+            .run(move |connection| async move { sql.build_query_as().fetch_all(connection).await }.boxed())
+            .await?;
+        rows::all::<rows::VerificationRow, _>(found)
     }
 
     async fn leave(&self, worker: Uuid) -> Result<()> {

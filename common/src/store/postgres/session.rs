@@ -6,6 +6,8 @@ use uuid::Uuid;
 use super::super::rows::{self, verification_columns};
 use super::super::session::{ClientPhone, Result, Session};
 use super::{Lease, StoreError};
+use crate::allowance::{Allowance, AllowanceKey};
+use crate::idempotency::KeptAnswer;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number};
 use crate::phone::PhoneNumber;
@@ -47,6 +49,26 @@ pub(super) fn column<R, T>(rows: &[&R], value: impl Fn(&R) -> T) -> Vec<T> {
 }
 
 impl Session for PgSession {
+    async fn lock_allowances(&mut self, keys: &[AllowanceKey]) -> Result<Vec<Allowance>> {
+        super::requests::lock_allowances(self, keys).await
+    }
+
+    async fn insert_allowances(&mut self, rows: &[&Allowance]) -> Result<()> {
+        super::requests::insert_allowances(self, rows).await
+    }
+
+    async fn update_allowances(&mut self, rows: &[&Allowance]) -> Result<()> {
+        super::requests::update_allowances(self, rows).await
+    }
+
+    async fn answers(&mut self, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
+        super::requests::answers(self, scopes).await
+    }
+
+    async fn keep_answers(&mut self, rows: &[&KeptAnswer], since: Timestamp) -> Result<()> {
+        super::requests::keep_answers(self, rows, since).await
+    }
+
     async fn lock_numbers(&mut self, phones: &[PhoneNumber]) -> Result<Vec<Number>> {
         // Locks come first in the lock order, by number.
         let found = sqlx::query_as("SELECT * FROM numbers WHERE phone = ANY($1) ORDER BY phone FOR UPDATE")

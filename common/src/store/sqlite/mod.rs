@@ -1,5 +1,6 @@
 //! SQLite: one file, one writer at a time. The batches of the hot calls are its group commits.
 
+mod requests;
 mod session;
 
 use std::path::Path;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use super::rows::{self, verification_columns};
 use super::session::{Backend, Result};
-use super::{KeyOwner, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL};
+use super::{KeyOwner, List, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL};
 use crate::clock::SharedClock;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
@@ -181,6 +182,16 @@ impl Backend for Sqlite {
             .bind(now - WORKER_TTL)
             .fetch_one(&self.readers)
             .await?)
+    }
+
+    async fn forget(&self, limit: u32, now: Timestamp) -> Result<()> {
+        let mut connection = self.writer.acquire().await?;
+        Ok(requests::forget(&mut connection, i64::from(limit), now).await?)
+    }
+
+    async fn list(&self, list: &List, now: Timestamp) -> Result<Vec<Verification>> {
+        let mut sql = super::list::query::<sqlx::Sqlite>(list, now);
+        rows::all::<rows::VerificationRow, _>(sql.build_query_as().fetch_all(&self.readers).await?)
     }
 
     async fn leave(&self, worker: Uuid) -> Result<()> {

@@ -8,6 +8,8 @@ use uuid::Uuid;
 use super::super::rows::{self, message_columns, verification_columns};
 use super::super::session::{ClientPhone, Result, Session};
 use super::{READ_VERIFICATION, StoreError};
+use crate::allowance::{Allowance, AllowanceKey};
+use crate::idempotency::KeptAnswer;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number};
 use crate::phone::PhoneNumber;
@@ -17,7 +19,7 @@ use crate::verification::{LiveKey, Message, Verification};
 /// A transaction; dropping it rolls it back.
 #[derive(Debug)]
 pub(crate) struct SqliteSession {
-    tx: Transaction<'static, Sqlite>,
+    pub(super) tx: Transaction<'static, Sqlite>,
 }
 
 type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
@@ -36,7 +38,7 @@ impl SqliteSession {
         Self { tx }
     }
 
-    async fn write(&mut self, statement: Statement<'_>) -> Result<()> {
+    pub(super) async fn write(&mut self, statement: Statement<'_>) -> Result<()> {
         one_written(&statement.execute(&mut *self.tx).await?)
     }
 
@@ -102,6 +104,26 @@ impl SqliteSession {
 }
 
 impl Session for SqliteSession {
+    async fn lock_allowances(&mut self, keys: &[AllowanceKey]) -> Result<Vec<Allowance>> {
+        super::requests::lock_allowances(self, keys).await
+    }
+
+    async fn insert_allowances(&mut self, rows: &[&Allowance]) -> Result<()> {
+        super::requests::insert_allowances(self, rows).await
+    }
+
+    async fn update_allowances(&mut self, rows: &[&Allowance]) -> Result<()> {
+        super::requests::update_allowances(self, rows).await
+    }
+
+    async fn answers(&mut self, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
+        super::requests::answers(self, scopes).await
+    }
+
+    async fn keep_answers(&mut self, rows: &[&KeptAnswer], since: Timestamp) -> Result<()> {
+        super::requests::keep_answers(self, rows, since).await
+    }
+
     async fn lock_numbers(&mut self, phones: &[PhoneNumber]) -> Result<Vec<Number>> {
         let mut found: Vec<rows::NumberRow> = Vec::with_capacity(phones.len());
         for phone in phones {

@@ -1,0 +1,104 @@
+//! Where a request comes from: the peer, or what a trusted proxy says of it.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use hulak_common::serve::PeerAddr;
+use ipnet::IpNet;
+
+use crate::state::SharedApp;
+
+/// The address of whoever is calling; `None` when it is not known.
+#[derive(Debug, Clone, Copy)]
+pub struct EndUser(pub Option<IpAddr>);
+
+impl FromRequestParts<SharedApp> for EndUser {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+        Ok(Self(peer.map(|peer| app.proxies.caller(peer, &parts.headers))))
+    }
+}
+
+/// `HULAK_TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|net| net.contains(&address))
+    }
+
+    /// The last address that no trusted proxy stands for. What stands left of it was written by the caller, who may
+    /// write anything.
+    fn caller(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut caller = peer.to_canonical();
+        let hops: Vec<_> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+            .map(|hop| hop.trim().parse::<IpAddr>())
+            .collect();
+        for hop in hops.into_iter().rev() {
+            match hop {
+                Ok(hop) if self.trusts(caller) => caller = hop.to_canonical(),
+                _ => break,
+            }
+        }
+        caller
+    }
+}
+
+impl FromStr for TrustedProxies {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let net = |part: &str| {
+            part.parse::<IpNet>()
+                .or_else(|_| part.parse::<IpAddr>().map(IpNet::from))
+                .map_err(|_| format!("{part}: must be an address or a network like 10.0.0.0/8"))
+        };
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        Ok(Self(parts.map(net).collect::<Result<_, _>>()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(proxies: &str, peer: &str, forwarded: &[&str]) -> String {
+        let proxies: TrustedProxies = proxies.parse().unwrap();
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append("x-forwarded-for", line.parse().unwrap());
+        }
+        proxies.caller(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        assert_eq!(caller("", "192.0.2.1", &["198.51.100.7"]), "192.0.2.1");
+        assert_eq!(caller("10.0.0.0/8", "10.1.2.3", &["198.51.100.7"]), "198.51.100.7");
+        assert_eq!(
+            caller("10.0.0.0/8", "10.1.2.3", &["203.0.113.9, 198.51.100.7, 10.9.9.9"]),
+            "198.51.100.7"
+        );
+        assert_eq!(caller("10.0.0.0/8", "10.1.2.3", &["203.0.113.9", "198.51.100.7"]), "198.51.100.7");
+        assert_eq!(caller("10.0.0.0/8", "10.1.2.3", &["nonsense"]), "10.1.2.3");
+        assert_eq!(caller("10.0.0.0/8", "10.1.2.3", &[]), "10.1.2.3");
+        assert_eq!(caller("2001:db8::/32", "2001:db8::1", &["2001:db9::5"]), "2001:db9::5");
+        assert_eq!(caller("127.0.0.1", "::ffff:127.0.0.1", &["198.51.100.7"]), "198.51.100.7");
+    }
+
+    #[test]
+    fn a_bad_network_is_named() {
+        let error = "10.0.0.0/8, example.com".parse::<TrustedProxies>().unwrap_err();
+        assert!(error.starts_with("example.com"), "{error}");
+    }
+}

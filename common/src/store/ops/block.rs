@@ -1,0 +1,36 @@
+//! Blocks of numbers, for support staff.
+
+use super::super::session::{Result, Session};
+use super::super::{Block, Rules};
+use super::{Answers, Rows, sorted};
+use crate::number::ClientNumber;
+use crate::time::Timestamp;
+
+pub(in crate::store) async fn block<S: Session>(
+    session: &mut S,
+    _rules: &Rules,
+    batch: &[Block],
+    _now: Timestamp,
+) -> Result<Answers<()>> {
+    let pairs = sorted(batch.iter().map(|item| (item.client, item.phone)));
+    let mut rows = Rows::load(session.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
+    for item in batch {
+        let pair = (item.client, item.phone);
+        match &item.block {
+            Some((until, reason)) => {
+                let row = rows.change_or(pair, || ClientNumber::new(pair.0, pair.1));
+                (row.blocked_until, row.block_reason) = (Some(*until), reason.clone());
+            }
+            // The person has a new start, so the wrong codes go too.
+            None => {
+                if let Some(row) = rows.change(pair) {
+                    (row.blocked_until, row.block_reason) = (None, None);
+                    row.failed_checks.clear();
+                }
+            }
+        }
+    }
+    session.update_client_numbers(&rows.updated()).await?;
+    session.insert_client_numbers(&rows.inserted()).await?;
+    Ok((batch.iter().map(|_| ()).collect(), Vec::new()))
+}

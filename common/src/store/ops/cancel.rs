@@ -1,0 +1,48 @@
+//! Taking a verification back.
+
+use super::super::session::{Result, Session};
+use super::super::{Cancel, Canceled, Ended, Rules};
+use super::{Answers, Rows, check, events, sorted};
+use crate::time::Timestamp;
+use crate::verification::{Delivery, Status, Verification};
+
+pub(in crate::store) async fn cancel<S: Session>(
+    session: &mut S,
+    rules: &Rules,
+    batch: &[Cancel],
+    now: Timestamp,
+) -> Result<Answers<Canceled>> {
+    let ids = sorted(batch.iter().map(|item| item.id));
+    let mut rows = Rows::load(session.lock_verifications(&ids).await?, |row: &Verification| row.id);
+    let newest = sorted(ids.iter().filter_map(|id| rows.get(*id)).map(Verification::newest_message));
+    let mut messages = Rows::load(session.lock_messages(&newest).await?, |row| row.id);
+
+    let mut answers = Vec::with_capacity(batch.len());
+    for item in batch {
+        let Some(row) = rows.get(item.id).filter(|row| row.key.client == item.client) else {
+            answers.push(Canceled::NotFound);
+            continue;
+        };
+        match check::ended(rules, row, now) {
+            Some(Ended::Canceled) => answers.push(Canceled::Done(Box::new(row.clone()))),
+            Some(ended) => answers.push(Canceled::Ended(ended)),
+            None => {
+                let newest = row.newest_message();
+                let Some(row) = rows.change(item.id) else { continue };
+                row.end(Status::Canceled, now);
+                // What a worker holds may be on its way already; its outcome is still written down.
+                let unsent = |state| state == Delivery::Queued;
+                if messages.get(newest).is_some_and(|message| unsent(message.state))
+                    && let Some(message) = messages.change(newest)
+                {
+                    message.finish_unsent(Delivery::Canceled, now);
+                    row.show(message, now);
+                }
+                answers.push(Canceled::Done(Box::new(row.clone())));
+            }
+        }
+    }
+    session.update_verifications(&rows.updated()).await?;
+    session.update_messages(&messages.updated()).await?;
+    Ok((answers, events(rows.updated())))
+}

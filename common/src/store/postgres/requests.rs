@@ -1,0 +1,100 @@
+//! What is kept about requests on PostgreSQL: quotas of clients and addresses, and kept answers.
+
+use sqlx::postgres::PgConnection;
+use sqlx::query_as;
+
+use super::super::rows;
+use super::super::session::Result;
+use super::session::{PgSession, all_written, column};
+use crate::allowance::{Allowance, AllowanceKey};
+use crate::idempotency::{KEPT, KeptAnswer};
+use crate::time::Timestamp;
+
+pub(super) async fn lock_allowances(
+    session: &mut PgSession,
+    keys: &[AllowanceKey],
+) -> Result<Vec<Allowance>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Locks come before all others, by key.
+    let sql = "SELECT * FROM allowances WHERE key = ANY($1) ORDER BY key FOR UPDATE";
+    let keys: Vec<_> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+    let found: Vec<rows::AllowanceRow> = query_as(sql).bind(keys).fetch_all(&mut *session.tx).await?;
+    Ok(found.into_iter().map(Into::into).collect())
+}
+
+pub(super) async fn insert_allowances(session: &mut PgSession, rows: &[&Allowance]) -> Result<()> {
+    // DO NOTHING waits for a concurrent insert of the same key; the count then tells that it won.
+    let sql = "INSERT INTO allowances (key, full_at) SELECT * FROM UNNEST($1::text[], $2::bigint[]) ORDER BY 1 \
+         ON CONFLICT DO NOTHING";
+    write_allowances(session, rows, sql).await
+}
+
+pub(super) async fn update_allowances(session: &mut PgSession, rows: &[&Allowance]) -> Result<()> {
+    let sql = "UPDATE allowances a SET full_at = u.full_at \
+         FROM UNNEST($1::text[], $2::bigint[]) AS u (key, full_at) WHERE a.key = u.key";
+    write_allowances(session, rows, sql).await
+}
+
+async fn write_allowances(session: &mut PgSession, rows: &[&Allowance], sql: &'static str) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let done = sqlx::query(sql)
+        .bind(column(rows, |row: &Allowance| row.key.as_str().to_owned()))
+        .bind(column(rows, |row: &Allowance| row.full_at))
+        .execute(&mut *session.tx)
+        .await?;
+    all_written(&done, rows.len())
+}
+
+pub(super) async fn answers(session: &mut PgSession, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
+    if scopes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let scopes: Vec<_> = scopes.iter().map(|scope| scope.to_vec()).collect();
+    let found = query_as("SELECT * FROM answers WHERE scope = ANY($1)").bind(scopes);
+    rows::all::<rows::AnswerRow, _>(found.fetch_all(&mut *session.tx).await?)
+}
+
+pub(super) async fn keep_answers(
+    session: &mut PgSession,
+    rows: &[&KeptAnswer],
+    since: Timestamp,
+) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    // Waits for a concurrent insert of the same scope; the count then tells that it won. One that is too old to count
+    // makes room.
+    let sql = "INSERT INTO answers AS a (scope, body, answer, created_at) \
+         SELECT * FROM UNNEST($1::bytea[], $2::bytea[], $3::text[], $4::bigint[]) ORDER BY 1 \
+         ON CONFLICT (scope) DO UPDATE SET body = excluded.body, answer = excluded.answer, \
+         created_at = excluded.created_at WHERE a.created_at <= $5";
+    let done = sqlx::query(sql)
+        .bind(column(rows, |row: &KeptAnswer| row.scope.to_vec()))
+        .bind(column(rows, |row: &KeptAnswer| row.body.to_vec()))
+        .bind(column(rows, |row: &KeptAnswer| row.answer.clone()))
+        .bind(column(rows, |row: &KeptAnswer| row.created_at))
+        .bind(since)
+        .execute(&mut *session.tx)
+        .await?;
+    all_written(&done, rows.len())
+}
+
+pub(super) async fn forget(
+    connection: &mut PgConnection,
+    limit: i64,
+    now: Timestamp,
+) -> std::result::Result<(), sqlx::Error> {
+    // Whatever another process is just deleting or using is left to it.
+    let allowances = "DELETE FROM allowances WHERE key IN (SELECT key FROM allowances WHERE full_at <= $2 \
+         ORDER BY full_at LIMIT $1 FOR UPDATE SKIP LOCKED)";
+    let full = now.as_millis().saturating_mul(1_000);
+    sqlx::query(allowances).bind(limit).bind(full).execute(&mut *connection).await?;
+    let answers = "DELETE FROM answers WHERE scope IN (SELECT scope FROM answers WHERE created_at <= $2 \
+         ORDER BY created_at LIMIT $1 FOR UPDATE SKIP LOCKED)";
+    sqlx::query(answers).bind(limit).bind(now - KEPT).execute(connection).await?;
+    Ok(())
+}
