@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check deploy-check fmt lint doc chaos
+.PHONY: help run test check deploy-check fmt lint doc openapi chaos
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ lint: ## Clippy, with warnings as errors
 
 doc: ## Does the documentation build, without dead links?
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+openapi: ## Write docs/openapi.json anew from the code
+	HULAK_UPDATE_OPENAPI=1 $(CARGO) test -q -p hulak-api --test contract the_committed_document
 
 chaos: ## Kill everything for minutes and check every promise: make chaos CHAOS="--seed 7 --runs 10"
 	$(CARGO) build -q -p hulak-chaos --bins

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use hulak_common::account::{Account, GroupName, Permission};
 use hulak_common::code::{KeyPurpose, Keyring, Keys};
+use hulak_common::test_numbers::TestNumbers;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
@@ -20,6 +22,7 @@ const PKCS8_HEAD: [u8; 16] =
 /// Signs approval tokens, and publishes the keys to check them with.
 pub struct Approvals {
     issuer: String,
+    test_numbers: TestNumbers,
     header: Header,
     key: EncodingKey,
     keys: JwkSet,
@@ -34,6 +37,30 @@ struct Claims<'a> {
     exp: i64,
     jti: String,
     purpose: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    test: bool,
+    #[serde(flatten)]
+    holder: Option<Holder<'a>>,
+}
+
+/// The account that the approval is for.
+#[derive(Serialize)]
+struct Holder<'a> {
+    account_id: String,
+    username: &'a str,
+    groups: Vec<&'a str>,
+    permissions: Vec<&'a str>,
+}
+
+impl<'a> Holder<'a> {
+    fn new(account: &'a Account) -> Self {
+        Self {
+            account_id: account.id.to_string(),
+            username: account.username.as_str(),
+            groups: account.groups.iter().map(GroupName::as_str).collect(),
+            permissions: account.permissions.iter().map(Permission::as_str).collect(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Approvals {
@@ -47,20 +74,25 @@ impl Approvals {
     ///
     /// # Errors
     /// When the signing library refuses a key, which it never has.
-    pub fn new(keyring: &Keyring, issuer: String) -> Result<Self, jsonwebtoken::errors::Error> {
+    pub fn new(
+        keyring: &Keyring,
+        issuer: String,
+        test_numbers: TestNumbers,
+    ) -> Result<Self, jsonwebtoken::errors::Error> {
         let keys = keyring.all().map(public_key).collect::<Result<_, _>>()?;
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(keyring.current().id().to_string());
-        Ok(Self { issuer, header, key: signing_key(keyring.current()), keys: JwkSet { keys } })
+        Ok(Self { issuer, test_numbers, header, key: signing_key(keyring.current()), keys: JwkSet { keys } })
     }
 
-    /// The proof that this verification was approved.
+    /// The proof that this verification was approved, for an account when it is for one.
     ///
     /// # Errors
     /// When the signing library fails.
     pub fn sign(
         &self,
         verification: &Verification,
+        account: Option<&Account>,
         now: Timestamp,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let claims = Claims {
@@ -71,6 +103,8 @@ impl Approvals {
             exp: (now + LIFE).as_millis() / 1_000,
             jti: verification.id.to_string(),
             purpose: verification.key.purpose.as_str(),
+            test: self.test_numbers.contains(verification.key.phone),
+            holder: account.map(Holder::new),
         };
         jsonwebtoken::encode(&self.header, &claims, &self.key)
     }

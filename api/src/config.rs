@@ -10,6 +10,7 @@ use hulak_common::phone::{Operators, PhonePattern};
 use url::Url;
 
 use crate::address::TrustedProxies;
+use crate::cors::CorsOrigins;
 
 /// Addresses.
 #[derive(Debug, Clone, Args)]
@@ -27,6 +28,9 @@ pub struct AddressArgs {
     /// Proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas.
     #[arg(long, env = "HULAK_TRUSTED_PROXIES", default_value = "", hide_env_values = true)]
     pub trusted_proxies: TrustedProxies,
+    /// Origins whose pages may call, separated by commas, or * for all; clients may have more of their own.
+    #[arg(long, env = "HULAK_CORS_ORIGINS", default_value = "", hide_env_values = true)]
+    pub cors_origins: CorsOrigins,
 }
 
 impl AddressArgs {

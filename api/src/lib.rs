@@ -5,9 +5,13 @@ pub mod admin;
 pub mod approval;
 pub mod auth;
 pub mod body;
+pub mod commands;
 pub mod config;
+pub mod cors;
+pub(crate) mod fields;
 pub mod load;
 pub mod once;
+pub mod openapi;
 pub mod problem;
 pub mod publisher;
 pub mod resource;
@@ -15,6 +19,7 @@ pub mod router;
 pub mod routes;
 pub mod state;
 pub mod token;
+pub mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,13 +33,17 @@ use hulak_common::rng::Rng;
 use hulak_common::serve::{ServeOptions, serve};
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store, StoreError};
+use hulak_common::test_numbers::TestNumbers;
+use hulak_common::text::Templates;
 use tokio::net::TcpListener;
 
 use address::TrustedProxies;
+use cors::{AllowedOrigins, CorsOrigins};
 use hulak_common::vitals::Vitals;
 use load::Backlog;
 use publisher::Publisher;
 use state::{App, Parts};
+use wait::Changes;
 
 /// What an API is made of. A test or another program brings its own parts.
 #[derive(Debug)]
@@ -43,10 +52,16 @@ pub struct Api {
     pub public_url: String,
     /// Which numbers are served.
     pub pattern: PhonePattern,
+    /// Numbers whose codes are fixed.
+    pub test_numbers: TestNumbers,
     /// Who issued which prefix.
     pub operators: Operators,
+    /// What messages say: requests that make one too long are refused.
+    pub templates: Templates,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: TrustedProxies,
+    /// Whose pages may call.
+    pub cors: CorsOrigins,
     /// The keys that codes and tokens are made with.
     pub keyring: Keyring,
     /// A key to install for the client `default`.
@@ -61,6 +76,8 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// The broker.
     pub broker: Arc<dyn Broker>,
+    /// Who waits for a change.
+    pub changes: Arc<Changes>,
 }
 
 /// Why an API ended.
@@ -90,8 +107,11 @@ pub async fn run(
     let Api {
         public_url,
         pattern,
+        test_numbers,
         operators,
+        templates,
         proxies,
+        cors,
         keyring,
         api_key,
         max_backlog_age,
@@ -99,15 +119,26 @@ pub async fn run(
         rng,
         store,
         broker,
+        changes,
     } = api;
     let monitor = Monitor::new();
-    let publisher = Publisher::start(&broker, Arc::clone(&store), Arc::clone(&clock), shutdown.clone());
+    let publisher = Publisher::start(
+        &broker,
+        Arc::clone(&changes),
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        shutdown.clone(),
+    );
     let backlog = Backlog::new(max_backlog_age);
+    let origins = AllowedOrigins::new(cors);
     let app = App::new(Parts {
         public_url,
         pattern,
+        test_numbers,
         operators,
+        templates,
         proxies,
+        origins: origins.clone(),
         keyring,
         clock: Arc::clone(&clock),
         rng: rng.clone(),
@@ -115,6 +146,8 @@ pub async fn run(
         monitor: monitor.clone(),
         publisher,
         backlog: backlog.clone(),
+        changes: Arc::clone(&changes),
+        shutdown: shutdown.clone(),
     })?;
     let watching =
         monitor.run(Arc::clone(&store), Arc::clone(&clock), rng.clone(), shutdown.clone(), || async {
@@ -130,11 +163,17 @@ pub async fn run(
     let admin_options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..ServeOptions::default() };
     let serving = async {
         tokio::try_join!(
-            serve(public, router::router(app), ServeOptions::default(), shutdown.clone()),
+            serve(public, router::router(app), public_options(), shutdown.clone()),
             serve(admin, admin_router, admin_options, shutdown.clone()),
         )
     };
-    let following = backlog.run(Arc::clone(&store), monitor.clone(), Arc::clone(&clock), shutdown.clone());
+    let following = async {
+        tokio::join!(
+            backlog.run(Arc::clone(&store), monitor.clone(), Arc::clone(&clock), shutdown.clone()),
+            changes.follow(Arc::clone(&broker), shutdown.clone()),
+            origins.run(Arc::clone(&store), monitor.clone(), shutdown.clone()),
+        )
+    };
     // Only a schema that cannot be used ends the watch with an error; that ends the program too.
     tokio::select! {
         served = async { tokio::join!(serving, following).0 } => { served?; }
@@ -148,3 +187,19 @@ pub async fn run(
 
 /// Operators and probes are few.
 const ADMIN_CONNECTIONS: usize = 64;
+
+/// Callers who wait hold a connection each, so there may be many.
+const PUBLIC_CONNECTIONS: usize = 16_384;
+/// Files that are none of the callers' connections: listeners, the database, the broker.
+const OTHER_FILES: u64 = 256;
+
+/// As many connections as the system lets this process have files for.
+fn public_options() -> ServeOptions {
+    let files =
+        rlimit::increase_nofile_limit(PUBLIC_CONNECTIONS as u64 + OTHER_FILES).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the number of open files cannot be raised");
+            1_024
+        });
+    let connections = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(PUBLIC_CONNECTIONS);
+    ServeOptions { max_connections: connections.clamp(64, PUBLIC_CONNECTIONS), ..ServeOptions::default() }
+}

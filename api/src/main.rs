@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use hulak_api::commands::{self, ClientsCommand, CommandError, KeysCommand};
 use hulak_api::config::{AddressArgs, LoadArgs, NumberArgs};
+use hulak_api::wait::Changes;
 use hulak_api::{Api, run};
 use hulak_common::api_key::ApiKey;
 use hulak_common::clock::{DatabaseClock, SharedClock};
@@ -12,8 +14,10 @@ use hulak_common::config::{
     BackendArgs, ConfigError, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
 };
 use hulak_common::connect;
+use hulak_common::message_config::MessageArgs;
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
+use hulak_common::store::Store;
 use hulak_common::vitals::ask_ready;
 use secrecy::ExposeSecret as _;
 
@@ -37,6 +41,8 @@ struct Cli {
     #[command(flatten)]
     rules: RulesArgs,
     #[command(flatten)]
+    messages: MessageArgs,
+    #[command(flatten)]
     telemetry: TelemetryArgs,
 }
 
@@ -46,6 +52,16 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date, and end.
     Migrate,
+    /// Make, list and revoke keys.
+    Keys {
+        #[command(subcommand)]
+        action: KeysCommand,
+    },
+    /// See and change what is set for client applications.
+    Clients {
+        #[command(subcommand)]
+        action: ClientsCommand,
+    },
     /// Ask the running API whether it is ready, and end: for health checks.
     Health,
 }
@@ -60,9 +76,16 @@ fn main() {
         Err(error) => fail(&error),
     };
     let done = runtime.block_on(async {
-        match cli.command {
+        match &cli.command {
             None | Some(Command::Serve) => serve(&cli).await,
             Some(Command::Migrate) => migrate(&cli).await,
+            Some(Command::Keys { action }) => {
+                with_store(&cli, async |store| commands::keys(store, &Rng::system(), action).await).await
+            }
+            Some(Command::Clients { action }) => {
+                let templates = cli.messages.templates()?;
+                with_store(&cli, async |store| commands::clients(store, &templates, action).await).await
+            }
             Some(Command::Health) => ask_ready(cli.addresses.admin_addr).await.map_err(Into::into),
         }
     });
@@ -77,6 +100,7 @@ async fn serve(cli: &Cli) -> Done {
     // First of all: whoever starts a program may want to stop it at once.
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
+    let templates = cli.messages.templates()?;
     let environment = Environment::process();
     let keyring = environment.keyring()?;
     let rng = Rng::system();
@@ -102,8 +126,11 @@ async fn serve(cli: &Cli) -> Done {
     let api = Api {
         public_url: cli.addresses.public_url(http_addr),
         pattern: cli.numbers.phone_pattern.clone(),
+        test_numbers: cli.rules.test_numbers.clone(),
         operators: cli.numbers.operators()?,
+        templates,
         proxies: cli.addresses.trusted_proxies.clone(),
+        cors: cli.addresses.cors_origins.clone(),
         keyring,
         api_key,
         max_backlog_age: cli.load.max_backlog_age,
@@ -111,6 +138,7 @@ async fn serve(cli: &Cli) -> Done {
         rng,
         store: Arc::clone(&store),
         broker: Arc::clone(&broker),
+        changes: Changes::new(),
     };
     let working = async {
         let done = run(api, public, admin, shutdown.clone()).await;
@@ -123,13 +151,22 @@ async fn serve(cli: &Cli) -> Done {
 }
 
 async fn migrate(cli: &Cli) -> Done {
+    with_store(cli, async |store| {
+        store.migrate().await?;
+        tracing::info!("the schema is up to date");
+        Ok(())
+    })
+    .await
+}
+
+/// Opens the database for one command.
+async fn with_store(cli: &Cli, work: impl AsyncFnOnce(&dyn Store) -> Result<(), CommandError>) -> Done {
     let clock: SharedClock = Arc::new(DatabaseClock::new());
     let url = cli.backends.database(Environment::process())?;
-    // Nothing is derived here, so whoever migrates need not know the secret.
+    // Nothing is derived here, so whoever runs a command need not know the secret.
     let keyring = Keyring::new(Secret::from_bytes(Rng::system().bytes::<32>().to_vec())?, None);
-    let store = connect::store(&url, cli.rules.rules(keyring), clock, 1, "hulak-migrate")?;
-    store.migrate().await?;
+    let store = connect::store(&url, cli.rules.rules(keyring), clock, 1, "hulak-command")?;
+    let done = work(&*store).await;
     store.close().await;
-    tracing::info!("the schema is up to date");
-    Ok(())
+    Ok(done?)
 }

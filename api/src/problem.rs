@@ -68,6 +68,12 @@ problems! {
         "A code is good once. Go on with the approval you got, or begin a new verification."
     VerificationCanceled "verification-canceled" CONFLICT "This verification was canceled"
         "Begin a new verification."
+    UsernameTaken "username-taken" CONFLICT "This username is taken"
+        "Choose another one; names that differ in case only are the same."
+    AlreadyVerified "already-verified" CONFLICT "This account has this number verified already"
+        "Nothing is left to do. To sign in with it, use `sign_in` as the purpose."
+    PhoneTaken "phone-taken" CONFLICT "Another account has this number verified"
+        "Sign in to that account, or take the number off it first."
     RequestInProgress "request-in-progress" CONFLICT "The same request is being worked on"
         "Wait a second and send it again with the same Idempotency-Key."
     VerificationExpired "verification-expired" GONE "This verification has expired"
@@ -111,7 +117,7 @@ impl Kind {
 }
 
 /// What is wrong with one field.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// The field, as a path: `metadata.order`.
     pub field: String,
@@ -227,19 +233,24 @@ impl Problem {
             .retry_after(std::time::Duration::from_secs(2))
     }
 
-    /// Renders it; `base` is the public address of this service.
+    /// Its body; `base` is the public address of this service.
     #[must_use]
-    pub fn render(self, base: &str) -> Response {
-        let Occurrence { kind, detail, extensions, headers } = *self.0;
-        let status = kind.status();
+    pub(crate) fn body(&self, base: &str) -> Value {
+        let Occurrence { kind, detail, extensions, .. } = &*self.0;
         let mut body = Map::new();
         body.insert("type".into(), format!("{base}/problems/{}", kind.slug()).into());
         body.insert("title".into(), kind.title().into());
-        body.insert("status".into(), status.as_u16().into());
-        body.insert("detail".into(), detail.into());
-        body.extend(extensions);
-        let mut response = (status, Json(Value::Object(body))).into_response();
-        response.headers_mut().extend(headers);
+        body.insert("status".into(), kind.status().as_u16().into());
+        body.insert("detail".into(), detail.as_str().into());
+        body.extend(extensions.clone());
+        Value::Object(body)
+    }
+
+    /// Renders it; `base` is the public address of this service.
+    #[must_use]
+    pub fn render(self, base: &str) -> Response {
+        let mut response = (self.0.kind.status(), Json(self.body(base))).into_response();
+        response.headers_mut().extend(self.0.headers);
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -12,6 +12,8 @@ use hulak_common::outbox::Outbox;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::Store;
 
+use crate::wait::Changes;
+
 /// Message ids that may wait for the broker.
 const QUEUE: usize = 16_384;
 /// Ids published at once: their confirms are awaited together.
@@ -24,6 +26,7 @@ const LANES: usize = 4;
 pub struct Publisher {
     jobs: Batcher<MessageId, ()>,
     announcer: Announcer,
+    changes: Arc<Changes>,
 }
 
 impl Publisher {
@@ -31,6 +34,7 @@ impl Publisher {
     #[must_use]
     pub fn start(
         broker: &Arc<dyn Broker>,
+        changes: Arc<Changes>,
         store: Arc<dyn Store>,
         clock: SharedClock,
         shutdown: Shutdown,
@@ -46,7 +50,7 @@ impl Publisher {
                 }
             },
         );
-        Self { jobs, announcer: Announcer::start(Arc::clone(broker)) }
+        Self { jobs, announcer: Announcer::start(Arc::clone(broker)), changes }
     }
 
     /// Has a message published.
@@ -56,8 +60,9 @@ impl Publisher {
         }
     }
 
-    /// Has changes announced.
+    /// Has changes announced. Who waits here needs no broker to hear of them.
     pub fn announce(&self, events: Vec<StatusEvent>) {
+        self.changes.note(&events);
         self.announcer.announce(events);
     }
 }

@@ -6,36 +6,89 @@ use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, DeliveryError, Purpose, Status, Verification};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::openapi::schemas;
 
 /// A verification.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Verification)]
 pub struct VerificationView {
+    /// A version 7 UUID.
     id: uuid::Uuid,
+    /// The number.
+    #[schema(value_type = schemas::ShownPhone)]
     phone: String,
+    /// Who issued the number, by its prefix; null when not known.
+    #[schema(required)]
     operator: Option<String>,
+    /// What the proof is for.
+    #[schema(value_type = schemas::PurposeName)]
     purpose: Purpose,
+    /// Where it stands.
+    #[schema(value_type = schemas::VerificationStatus)]
     status: Status,
     delivery: DeliveryView,
+    /// How many wrong codes it still bears.
+    #[schema(minimum = 0)]
     checks_remaining: i32,
+    /// From when on another message may be asked for.
+    #[schema(value_type = schemas::Moment)]
     resend_after: Timestamp,
+    /// When its code dies.
+    #[schema(value_type = schemas::Moment)]
     expires_at: Timestamp,
+    /// When it was asked for.
+    #[schema(value_type = schemas::Moment)]
     created_at: Timestamp,
+    /// When anything here last changed.
+    #[schema(value_type = schemas::Moment)]
     updated_at: Timestamp,
+    /// Counts the changes.
+    #[schema(minimum = 1)]
     version: i64,
+    /// Your own data. Absent with a client token.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schemas::Metadata, required = false)]
     metadata: Option<Box<RawValue>>,
+    /// Lets a phone or a browser follow this verification. Given when it is asked for only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, pattern = "^vt_[A-Za-z0-9_-]+$")]
     client_token: Option<String>,
 }
 
 /// Where its newest message stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Delivery)]
 struct DeliveryView {
+    /// Where its newest message stands.
+    #[schema(value_type = schemas::DeliveryStatus)]
     status: Delivery,
+    /// How many messages it has had.
+    #[schema(minimum = 1)]
     messages: i32,
+    /// When the gateway last took one.
+    #[schema(value_type = Option<schemas::Moment>, required)]
     last_sent_at: Option<Timestamp>,
+    /// When the newest message is tried next, while it waits for a known time.
+    #[schema(value_type = Option<schemas::Moment>, required)]
     next_attempt_at: Option<Timestamp>,
+    /// What went wrong with the newest message.
+    #[schema(value_type = Option<DeliveryErrorView>, required)]
     error: Option<DeliveryError>,
+}
+
+/// Why a message did not go out, or has not yet. Stands for [`DeliveryError`] in the description.
+#[derive(ToSchema)]
+#[schema(as = DeliveryError, description = "Why a message did not go out, or has not yet.")]
+#[expect(dead_code, reason = "only its schema is of interest")]
+struct DeliveryErrorView {
+    /// The reason.
+    #[schema(value_type = schemas::DeliveryFaultCode)]
+    code: String,
+    /// The gateway's own code, when it gave one.
+    #[schema(required)]
+    gateway_code: Option<i32>,
 }
 
 impl VerificationView {
@@ -77,16 +130,33 @@ impl VerificationView {
 }
 
 /// A number.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Number)]
 pub struct PhoneView {
+    /// The number.
+    #[schema(value_type = schemas::ShownPhone)]
     phone: String,
+    /// Who issued the number, by its prefix; null when not known.
+    #[schema(required)]
     operator: Option<String>,
+    /// Whether this client has verified it.
     validated: bool,
+    /// When this client last did.
+    #[schema(value_type = Option<schemas::Moment>, required)]
     validated_at: Option<Timestamp>,
+    /// Messages that the gateway took, over all clients.
+    #[schema(minimum = 0)]
     otp_count: i64,
+    /// Messages of which nobody can tell whether it did.
+    #[schema(minimum = 0)]
     ambiguous_count: i64,
+    /// When the gateway last took one.
+    #[schema(value_type = Option<schemas::Moment>, required)]
     last_sent_at: Option<Timestamp>,
+    /// Wrong codes of this client in the last 24 hours.
     checks_failed: usize,
+    /// The end of this client's block.
+    #[schema(value_type = Option<schemas::Moment>, required)]
     blocked_until: Option<Timestamp>,
 }
 

@@ -1,5 +1,6 @@
 //! Addresses and what every answer has in common: request ids, problems, one log line.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -8,31 +9,53 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use futures_util::FutureExt as _;
 use hulak_common::clock::Stopwatch;
+use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
+use crate::cors::cors;
 use crate::problem::{Kind, Problem};
-use crate::routes::{again, checks, create, list, phones, read, wellknown};
+use crate::routes::{accounts, again, checks, create, docs, events, groups, list, phones, read, wellknown};
 use crate::state::SharedApp;
 
-/// How long a handler may take: the store and its queue are bounded well below it.
-const HANDLER: Duration = Duration::from_secs(20);
+/// How long a handler may take: the longest wait that a caller may ask for, and the store, whose queue is bounded well
+/// below the rest.
+const HANDLER: Duration = Duration::from_secs(50);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id of a caller's that is taken over.
 const MAX_REQUEST_ID: usize = 128;
 
-/// The public addresses.
-pub fn router(app: SharedApp) -> Router {
+/// The public addresses, each described in [`crate::openapi`].
+pub(crate) fn routes() -> Router<SharedApp> {
     Router::new()
         .route("/v1/verifications", get(list::list).post(create::create))
         .route("/v1/verifications/{id}", get(read::read).delete(again::cancel))
+        .route("/v1/verifications/{id}/events", get(events::events))
         .route("/v1/verifications/{id}/check", post(checks::check))
         .route("/v1/verifications/{id}/resend", post(again::resend))
         .route("/v1/phones/{phone}", get(phones::read))
         .route("/v1/phones/{phone}/block", put(phones::block).delete(phones::unblock))
+        .route("/v1/accounts", get(accounts::list).post(accounts::create))
+        .route("/v1/accounts/{id}", get(accounts::read).patch(accounts::change).delete(accounts::delete))
+        .route("/v1/groups", get(groups::list).post(groups::put))
+        .route("/v1/groups/{name}", get(groups::read).delete(groups::delete))
         .route("/.well-known/jwks.json", get(wellknown::jwks))
         .route("/problems/{slug}", get(wellknown::problem))
+        .route("/openapi.json", get(docs::document))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::file))
+}
+
+/// The public addresses, and what all answers have in common.
+pub fn router(app: SharedApp) -> Router {
+    dressed(routes(), app)
+}
+
+/// What all answers have in common, those of addresses that there are not included.
+fn dressed(routes: Router<SharedApp>, app: SharedApp) -> Router {
+    routes
         .fallback(|| async { Problem::new(Kind::NotFound, "there is nothing at this address") })
         .method_not_allowed_fallback(|| async {
             Problem::new(Kind::MethodNotAllowed, "this address does not take that method")
@@ -42,34 +65,49 @@ pub fn router(app: SharedApp) -> Router {
             Problem::new(Kind::Internal, "the request could not be handled").into_response()
         }))
         .layer(middleware::from_fn_with_state(app.clone(), dress))
+        // Around all that answers, panics and problems included: a browser reads only what it is allowed to.
+        .layer(middleware::from_fn_with_state(Arc::new(app.origins.layer()), cors))
+        .layer(middleware::from_fn_with_state(app.clone(), identify))
         .with_state(app)
 }
 
-/// Gives every answer its request id, renders problems, and writes one log line.
-async fn dress(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+/// Gives every answer its request id.
+///
+/// Like [`dress`] it is no `async fn`, whose state would hold the request for as long as somebody waits.
+fn identify(
+    State(app): State<SharedApp>,
+    request: Request,
+    mut next: Next,
+) -> impl Future<Output = Response> + Send {
     let id = request_id(&request)
         .or_else(|| HeaderValue::from_str(&app.rng.uuid().to_string()).ok())
         .unwrap_or(HeaderValue::from_static("none"));
+    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    next.call(request).instrument(span).map(move |Ok(mut response)| {
+        response.headers_mut().insert(REQUEST_ID, id);
+        response
+    })
+}
+
+/// Renders problems, and writes one log line for every answer.
+fn dress(
+    State(app): State<SharedApp>,
+    request: Request,
+    mut next: Next,
+) -> impl Future<Output = Response> + Send {
     let (watch, method) = (Stopwatch::start(), request.method().clone());
     // The pattern, not the address: an address may hold a number.
     let route =
         request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
-    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
-    async {
-        let mut response = match tokio::time::timeout(HANDLER, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => Problem::unavailable().into_response(),
-        };
+    tokio::time::timeout(HANDLER, next.call(request)).map(move |answer| {
+        let mut response =
+            answer.map_or_else(|_| Problem::unavailable().into_response(), |Ok(response)| response);
         let problem = response.extensions_mut().remove::<Problem>().or_else(|| undressed(&response));
         let slug = problem.as_ref().map_or("", |problem| problem.kind().slug());
         tracing::info!(%method, route, status = response.status().as_u16(), problem = slug,
-            ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX), "answered");
-        let mut response = problem.map_or(response, |problem| problem.render(&app.public_url));
-        response.headers_mut().insert(REQUEST_ID, id.clone());
-        response
-    }
-    .instrument(span)
-    .await
+        ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX), "answered");
+        problem.map_or(response, |problem| problem.render(&app.public_url))
+    })
 }
 
 /// The caller's own id, when it is sane: printable, short, and nothing that could break a log line.
@@ -98,5 +136,90 @@ fn undressed(response: &Response) -> Option<Problem> {
             Some(Problem::new(Kind::Internal, "the request could not be handled"))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::Changes;
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use clap::Parser as _;
+    use hulak_common::broker::{Broker, MemoryBroker};
+    use hulak_common::clock::{DatabaseClock, SharedClock};
+    use hulak_common::code::{Keyring, Secret};
+    use hulak_common::config::RulesArgs;
+    use hulak_common::rng::Rng;
+    use hulak_common::shutdown::Shutdown;
+    use hulak_common::store::{Monitor, Postgres, Store};
+    use tower::ServiceExt as _;
+
+    use crate::cors::AllowedOrigins;
+    use crate::load::Backlog;
+    use crate::publisher::Publisher;
+    use crate::state::{App, Parts};
+
+    #[derive(Debug, clap::Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        rules: RulesArgs,
+    }
+
+    /// An application without a database.
+    fn app() -> SharedApp {
+        let keyring = Keyring::new(Secret::from_bytes(vec![1; 32]).unwrap(), None);
+        let clock: SharedClock = Arc::new(DatabaseClock::new());
+        let nowhere = "postgres://127.0.0.1:1/none".to_owned().into();
+        let rules = Defaults::parse_from(["test"]).rules.rules(keyring.clone());
+        let store: Arc<dyn Store> =
+            Arc::new(hulak_common::store::Database::new(Postgres::new(&nowhere, 1, "test").unwrap(), rules));
+        let broker: Arc<dyn Broker> = MemoryBroker::new();
+        let publisher = Publisher::start(
+            &broker,
+            Changes::new(),
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Shutdown::new(),
+        );
+        let parts = Parts {
+            public_url: "http://hulak.example".to_owned(),
+            pattern: Default::default(),
+            test_numbers: Default::default(),
+            templates: Default::default(),
+            operators: hulak_common::phone::Operators::builtin(),
+            proxies: Default::default(),
+            origins: AllowedOrigins::new("https://app.example".parse().unwrap()),
+            keyring,
+            clock,
+            rng: Rng::seeded(1),
+            store,
+            monitor: Monitor::new(),
+            publisher,
+            backlog: Backlog::new(Duration::from_secs(60)),
+            changes: Changes::new(),
+            shutdown: Shutdown::new(),
+        };
+        App::new(parts).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_page_can_read_that_a_handler_panicked() {
+        async fn broken() -> &'static str {
+            panic!("on purpose")
+        }
+        let router = dressed(Router::new().route("/broken", get(broken)), app());
+        let request = Request::get("/broken").header(header::ORIGIN, "https://app.example");
+        let answer = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in [
+            ("access-control-allow-origin", "https://app.example"),
+            ("content-type", "application/problem+json"),
+            ("vary", "origin"),
+        ] {
+            assert_eq!(answer.headers().get(name).unwrap(), value, "{name}");
+        }
+        assert!(answer.headers().contains_key("x-request-id"));
     }
 }

@@ -3,30 +3,37 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hulak_common::account::Account;
 use hulak_common::api_key::ApiKey;
 use hulak_common::batch::{Batcher, Bounds};
 use hulak_common::clock::SharedClock;
 use hulak_common::code::Keyring;
 use hulak_common::phone::{Operators, PhonePattern};
 use hulak_common::rng::Rng;
+use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{
-    Batch, Cancel, Canceled, Check, Checked, Create, Created, Health, KeyOwner, Monitor, Resend, Resent,
-    Store, StoreError,
+    AccountList, Batch, Cancel, Canceled, Check, Checked, Create, Created, Health, KeyOwner, Monitor, Resend,
+    Resent, Store, StoreError,
 };
+use hulak_common::test_numbers::TestNumbers;
+use hulak_common::text::Templates;
 use hulak_common::verification::Verification;
 use moka::future::Cache;
 use uuid::Uuid;
 
 use crate::address::TrustedProxies;
 use crate::approval::Approvals;
+use crate::cors::AllowedOrigins;
 use crate::load::Backlog;
 use crate::once::OnceKeys;
 use crate::problem::Problem;
 use crate::publisher::Publisher;
 use crate::token::ClientTokens;
+use crate::wait::Changes;
 
-/// How long a key's owner is remembered; a revoked key is refused after that at the latest.
-const KEY_MEMORY: Duration = Duration::from_secs(5);
+/// How long a key's owner is remembered. A revoked key is to be refused within 5 s: the rest is for the statement that
+/// found it a moment before it was revoked.
+const KEY_MEMORY: Duration = Duration::from_secs(4);
 /// How many keys are remembered.
 const KEYS: u64 = 10_000;
 
@@ -39,10 +46,16 @@ pub struct App {
     pub public_url: String,
     /// Which numbers are served.
     pub pattern: PhonePattern,
+    /// Numbers whose codes are fixed; they are served whatever the pattern says.
+    pub test_numbers: TestNumbers,
     /// Who issued which prefix.
     pub operators: Operators,
+    /// What messages say, and so what fits into them.
+    pub templates: Templates,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: TrustedProxies,
+    /// Whose pages may call.
+    pub origins: AllowedOrigins,
     /// The time.
     pub clock: SharedClock,
     /// Ids and salts.
@@ -56,6 +69,8 @@ pub struct App {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) monitor: Monitor,
     pub(crate) publisher: Publisher,
+    pub(crate) changes: Arc<Changes>,
+    pub(crate) shutdown: Shutdown,
     backlog: Backlog,
     create: Batcher<Create, Answer<Created>>,
     resend: Batcher<Resend, Answer<Resent>>,
@@ -76,9 +91,15 @@ pub struct Parts {
     /// See [`App`].
     pub pattern: PhonePattern,
     /// See [`App`].
+    pub test_numbers: TestNumbers,
+    /// See [`App`].
     pub operators: Operators,
     /// See [`App`].
+    pub templates: Templates,
+    /// See [`App`].
     pub proxies: TrustedProxies,
+    /// See [`App`].
+    pub origins: AllowedOrigins,
     /// The keys that tokens are made with.
     pub keyring: Keyring,
     /// See [`App`].
@@ -93,6 +114,10 @@ pub struct Parts {
     pub publisher: Publisher,
     /// Knows whether the workers are too far behind.
     pub backlog: Backlog,
+    /// Wakes who waits for a change.
+    pub changes: Arc<Changes>,
+    /// When to stop.
+    pub shutdown: Shutdown,
 }
 
 impl App {
@@ -104,8 +129,11 @@ impl App {
         let Parts {
             public_url,
             pattern,
+            test_numbers,
             operators,
+            templates,
             proxies,
+            origins,
             keyring,
             clock,
             rng,
@@ -113,9 +141,11 @@ impl App {
             monitor,
             publisher,
             backlog,
+            changes,
+            shutdown,
         } = parts;
         Ok(Arc::new(Self {
-            approvals: Approvals::new(&keyring, public_url.clone())?,
+            approvals: Approvals::new(&keyring, public_url.clone(), test_numbers.clone())?,
             client_tokens: ClientTokens::new(&keyring),
             once: OnceKeys::new(&keyring),
             resend: resending(&store, &clock, publisher.clone()),
@@ -126,14 +156,19 @@ impl App {
             keys: Cache::builder().max_capacity(KEYS).time_to_live(KEY_MEMORY).build(),
             public_url,
             pattern,
+            test_numbers,
             operators,
+            templates,
             proxies,
+            origins,
             clock,
             rng,
             store,
             monitor,
             publisher,
             backlog,
+            changes,
+            shutdown,
         }))
     }
 
@@ -162,6 +197,12 @@ impl App {
     /// Reads a verification of a client.
     pub(crate) async fn verification(&self, client: Uuid, id: Uuid) -> Result<Verification, Problem> {
         self.answer(self.read.submit((client, id))).await?.ok_or_else(Problem::not_found)
+    }
+
+    /// An account of a client.
+    pub(crate) async fn account(&self, client: Uuid, id: Uuid) -> Result<Option<Account>, StoreError> {
+        let list = AccountList { client, id: Some(id), username: None, phone: None, before: None, limit: 1 };
+        Ok(self.store.accounts(&list).await?.pop())
     }
 
     /// Whose key this is; `None` when nobody's.

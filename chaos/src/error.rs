@@ -1,3 +1,4 @@
+use hulak_common::store::StoreError;
 use hulak_testkit::services::ServiceError;
 
 /// Why a run could not be made. Says nothing about Hulak.
@@ -9,6 +10,9 @@ pub enum ChaosError {
     /// The judge could not read the database.
     #[error("the judge cannot read the database: {0}")]
     Sql(#[from] sqlx::Error),
+    /// The store could not be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A file, a socket or a process could not be made.
     #[error("{0}")]
     Io(#[from] std::io::Error),

@@ -96,9 +96,7 @@ impl World {
         install_tls();
         let rng = Rng::system();
         let clock: SharedClock = Arc::new(DatabaseClock::new());
-        let directory = tempfile::Builder::new().prefix("hulak-chaos-").tempdir()?;
-        // The services run as users of their own, and have to get to their directories in it.
-        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
+        let directory = services_directory()?;
         let services = directory.path();
         let options = PostgresOptions { durability: Durability::Real, ..PostgresOptions::default() };
         let (postgres, rabbit) =
@@ -315,7 +313,14 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-async fn make_database(postgres: &Postgres) -> Result<String, ChaosError> {
+/// Where the services keep their data. They run as users of their own, and have to get to it.
+pub(crate) fn services_directory() -> Result<TempDir, ChaosError> {
+    let directory = tempfile::Builder::new().prefix("hulak-chaos-").tempdir()?;
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
+    Ok(directory)
+}
+
+pub(crate) async fn make_database(postgres: &Postgres) -> Result<String, ChaosError> {
     let mut connection = PgConnection::connect(&postgres.url("postgres")).await?;
     // A database's name cannot be bound; this one is a constant.
     sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"))).execute(&mut connection).await?;

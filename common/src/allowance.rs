@@ -21,8 +21,50 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// What a client application may ask for in a second.
+    #[must_use]
+    pub const fn client(amount: u32) -> Self {
+        Self { policy: Policy::Client, amount, window: Duration::from_secs(1) }
+    }
+
+    /// What may be asked for from one address in an hour.
+    #[must_use]
+    pub const fn address(amount: u32) -> Self {
+        Self { policy: Policy::Address, amount, window: Duration::from_secs(3_600) }
+    }
+
     fn interval(&self) -> i64 {
         (micros(self.window) / i64::from(self.amount.max(1))).max(1)
+    }
+}
+
+/// A number of requests, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount(pub Option<u32>);
+
+impl Amount {
+    /// The most that may be set.
+    pub const MAX: u32 = 1_000_000;
+}
+
+impl std::str::FromStr for Amount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(amount) if (1..=Self::MAX).contains(&amount) => Ok(Self(Some(amount))),
+            _ if text == "off" => Ok(Self(None)),
+            _ => Err(format!("must be a whole number from 1 to {}, or off", Self::MAX)),
+        }
+    }
+}
+
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(amount) => amount.fmt(f),
+            None => f.write_str("off"),
+        }
     }
 }
 

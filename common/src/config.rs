@@ -9,11 +9,12 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::allowance::Quota;
+use crate::allowance::{Amount, Quota};
 use crate::code::{CodeLength, Keyring, Secret};
-use crate::limits::{MAX_QUOTA, NumberLimits, Policy};
+use crate::limits::{MAX_QUOTA, NumberLimits};
 use crate::store::{AmbiguousPolicy, Quotas, Rules};
 use crate::telemetry::LogFormat;
+use crate::test_numbers::TestNumbers;
 
 /// Every `HULAK_` variable that one of the programs reads. They often share one environment, so a variable of another
 /// program is no mistake.
@@ -174,9 +175,13 @@ fn explain(error: &clap::Error) -> String {
     let context = |kind| error.get(kind).map(ToString::to_string);
     let flag = context(ContextKind::InvalidArg);
     let Some(name) = flag.as_deref().and_then(|flag| flag.strip_prefix("--")) else {
+        if let (ErrorKind::MissingRequiredArgument, Some(name)) = (error.kind(), flag) {
+            return format!("{name} is not given");
+        }
         return error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     };
-    let name = name.split([' ', '=']).next().unwrap_or_default().to_uppercase().replace('-', "_");
+    let word = name.split([' ', '=']).next().unwrap_or_default();
+    let name = word.to_uppercase().replace('-', "_");
     let reason = match error.kind() {
         ErrorKind::UnknownArgument => return format!("there is no flag {}", flag.unwrap_or_default()),
         ErrorKind::ArgumentConflict => return format!("{} is given twice", flag.unwrap_or_default()),
@@ -190,7 +195,8 @@ fn explain(error: &clap::Error) -> String {
             if name.ends_with("_URL") { why } else { format!("{value:?}: {why}") }
         }
     };
-    format!("HULAK_{name}: {reason}")
+    // A flag of a command, such as `keys create --client`, is no setting and has no variable.
+    if is_known(&name) { format!("HULAK_{name}: {reason}") } else { format!("--{word}: {reason}") }
 }
 
 /// Variables that begin with `HULAK_` and that no program reads: most likely misspelt.
@@ -258,21 +264,6 @@ fn checks(text: &str) -> Result<u32, String> {
     bounded(text, 100)
 }
 
-/// A number of requests, or `off`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Amount(pub Option<u32>);
-
-impl std::str::FromStr for Amount {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        let amount = bounded(text, 1_000_000).map_err(|reason| format!("{reason}, or off"))?;
-        Ok(Self(Some(amount)))
-    }
-}
-
 /// Logging.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
@@ -333,6 +324,9 @@ pub struct RulesArgs {
     /// Codes that may be asked for in an hour from one address (`end_user_ip`; IPv6 by /64), or off.
     #[arg(long, env = "HULAK_ADDRESS_HOURLY", default_value = "off", hide_env_values = true)]
     pub address_hourly: Amount,
+    /// Numbers whose codes are known beforehand and that nothing is sent to: +977…=123456, separated by commas.
+    #[arg(long, env = "HULAK_TEST_NUMBERS", default_value = "", hide_env_values = true)]
+    pub test_numbers: TestNumbers,
     /// What is done about a send that nobody knows the outcome of: resend-once or never.
     #[arg(long, env = "HULAK_AMBIGUOUS", default_value = "resend-once", hide_env_values = true)]
     pub ambiguous: AmbiguousPolicy,
@@ -358,17 +352,10 @@ impl RulesArgs {
             ambiguous: self.ambiguous,
             claim_lease: self.claim_lease,
             keyring,
+            test_numbers: self.test_numbers.clone(),
             quotas: Quotas {
-                client: self.client_rate.0.map(|amount| Quota {
-                    policy: Policy::Client,
-                    amount,
-                    window: Duration::from_secs(1),
-                }),
-                address: self.address_hourly.0.map(|amount| Quota {
-                    policy: Policy::Address,
-                    amount,
-                    window: Duration::from_secs(3_600),
-                }),
+                client: self.client_rate.0.map(Quota::client),
+                address: self.address_hourly.0.map(Quota::address),
             },
         }
     }

@@ -1,11 +1,13 @@
 //! What Hulak's programs speak in common: numbers, codes, states, limits, jobs, the store, the broker, and starting and
 //! stopping.
 
+pub mod account;
 pub mod allowance;
 pub mod announcer;
 pub mod api_key;
 pub mod batch;
 pub mod broker;
+pub mod client;
 pub mod clock;
 pub mod code;
 pub mod config;
@@ -13,6 +15,7 @@ pub mod connect;
 pub mod idempotency;
 pub mod job;
 pub mod limits;
+pub mod message_config;
 pub mod number;
 pub mod outbox;
 pub mod phone;
@@ -22,8 +25,10 @@ pub mod shutdown;
 pub mod sms;
 pub mod store;
 pub mod telemetry;
+pub mod test_numbers;
 pub mod text;
 pub mod text_enum;
 pub mod time;
 pub mod verification;
 pub mod vitals;
+pub mod web;

@@ -19,6 +19,15 @@ pub enum Encoding {
     Ucs2,
 }
 
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gsm7 => "GSM 7-bit",
+            Self::Ucs2 => "UCS-2",
+        })
+    }
+}
+
 impl Encoding {
     /// Units that fit a message of one part.
     #[must_use]

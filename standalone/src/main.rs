@@ -10,6 +10,7 @@ use clap::Parser;
 use data_dir::DataDir;
 use hulak_api::Api;
 use hulak_api::config::{AddressArgs, LoadArgs, NumberArgs};
+use hulak_api::wait::Changes;
 use hulak_common::api_key::ApiKey;
 use hulak_common::broker::{Broker, MemoryBroker};
 use hulak_common::clock::{DatabaseClock, SharedClock};
@@ -18,6 +19,7 @@ use hulak_common::config::{
     BackendArgs, ConfigError, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
 };
 use hulak_common::connect;
+use hulak_common::message_config::MessageArgs;
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Database, Rules, Sqlite, Store};
@@ -53,6 +55,8 @@ struct Cli {
     #[command(flatten)]
     rules: RulesArgs,
     #[command(flatten)]
+    messages: MessageArgs,
+    #[command(flatten)]
     telemetry: TelemetryArgs,
 }
 
@@ -76,6 +80,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     // First of all: whoever starts a program may want to stop it at once.
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
+    let templates = cli.messages.templates()?;
     let environment = Environment::process();
     let rng = Rng::system();
     let clock: SharedClock = Arc::new(DatabaseClock::new());
@@ -109,8 +114,11 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     let api = Api {
         public_url: cli.addresses.public_url(greeting.api),
         pattern: cli.numbers.phone_pattern.clone(),
+        test_numbers: cli.rules.test_numbers.clone(),
         operators: cli.numbers.operators()?,
+        templates: templates.clone(),
         proxies: cli.addresses.trusted_proxies.clone(),
+        cors: cli.addresses.cors_origins.clone(),
         keyring: keyring.clone(),
         api_key: None,
         max_backlog_age: cli.load.max_backlog_age,
@@ -118,10 +126,11 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         rng: rng.clone(),
         store: Arc::clone(&store),
         broker: Arc::clone(&broker),
+        changes: Changes::new(),
     };
     let worker = Worker {
         keyring,
-        app_name: cli.gateway.app_name.clone(),
+        templates,
         lease: cli.rules.claim_lease,
         timeout: cli.gateway.gateway_timeout,
         rate: cli.gateway.gateway_rate,
@@ -226,6 +235,7 @@ impl Greeting {
         let Self { api, admin, inbox, data } = self;
         println!("Hulak verifies phone numbers in Nepal.\n");
         println!("  API        http://{api}");
+        println!("  Docs       http://{api}/docs");
         match inbox {
             Some(inbox) => {
                 println!("  SMS inbox  http://{inbox}/inbox   (simulated: nothing reaches a real phone)");

@@ -1,77 +1,17 @@
 //! The programs as their users start them: what they print, what they refuse, and what `kill -9` does to them.
 #![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+mod started;
 
-use hulak_testkit::stack::{Answer, eventually};
-use hulak_worker::gateway::sparrow::install_tls;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
+
+use hulak_testkit::stack::eventually;
 use serde_json::{Value, json};
 
-/// A running `hulak`, killed when it goes out of scope.
-struct Hulak {
-    child: Child,
-    greeting: String,
-    http: reqwest::Client,
-}
-
-/// A command with none of our settings but these.
-fn program(settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hulak"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HULAK_")) {
-        command.env_remove(name);
-    }
-    command.envs(settings.iter().copied());
-    command
-}
+use crate::started::{Hulak, program};
 
 impl Hulak {
-    fn start(directory: &Path, settings: &[(&str, &str)]) -> Self {
-        install_tls();
-        let anywhere =
-            ["HULAK_HTTP_ADDR", "HULAK_ADMIN_ADDR", "HULAK_SANDBOX_ADDR"].map(|name| (name, "127.0.0.1:0"));
-        let mut child = program(&anywhere)
-            .envs(settings.iter().copied())
-            .env("HULAK_DATA_DIR", directory)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut greeting = String::new();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        while !greeting.contains("-d '") {
-            assert!(lines.read_line(&mut greeting).unwrap() > 0, "it ended: {greeting}");
-        }
-        Self { child, greeting, http: reqwest::Client::new() }
-    }
-
-    /// The address in the line of the greeting that begins so.
-    fn address(&self, line: &str) -> String {
-        let line = self.greeting.lines().find(|text| text.trim_start().starts_with(line)).unwrap();
-        line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned()
-    }
-
-    fn key(&self) -> String {
-        let from = self.greeting.find("Bearer ").unwrap() + "Bearer ".len();
-        self.greeting[from..].split('\'').next().unwrap().to_owned()
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Answer {
-        let url = format!("{}{path}", self.address("API"));
-        Answer::of(self.http.post(url).bearer_auth(self.key()).json(&body)).await
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.http.get(format!("{}{path}", self.address("API"))).bearer_auth(self.key())).await
-    }
-
-    async fn inbox(&self) -> Value {
-        let url = self.address("SMS inbox").replace("/inbox", "/inbox.json");
-        Answer::of(self.http.get(url)).await.body
-    }
-
     /// As `kill -9`.
     fn kill(mut self) {
         self.child.kill().unwrap();
@@ -84,12 +24,6 @@ impl Hulak {
             (body["delivery"]["status"] == "sent").then_some(())
         })
         .await;
-    }
-}
-
-impl Drop for Hulak {
-    fn drop(&mut self) {
-        let _ended = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 
@@ -185,6 +119,7 @@ fn a_bad_setting_ends_the_start_with_its_name_and_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let data = data.to_str().unwrap();
+    let party = "🎉".repeat(30);
     for (name, value, reason) in [
         ("HULAK_CODE_LENGTH", "3", "4 to 10"),
         ("HULAK_CODE_TTL", "soon", "30s"),
@@ -193,12 +128,22 @@ fn a_bad_setting_ends_the_start_with_its_name_and_the_reason() {
         ("HULAK_GATEWAY_RATE", "0", "0.1"),
         ("HULAK_GATEWAY_CONCURRENCY", "0", "1 to 10000"),
         ("HULAK_NUMBER_HOURLY", "0", "1 to 1000"),
+        ("HULAK_MAX_PARTS", "0", "1 to 10"),
+        ("HULAK_MAX_PARTS", "en=1,fr=2", "en=1,ne=2"),
+        ("HULAK_APP_NAME", "", "1 to 30 characters"),
+        (
+            "HULAK_APP_NAME",
+            &party,
+            "the en message is 2 parts (85 characters, UCS-2); HULAK_MAX_PARTS allows 1",
+        ),
         ("HULAK_AMBIGUOUS", "twice", "resend-once"),
         ("HULAK_CLAIM_LEASE", "15s", "at least 20s"),
         ("HULAK_SECRET", "c2hvcnQ=", "32 bytes"),
         ("HULAK_API_KEY", "hk_short", "24 characters"),
         ("HULAK_HTTP_ADDR", "localhost", "socket address"),
         ("HULAK_PUBLIC_URL", "hulak", "relative URL"),
+        ("HULAK_CORS_ORIGINS", "https://app.example.com/", "without a path"),
+        ("HULAK_CORS_ORIGINS", "*,https://app.example.com", "stands alone"),
         ("HULAK_DATABASE_URL", "mysql://x", "postgres://"),
         ("HULAK_BROKER_URL", "http://x", "amqp://"),
         ("HULAK_OPERATORS_FILE", "/nowhere", "No such file"),

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use hulak_api::Api;
 use hulak_api::address::TrustedProxies;
+use hulak_api::cors::CorsOrigins;
+use hulak_api::wait::Changes;
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX};
 use hulak_common::broker::{AmqpBroker, Broker, MemoryBroker, Topology};
 use hulak_common::clock::{DatabaseClock, SharedClock};
@@ -17,11 +19,14 @@ use hulak_common::phone::{Operators, PhonePattern};
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{AmbiguousPolicy, Database, Postgres, Quotas, Rules, Sqlite, Store};
+use hulak_common::test_numbers::TestNumbers;
+use hulak_common::text::Templates;
 pub use hulak_sandbox::Faults;
 use hulak_sandbox::{Sandbox, SandboxConfig};
 use hulak_worker::Worker;
 use hulak_worker::gateway::Sparrow;
-use hulak_worker::gateway::sparrow::{SparrowConfig, install_tls};
+use hulak_worker::gateway::sparrow::SparrowConfig;
+pub use hulak_worker::gateway::sparrow::install_tls;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -57,8 +62,12 @@ pub struct StackOptions {
     pub max_backlog_age: Duration,
     /// Which numbers are served.
     pub pattern: PhonePattern,
+    /// What messages say.
+    pub templates: Templates,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: TrustedProxies,
+    /// Whose pages may call.
+    pub cors: CorsOrigins,
     /// The time; the database's by default.
     pub clock: SharedClock,
     /// Where the broker is, when not at `HULAK_TEST_BROKER_URL`.
@@ -82,7 +91,9 @@ impl StackOptions {
             concurrency: 64,
             max_backlog_age: Duration::from_secs(60),
             pattern: PhonePattern::default(),
+            templates: Templates::default(),
             proxies: TrustedProxies::default(),
+            cors: CorsOrigins::default(),
             clock: Arc::new(DatabaseClock::new()),
             broker_url: None,
             database_url: None,
@@ -110,6 +121,7 @@ pub fn rules() -> Rules {
             None,
         ),
         quotas: Quotas::default(),
+        test_numbers: TestNumbers::default(),
     }
 }
 
@@ -120,6 +132,8 @@ pub struct Node {
     pub url: String,
     /// Its admin address.
     pub admin: String,
+    /// Who waits at it, when it is an API.
+    pub changes: Arc<Changes>,
     shutdown: Shutdown,
     task: JoinHandle<Result<(), String>>,
     store: Arc<dyn Store>,
@@ -227,12 +241,15 @@ impl Stack {
     pub async fn add_api(&mut self) -> &Node {
         let (public, admin) = (listen().await, listen().await);
         let (url, admin_url) = (http(&public), http(&admin));
-        let (store, broker) = (self.open_store(), self.open_broker());
+        let (store, broker, changes) = (self.open_store(), self.open_broker(), Changes::new());
         let api = Api {
             public_url: url.clone(),
             pattern: self.options.pattern.clone(),
+            test_numbers: self.options.rules.test_numbers.clone(),
             operators: Operators::builtin(),
+            templates: self.options.templates.clone(),
             proxies: self.options.proxies.clone(),
+            cors: self.options.cors.clone(),
             keyring: self.options.rules.keyring.clone(),
             api_key: Some(self.key.clone()),
             max_backlog_age: self.options.max_backlog_age,
@@ -240,13 +257,15 @@ impl Stack {
             rng: Rng::system(),
             store: Arc::clone(&store),
             broker: Arc::clone(&broker),
+            changes: Arc::clone(&changes),
         };
         let shutdown = Shutdown::new();
         let stop = shutdown.clone();
         let task = tokio::spawn(async move {
             hulak_api::run(api, public, admin, stop).await.map_err(|error| error.to_string())
         });
-        self.apis.push(Node { url, admin: admin_url, shutdown, task, store, broker: self.own(broker) });
+        let broker = self.own(broker);
+        self.apis.push(Node { url, admin: admin_url, changes, shutdown, task, store, broker });
         &self.apis[self.apis.len() - 1]
     }
 
@@ -268,7 +287,7 @@ impl Stack {
         });
         let worker = Worker {
             keyring: self.options.rules.keyring.clone(),
-            app_name: "Hulak".to_owned(),
+            templates: self.options.templates.clone(),
             lease: self.options.rules.claim_lease,
             timeout,
             rate: self.options.rate,
@@ -285,7 +304,8 @@ impl Stack {
             hulak_worker::run(worker, Some(admin), stop).await.map_err(|error| error.to_string())
         });
         let url = admin_url.clone();
-        self.workers.push(Node { url, admin: admin_url, shutdown, task, store, broker: self.own(broker) });
+        let (broker, changes) = (self.own(broker), Changes::new());
+        self.workers.push(Node { url, admin: admin_url, changes, shutdown, task, store, broker });
         &self.workers[self.workers.len() - 1]
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::Args;
 use hulak_common::config::{ConfigError, Environment, some_duration};
-use hulak_common::text::MAX_APP_NAME;
 use url::Url;
 
 use crate::gateway::sparrow::SparrowConfig;
@@ -32,9 +31,6 @@ pub struct GatewayArgs {
     /// Messages in flight in one worker.
     #[arg(long, env = "HULAK_GATEWAY_CONCURRENCY", default_value = "64", hide_env_values = true, value_parser = concurrency)]
     pub gateway_concurrency: u16,
-    /// The name that messages are signed with.
-    #[arg(long, env = "HULAK_APP_NAME", default_value = "Hulak", hide_env_values = true, value_parser = app_name)]
-    pub app_name: String,
 }
 
 /// Where the worker listens.
@@ -110,12 +106,4 @@ fn concurrency(text: &str) -> Result<u16, String> {
         Ok(number) if (1..=10_000).contains(&number) => Ok(number),
         _ => Err("must be a whole number from 1 to 10000".to_owned()),
     }
-}
-
-fn app_name(text: &str) -> Result<String, String> {
-    let length = text.trim().chars().count();
-    if length == 0 || length > MAX_APP_NAME || text.chars().any(char::is_control) {
-        return Err(format!("must have 1 to {MAX_APP_NAME} characters"));
-    }
-    Ok(text.trim().to_owned())
 }

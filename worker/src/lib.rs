@@ -6,6 +6,7 @@ pub mod breaker;
 pub mod config;
 pub mod consumer;
 pub mod gateway;
+pub mod mimic;
 pub mod pacing;
 pub mod reaper;
 pub mod relay;
@@ -23,6 +24,7 @@ use hulak_common::rng::Rng;
 use hulak_common::serve::{ServeOptions, serve};
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store, StoreError};
+use hulak_common::text::Templates;
 use hulak_common::vitals::Vitals;
 use tokio::net::TcpListener;
 
@@ -37,8 +39,8 @@ use sender::{Sender, SenderParts};
 pub struct Worker {
     /// The keys that codes are derived with.
     pub keyring: Keyring,
-    /// The name that messages are signed with.
-    pub app_name: String,
+    /// What messages say.
+    pub templates: Templates,
     /// How long a claim holds.
     pub lease: Duration,
     /// How long a call to the gateway may take.
@@ -82,7 +84,7 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// # Errors
 /// When the schema cannot be used, the listener breaks, or a part dies.
 pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown) -> Result<(), WorkerError> {
-    let Worker { keyring, app_name, lease, timeout, rate, concurrency, gateway, clock, rng, store, broker } =
+    let Worker { keyring, templates, lease, timeout, rate, concurrency, gateway, clock, rng, store, broker } =
         worker;
     let id = rng.uuid();
     let monitor = Monitor::new();
@@ -97,7 +99,7 @@ pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown)
         pacer: Arc::clone(&pacer),
         announcer: announcer.clone(),
         keyring,
-        app_name,
+        templates,
         lease,
         timeout,
         concurrency: usize::from(concurrency),

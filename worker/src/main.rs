@@ -10,6 +10,7 @@ use hulak_common::config::{
     BackendArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
 };
 use hulak_common::connect;
+use hulak_common::message_config::MessageArgs;
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::vitals::ask_ready;
@@ -39,6 +40,8 @@ struct Cli {
     gateway: GatewayArgs,
     #[command(flatten)]
     rules: RulesArgs,
+    #[command(flatten)]
+    messages: MessageArgs,
     #[command(flatten)]
     telemetry: TelemetryArgs,
 }
@@ -89,6 +92,7 @@ async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
     // First of all: whoever starts a program may want to stop it at once.
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
+    let templates = cli.messages.templates()?;
     let environment = Environment::process();
     let keyring = environment.keyring()?;
     let rng = Rng::system();
@@ -110,7 +114,7 @@ async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
     tracing::info!("worker with its admin address on http://{}", admin.local_addr()?);
     let worker = Worker {
         keyring,
-        app_name: cli.gateway.app_name.clone(),
+        templates,
         lease: cli.rules.claim_lease,
         timeout: cli.gateway.gateway_timeout,
         rate: cli.gateway.gateway_rate,

@@ -1,6 +1,7 @@
 //! The account's rate at the gateway, shared out among the live workers.
 
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -8,14 +9,21 @@ use std::time::Duration;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use hulak_common::clock::SharedClock;
 use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Monitor, Store};
+use hulak_common::store::{Monitor, Store, WORKER_TTL};
 use tokio::sync::{Mutex, Semaphore, watch};
+use tokio::time::{MissedTickBehavior, Sleep, interval, sleep};
 use uuid::Uuid;
 
-/// Between two signs of life; the others know of a newcomer after that at the latest.
+/// From one sign of life to the next.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// How long a newcomer leaves the others to slow down before it takes its share.
-const JOIN: Duration = Duration::from_millis(1_000);
+/// How long a share holds from the moment on when its sign of life was begun. Whoever hears of nobody for longer, because
+/// the database is slow or the process was not running, may have been joined by others, and takes no permits.
+///
+/// A newcomer waits as long from its first sign of life on: by then every share that was taken without knowing of it has been
+/// renewed, or has run out.
+const LEASE: Duration = Duration::from_millis(1_200);
+// Whoever is forgotten has no share any more.
+const _: () = assert!(LEASE.as_millis() < WORKER_TTL.as_millis());
 
 /// Permits come a little slower than calls may go, so that what has bunched between the two thins out again.
 const PERMITS: f64 = 0.97;
@@ -50,20 +58,23 @@ impl Pacer {
 
     /// Waits until this worker may begin with one message.
     pub async fn permit(&self) {
-        let mut joined = self.joined.subscribe();
-        // The sender lives in `self`, so waiting cannot fail.
-        let _joined = joined.wait_for(|joined| *joined).await.map(|joined| *joined);
         let _waiting = Waiting::enter(&self.waiting);
         tokio::select! {
             spare = self.spare.acquire() => if let Ok(spare) = spare { spare.forget() },
-            () = self.permits.pass(|| self.limiter(|share| &share.permits)) => {}
+            () = self.permits.pass(self.share_held(), || self.limiter(|share| &share.permits)) => {}
         }
     }
 
     /// Waits until the call itself may go. It hardly ever waits: only when claims took long and several come back at
     /// once, and then about as long as they took.
     pub async fn call(&self) {
-        self.calls.pass(|| self.limiter(|share| &share.calls)).await;
+        self.calls.pass(std::future::ready(()), || self.limiter(|share| &share.calls)).await;
+    }
+
+    async fn share_held(&self) {
+        let mut joined = self.joined.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _joined = joined.wait_for(|joined| *joined).await.map(|joined| *joined);
     }
 
     fn limiter(
@@ -101,22 +112,47 @@ impl Pacer {
         clock: SharedClock,
         shutdown: Shutdown,
     ) {
-        loop {
-            monitor.up().await;
-            match store.heartbeat(worker, clock.now()).await {
+        let mut ticks = interval(HEARTBEAT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut lease, mut known) = (Box::pin(sleep(Duration::ZERO)), Box::pin(sleep(LEASE)));
+        while !shutdown.has_begun() {
+            let ready = async {
+                ticks.tick().await;
+                monitor.up().await;
+            };
+            tokio::select! { () = self.holding(&mut lease, ready) => {}, () = shutdown.begun() => return }
+            // Before it is asked: what is answered is true from then on.
+            let renewed = Box::pin(sleep(LEASE));
+            match self.holding(&mut lease, store.heartbeat(worker, clock.now())).await {
                 Ok(live) => {
+                    if lease.is_elapsed() {
+                        // The first one, or the first one in time: the others know of this worker from here on.
+                        known = Box::pin(sleep(LEASE));
+                    }
+                    lease = renewed;
                     self.share_among(live);
-                    if !*self.joined.borrow() {
-                        if live > 1 {
-                            tokio::select! { () = tokio::time::sleep(JOIN) => {}, () = shutdown.begun() => return }
-                        }
+                    if (live == 1 || known.is_elapsed()) && !lease.is_elapsed() {
                         self.joined.send_replace(true);
                     }
                 }
                 Err(error) => tracing::debug!(%error, "no sign of life given"),
             }
-            tokio::select! { () = tokio::time::sleep(HEARTBEAT) => {}, () = shutdown.begun() => return }
         }
+    }
+
+    /// Waits for `work`. A share that runs out meanwhile is laid down.
+    async fn holding<T>(&self, lease: &mut Pin<Box<Sleep>>, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            biased;
+            () = lease.as_mut() => {
+                if self.joined.send_replace(false) {
+                    tracing::warn!("no sign of life in time: this worker lays its share of the rate down");
+                }
+            }
+            done = &mut work => return done,
+        }
+        work.await
     }
 }
 
@@ -126,8 +162,14 @@ impl Pacer {
 struct Line(Mutex<()>);
 
 impl Line {
-    async fn pass(&self, limiter: impl Fn() -> Arc<DefaultDirectRateLimiter>) {
+    /// The first in line waits until it may go at all, and then for the limiter.
+    async fn pass(
+        &self,
+        open: impl Future<Output = ()>,
+        limiter: impl Fn() -> Arc<DefaultDirectRateLimiter>,
+    ) {
         let _first = self.0.lock().await;
+        open.await;
         limiter().until_ready().await;
     }
 }
@@ -196,6 +238,34 @@ mod tests {
         // The first in line keeps its slow limiter; all others go by the new one, which is what frees them.
         pacer.share_among(1);
         pacer.unused();
+        for waiter in waiters {
+            tokio::time::timeout(Duration::from_secs(5), waiter).await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_share_that_ran_out_is_laid_down_by_all_who_wait() {
+        let pacer = Arc::new(Pacer::new(1_000.0));
+        pacer.joined.send_replace(true);
+        let mut lease = Box::pin(sleep(Duration::from_secs(3_600)));
+        pacer.holding(&mut lease, std::future::ready(())).await;
+        pacer.permit().await;
+        let mut lease = Box::pin(sleep(Duration::ZERO));
+        lease.as_mut().await;
+        // The sign of life comes back, but too late.
+        pacer.holding(&mut lease, tokio::task::yield_now()).await;
+        let waiters: Vec<_> = (0..8)
+            .map(|_| {
+                let pacer = Arc::clone(&pacer);
+                tokio::spawn(async move { pacer.permit().await })
+            })
+            .collect();
+        while pacer.waiting.load(Ordering::Relaxed) < waiters.len() {
+            tokio::task::yield_now().await;
+        }
+        // At a thousand a second they would be through long before ten permits' time is over.
+        assert!(tokio::time::timeout(Duration::from_millis(10), pacer.permit()).await.is_err());
+        pacer.joined.send_replace(true);
         for waiter in waiters {
             tokio::time::timeout(Duration::from_secs(5), waiter).await.unwrap().unwrap();
         }

@@ -12,13 +12,13 @@ use hulak_common::limits::backoff;
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Claim, Claimed, Grant, Monitor, Outcome, Record, Recorded, Store, StoreError};
-use hulak_common::text;
+use hulak_common::text::Templates;
 use hulak_common::verification::{DeliveryError, DeliveryFault, Route};
-use secrecy::SecretString;
 
 use crate::breaker::{Breaker, Pass, Verdict};
 use crate::config::LEASE_MARGIN;
 use crate::gateway::{Answer, Gateway};
+use crate::mimic::Mimic;
 use crate::pacing::Pacer;
 
 type Reply<T> = Result<T, Arc<StoreError>>;
@@ -26,12 +26,17 @@ type Reply<T> = Result<T, Arc<StoreError>>;
 /// How long a message that the account's refusal stopped rests before the relay brings it again.
 const ACCOUNT_REST: Duration = Duration::from_secs(1);
 
+/// How early a job may come for its message to be waited for, and how often.
+const EARLY: Duration = Duration::from_secs(1);
+const EARLY_TRIES: usize = 3;
+
 /// What sending takes.
 #[derive(Debug)]
 pub struct Sender {
     parts: SenderParts,
     claims: Batcher<Claim, Reply<Claimed>>,
     records: Batcher<Record, Reply<Recorded>>,
+    mimic: Mimic,
 }
 
 /// What a [`Sender`] is made of.
@@ -51,8 +56,8 @@ pub struct SenderParts {
     pub announcer: Announcer,
     /// The keys that codes are derived with.
     pub keyring: Keyring,
-    /// The name that messages are signed with.
-    pub app_name: String,
+    /// What messages say.
+    pub templates: Templates,
     /// How long a claim holds.
     pub lease: Duration,
     /// How long a call may take.
@@ -74,6 +79,13 @@ pub enum Handled {
     Done,
     /// It was not begun; the job has to come again.
     GiveBack,
+}
+
+/// What came of one try.
+enum Attempt {
+    Over(Handled),
+    /// It is due so soon that it is worth waiting for.
+    Early(Duration),
 }
 
 impl Sender {
@@ -105,11 +117,24 @@ impl Sender {
                 }
             })
         };
-        Self { parts, claims, records }
+        Self { parts, claims, records, mimic: Mimic::default() }
     }
 
     /// Handles one message of a job, from the permit to the record.
     pub async fn handle(&self, id: MessageId) -> Handled {
+        for _ in 0..EARLY_TRIES {
+            match self.attempt(id).await {
+                Attempt::Over(handled) => return handled,
+                Attempt::Early(wait) => {
+                    tokio::select! { () = tokio::time::sleep(wait) => {}, () = self.parts.shutdown.begun() => break }
+                }
+            }
+        }
+        // The relay brings it at its time.
+        Handled::Done
+    }
+
+    async fn attempt(&self, id: MessageId) -> Attempt {
         // What is not begun when a stop is asked for is left to the other workers.
         let leave = async {
             let pass = self.parts.breaker.pass().await?;
@@ -121,30 +146,42 @@ impl Sender {
             () = self.parts.shutdown.begun() => None,
             leave = leave => leave,
         };
-        let Some(pass) = leave else { return Handled::GiveBack };
+        let Some(pass) = leave else { return Attempt::Over(Handled::GiveBack) };
         let claim = Claim { id, claim: self.parts.rng.uuid() };
         match self.claims.submit(claim).await {
             Ok(Ok(Claimed::Granted(grant))) => {
                 let outcome = self.deliver(&grant, pass).await;
                 self.record(&grant, outcome).await;
-                Handled::Done
+                Attempt::Over(Handled::Done)
             }
             Ok(Ok(answer)) => {
                 self.parts.pacer.unused();
                 note(id, &answer);
-                Handled::Done
+                self.after(&answer)
             }
             Ok(Err(error)) => {
                 if matches!(*error, StoreError::Unavailable(_)) {
                     self.parts.monitor.report_down();
                 }
                 tracing::warn!(%id, %error, "not claimed; the job goes back");
-                Handled::GiveBack
+                Attempt::Over(Handled::GiveBack)
             }
             Err(full) => {
                 tracing::warn!(%id, %full, "not claimed; the job goes back");
-                Handled::GiveBack
+                Attempt::Over(Handled::GiveBack)
             }
+        }
+    }
+
+    /// What to do after a claim that was not granted.
+    fn after(&self, answer: &Claimed) -> Attempt {
+        match answer {
+            // Processes' clocks differ by milliseconds, and a job may be here within one: it is not worth another one.
+            Claimed::NotDue(due_at) => match *due_at - self.parts.clock.now() {
+                wait if wait <= EARLY => Attempt::Early(wait + Duration::from_millis(1)),
+                _ => Attempt::Over(Handled::Done),
+            },
+            _ => Attempt::Over(Handled::Done),
         }
     }
 
@@ -166,29 +203,35 @@ impl Sender {
             tracing::error!(id = %grant.id, "the code's key is not known");
             return Outcome::GivenBack { after: Duration::from_secs(60), error: None };
         };
-        let text = SecretString::from(text::message(&self.parts.app_name, row, &code));
+        let text = self.parts.templates.write(row, &code);
+        if grant.route == Route::Decoy {
+            // No answer is known of it, so it settles nothing about the circuit.
+            let (took, answer) = self.mimic.sample(&self.parts.rng);
+            tokio::time::sleep(took).await;
+            return self.outcome(grant, answer);
+        }
         let watch = Stopwatch::start();
         let answer = self.parts.gateway.send(grant.phone, &text).await;
+        self.mimic.note(watch.elapsed(), answer);
         metrics::histogram!("hulak_gateway_call_duration_seconds").record(watch.elapsed().as_secs_f64());
         metrics::counter!("hulak_gateway_calls_total", "answer" => answer.name()).increment(1);
         tracing::info!(id = %grant.id, to = %grant.phone.masked(), attempt = grant.attempt, ?answer,
             ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX), "called the gateway");
-        self.weigh(grant, answer, pass)
+        self.settle(grant, answer, pass);
+        self.outcome(grant, answer)
     }
 
-    /// What an answer means for the message and for the circuit.
-    fn weigh(&self, grant: &Grant, answer: Answer, pass: Pass<'_>) -> Outcome {
+    /// What an answer means for the circuit.
+    fn settle(&self, grant: &Grant, answer: Answer, pass: Pass<'_>) {
         match answer {
             Answer::Accepted => {
                 pass.settle(Verdict::Good);
-                Outcome::Accepted
             }
             Answer::Refused(error) => {
                 pass.settle(Verdict::Good);
                 if error.code == DeliveryFault::InvalidMessage {
                     tracing::error!(id = %grant.id, code = error.gateway_code, "the gateway refuses what we wrote");
                 }
-                Outcome::Refused(error)
             }
             Answer::Account { gateway_code } => {
                 if pass.settle(Verdict::Refused) {
@@ -198,6 +241,17 @@ impl Sender {
                         "the gateway refuses the account: sending stops until it does not"
                     );
                 }
+            }
+            Answer::NotNow { .. } | Answer::Unknown => {}
+        }
+    }
+
+    /// What an answer means for the message.
+    fn outcome(&self, grant: &Grant, answer: Answer) -> Outcome {
+        match answer {
+            Answer::Accepted => Outcome::Accepted,
+            Answer::Refused(error) => Outcome::Refused(error),
+            Answer::Account { gateway_code } => {
                 let error =
                     DeliveryError { code: DeliveryFault::AccountRefused, gateway_code: Some(gateway_code) };
                 Outcome::GivenBack { after: ACCOUNT_REST, error: Some(error) }

@@ -23,8 +23,9 @@ use crate::resource::VerificationView;
 use crate::state::{App, SharedApp};
 
 /// The body of the request, which may as well be empty.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(description = "Nothing yet.")]
 pub struct ResendRequest {}
 
 /// Sends the code again. 202: a message is on its way, or the last one still is.

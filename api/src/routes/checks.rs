@@ -6,24 +6,30 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hulak_common::account::Account;
 use hulak_common::code::Code;
-use hulak_common::store::{Check, Checked, Ended};
+use hulak_common::store::{AccountConflict, Check, Checked, Ended};
 use hulak_common::time::Timestamp;
-use hulak_common::verification::Verification;
+use hulak_common::verification::{Purpose, Verification};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::create::account_conflict;
 use crate::auth::Caller;
 use crate::body::OnceBody;
 use crate::once::{self, Kept};
+use crate::openapi::schemas;
 use crate::problem::{FieldError, Kind, Problem};
 use crate::resource::VerificationView;
 use crate::state::{App, SharedApp};
 
 /// The body of the request. Its `Debug` shows nothing.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(description = "What the person typed.")]
 pub struct CheckRequest {
+    /// The digits of the code, ASCII only, and as many as the message had (`HULAK_CODE_LENGTH`).
+    #[schema(min_length = 4, max_length = 10, pattern = "^[0-9]+$", examples("123456"))]
     code: String,
 }
 
@@ -34,10 +40,16 @@ impl std::fmt::Debug for CheckRequest {
 }
 
 /// The answer to the right code.
-#[derive(Debug, Serialize)]
-struct Approved {
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Approval)]
+pub(crate) struct Approved {
+    /// Always `approved`.
+    #[schema(pattern = "^approved$")]
     status: &'static str,
+    /// The proof, for 10 minutes: EdDSA; `iss`, `aud` (the client), `sub` (the number), `jti` (the verification), `purpose`.
+    #[schema(value_type = schemas::Jwt)]
     token: String,
+    /// The verification, approved.
     verification: VerificationView,
 }
 
@@ -60,7 +72,11 @@ pub async fn check(
     }
     let (remember, _place) = app.once.enter(key, &caller, keep(&app, caller.is_token()))?;
     match app.check(Check { client, id, code, remember }).await? {
-        Checked::Approved(row) => approved(&app, &caller, &row),
+        Checked::Approved(row) => approved(&app, &caller, &row, None),
+        Checked::ApprovedFor(row, account) => approved(&app, &caller, &row, Some(&account)),
+        // The account was deleted while its number was being verified.
+        Checked::Account(AccountConflict::Unknown) => Err(has_ended(Ended::Canceled, app.clock.now())),
+        Checked::Account(conflict) => Err(account_conflict(conflict)),
         Checked::Incorrect(row) => Err(incorrect(row.checks_remaining)),
         Checked::Malformed(length) => {
             let detail = format!("must be {} ASCII digits", length.digits());
@@ -80,7 +96,8 @@ pub async fn check(
     }
 }
 
-fn incorrect(left: i32) -> Problem {
+/// What is answered to a wrong code.
+pub(crate) fn incorrect(left: i32) -> Problem {
     Problem::new(Kind::IncorrectCode, format!("this is not the code; {left} more tries"))
         .with("checks_remaining", left)
 }
@@ -109,7 +126,7 @@ fn keep(
     let app = Arc::clone(app);
     move |checked, now| {
         let first = match checked {
-            Checked::Approved(row) => {
+            Checked::Approved(row) | Checked::ApprovedFor(row, _) => {
                 First::Approved(once::object(&VerificationView::new(row, &app.operators, masked, now)))
             }
             Checked::Incorrect(row) => First::Incorrect(row.checks_remaining),
@@ -127,23 +144,39 @@ async fn again(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Response
         First::Approved(view) => view,
     };
     let row = app.verification(client, id).await?;
+    let account = holder(app, &row).await?;
     let mut body = once::Object::new();
     body.insert("status".to_owned(), "approved".into());
-    body.insert("token".to_owned(), sign(app, &row, app.clock.now())?.into());
+    body.insert("token".to_owned(), sign(app, &row, account.as_ref(), app.clock.now())?.into());
     body.insert("verification".to_owned(), view.into());
     Ok(Kept { status, etag, body }.answer())
 }
 
-fn sign(app: &App, row: &Verification, now: Timestamp) -> Result<String, Problem> {
-    app.approvals.sign(row, now).map_err(|error| {
+/// The account that an approval was for, as it is now.
+async fn holder(app: &App, row: &Verification) -> Result<Option<Account>, Problem> {
+    let found = match (row.key.purpose, row.key.account) {
+        (Purpose::SignIn, _) => app.store.account_of(row.key.client, row.key.phone).await,
+        (_, None) => return Ok(None),
+        (_, Some(id)) => app.account(row.key.client, id).await,
+    };
+    found.map_err(|error| app.refuse(&error))
+}
+
+fn sign(app: &App, row: &Verification, account: Option<&Account>, now: Timestamp) -> Result<String, Problem> {
+    app.approvals.sign(row, account, now).map_err(|error| {
         tracing::error!(%error, "an approval token could not be signed");
         Problem::new(Kind::Internal, "the approval is recorded, but its token could not be made")
     })
 }
 
-fn approved(app: &App, caller: &Caller, row: &Verification) -> Result<Response, Problem> {
+fn approved(
+    app: &App,
+    caller: &Caller,
+    row: &Verification,
+    account: Option<&Account>,
+) -> Result<Response, Problem> {
     let now = app.clock.now();
-    let token = sign(app, row, now)?;
+    let token = sign(app, row, account, now)?;
     let verification = VerificationView::new(row, &app.operators, caller.is_token(), now);
     let body = Json(Approved { status: "approved", token, verification });
     Ok((StatusCode::OK, [(header::CACHE_CONTROL, "no-store")], body).into_response())

@@ -8,8 +8,8 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::code::Salt;
-use hulak_common::phone::PhoneNumber;
-use hulak_common::store::{Create, Created};
+use hulak_common::store::{AccountConflict, Create, Created, KeyOwner};
+use hulak_common::text::LastLine;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{LiveKey, Locale, Purpose, Route, Verification};
 use secrecy::ExposeSecret as _;
@@ -18,29 +18,52 @@ use serde_json::{Map, Value};
 
 use crate::auth::{Caller, Client};
 use crate::body::OnceBody;
+use crate::fields::{Fields, serve};
 use crate::once::{self, Kept};
+use crate::openapi::schemas;
 use crate::problem::{FieldError, Kind, Problem};
 use crate::resource::VerificationView;
 use crate::state::{App, SharedApp};
 use crate::token::TokenScope;
 
 /// The longest `session`, in characters.
-const MAX_SESSION: usize = 128;
+pub(crate) const MAX_SESSION: usize = 128;
 /// An SMS Retriever hash: 11 characters of base64.
-const APP_HASH: usize = 11;
+pub(crate) const APP_HASH: usize = 11;
+/// What is wrong with an `account_id`.
+const NO_ACCOUNT: &str = "must be the id of one of your accounts";
 
 /// The body of the request.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(description = "A request for a code.")]
 pub struct CreateRequest {
+    /// The number.
+    #[schema(value_type = schemas::TypedPhone)]
     phone: String,
+    /// What the proof is for; `verify` when absent.
+    #[schema(value_type = Option<schemas::PurposeName>)]
     purpose: Option<String>,
+    /// Your web session's hash, so that a stranger who types the same number does not get hold of this verification.
+    #[schema(value_type = Option<schemas::SessionName>)]
     session: Option<String>,
+    /// The language of the message; `en` when absent.
+    #[schema(value_type = Option<schemas::LocaleName>)]
     locale: Option<String>,
+    /// The account that the number is to belong to.
+    #[schema(format = Uuid)]
     account_id: Option<String>,
+    /// Lets an Android app read the code by itself.
+    #[schema(value_type = Option<schemas::AppHash>)]
     app_hash: Option<String>,
+    /// Lets a browser fill in the code on this site only.
+    #[schema(value_type = Option<schemas::HostName>)]
     origin: Option<String>,
+    /// The person's address, which limits count by.
+    #[schema(value_type = Option<schemas::IpAddress>)]
     end_user_ip: Option<String>,
+    /// Your own data; the whole body has at most 16 KiB.
+    #[schema(value_type = Option<schemas::Metadata>)]
     metadata: Option<Map<String, Value>>,
 }
 
@@ -53,7 +76,7 @@ pub async fn create(
     client: Client,
     OnceBody(request, key): OnceBody<CreateRequest>,
 ) -> Result<Response, Problem> {
-    let item = parse(&app, client.0.client, request)?;
+    let item = parse(&app, &client.0, request)?;
     let (remember, _place) = app.once.enter(key, &Caller::Client(client), keep(&app))?;
     let created = app.create(Create { remember, ..item }).await?;
     if let Some(id) = created.to_publish() {
@@ -65,14 +88,30 @@ pub async fn create(
         }
         Created::Live(row) => Ok(answer(&app, StatusCode::OK, &row)),
         Created::Blocked { until } => Err(blocked(until)),
+        Created::Account(conflict) => Err(account_conflict(conflict)),
         Created::Limited(limit) => Err(Problem::limited(Kind::RateLimited, &limit, app.clock.now())),
         Created::Answered(text) => again(&app, &text),
         Created::KeyReused => Err(once::reused()),
     }
 }
 
+/// Why a number cannot be verified for an account.
+pub(super) fn account_conflict(conflict: AccountConflict) -> Problem {
+    match conflict {
+        AccountConflict::Unknown => {
+            Problem::fields(Kind::InvalidRequest, vec![FieldError::new("account_id", NO_ACCOUNT)])
+        }
+        AccountConflict::AlreadyVerified => {
+            Problem::new(Kind::AlreadyVerified, "this number is verified on this account")
+        }
+        AccountConflict::PhoneTaken => {
+            Problem::new(Kind::PhoneTaken, "this number is verified on another account")
+        }
+    }
+}
+
 /// A blocked number's problem.
-pub(super) fn blocked(until: Timestamp) -> Problem {
+pub(crate) fn blocked(until: Timestamp) -> Problem {
     Problem::new(Kind::PhoneBlocked, format!("this number is blocked until {until}"))
         .with("blocked_until", until.to_string())
 }
@@ -128,63 +167,54 @@ fn answer(app: &App, status: StatusCode, row: &Verification) -> Response {
     (status, headers, Json(view)).into_response()
 }
 
-/// Collects what is wrong with each field, so that a caller sees all of it at once.
-struct Fields(Vec<FieldError>);
-
-impl Fields {
-    fn take<T, E: ToString>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
-        parsed.map_err(|error| self.0.push(FieldError::new(field, error))).ok()
-    }
-
-    fn optional<T, E: ToString>(
-        &mut self,
-        field: &str,
-        text: Option<&str>,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        text.and_then(|text| self.take(field, parse(text)))
-    }
-}
-
-fn parse(app: &App, client: uuid::Uuid, request: CreateRequest) -> Result<Create, Problem> {
-    let mut fields = Fields(Vec::new());
-    let phone = fields.take("phone", PhoneNumber::parse(&request.phone));
+fn parse(app: &App, owner: &KeyOwner, request: CreateRequest) -> Result<Create, Problem> {
+    let mut fields = Fields::default();
+    let phone = fields.phone(&request.phone);
     let purpose = fields.optional("purpose", request.purpose.as_deref(), str::parse::<Purpose>);
     let locale = fields.optional("locale", request.locale.as_deref(), str::parse::<Locale>);
     let session = fields.optional("session", request.session.as_deref(), session);
     let app_hash = fields.optional("app_hash", request.app_hash.as_deref(), app_hash);
     let origin = fields.optional("origin", request.origin.as_deref(), origin);
+    let locale = locale.unwrap_or(Locale::En);
+    last_line(&mut fields, app, locale, app_hash.as_deref(), origin.as_deref());
     let address = fields.optional("end_user_ip", request.end_user_ip.as_deref(), |text| {
         text.parse::<IpAddr>().map_err(|_| "must be an IPv4 or IPv6 address")
     });
-    fields
-        .optional("account_id", request.account_id.as_deref(), |_| Err::<(), _>("there is no such account"));
-
-    let Some(phone) = phone else {
-        return Err(Problem::fields(Kind::InvalidPhone, fields.0));
-    };
-    if !fields.0.is_empty() {
-        return Err(Problem::fields(Kind::InvalidRequest, fields.0));
-    }
-    if !app.pattern.accepts(&phone) {
-        let error = FieldError::new("phone", "numbers like this one are not served here");
-        return Err(Problem::fields(Kind::UnsupportedPhone, vec![error]));
-    }
+    let account = fields.optional("account_id", request.account_id.as_deref(), |text| {
+        text.parse::<uuid::Uuid>().map_err(|_| NO_ACCOUNT)
+    });
+    fields.finish()?;
+    // Without one there was an error, which `finish` has told.
+    let phone = phone.ok_or_else(|| Problem::fields(Kind::InvalidPhone, Vec::new()))?;
+    serve(app, &phone)?;
     let purpose = purpose.unwrap_or(Purpose::Verify);
     Ok(Create {
         id: app.rng.uuid_v7(app.clock.now()),
         salt: Salt(app.rng.bytes()),
-        key: LiveKey { client, phone, purpose, account: None, session: session.unwrap_or_default() },
-        locale: locale.unwrap_or(Locale::En),
+        key: LiveKey { client: owner.client, phone, purpose, account, session: session.unwrap_or_default() },
+        locale,
         app_hash,
         origin,
+        app_name: owner.settings.app_name.clone(),
         metadata: Value::Object(request.metadata.unwrap_or_default()).to_string(),
         address,
         remember: None,
-        // Only the verified phone of an account may sign in, and there are no accounts yet: to a stranger everything
-        // looks the same, but nothing is sent.
-        route: if purpose == Purpose::SignIn { Route::Null } else { Route::Gateway },
+        route: if app.test_numbers.contains(phone) { Route::Null } else { Route::Gateway },
     })
+}
+
+/// There is one last line, and the message has to fit with it.
+fn last_line(fields: &mut Fields, app: &App, locale: Locale, hash: Option<&str>, origin: Option<&str>) {
+    if hash.is_some() && origin.is_some() {
+        fields.wrong("origin", "give app_hash or origin, not both");
+        return;
+    }
+    let Some(last) = LastLine::of(hash, origin) else { return };
+    if let Err(refused) = app.templates.check_line(locale, last) {
+        let field = if hash.is_some() { "app_hash" } else { "origin" };
+        let allowed = refused.allowed;
+        fields.wrong(field, format!("with this line {refused}, of {allowed} allowed"));
+    }
 }
 
 fn session(text: &str) -> Result<String, String> {

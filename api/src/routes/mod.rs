@@ -1,8 +1,12 @@
 //! The handlers, by what they are about.
 
+pub mod accounts;
 pub mod again;
 pub mod checks;
 pub mod create;
+pub mod docs;
+pub mod events;
+pub mod groups;
 pub mod list;
 pub mod phones;
 pub mod read;

@@ -11,20 +11,26 @@ use serde::Deserialize;
 
 use crate::auth::Client;
 use crate::body::Body;
+use crate::openapi::schemas;
 use crate::problem::{FieldError, Kind, Problem};
 use crate::resource::PhoneView;
 use crate::state::SharedApp;
 
 /// The longest reason of a block, in characters.
-const MAX_REASON: usize = 500;
+pub(crate) const MAX_REASON: usize = 500;
 /// A block without an end: 9999-12-30, about the last day that can be written.
 const FOREVER: Timestamp = Timestamp::from_millis(253_402_128_000_000);
 
 /// The body of a block.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(description = "A block of a number.")]
 pub struct BlockRequest {
+    /// The end of the block, in time to come; for good when absent.
+    #[schema(value_type = Option<schemas::Moment>)]
     until: Option<String>,
+    /// Why, for who reads it later.
+    #[schema(value_type = Option<schemas::BlockReason>)]
     reason: Option<String>,
 }
 
@@ -48,8 +54,14 @@ pub async fn block(
         }
         until
     });
-    if request.reason.as_deref().is_some_and(|reason| reason.chars().count() > MAX_REASON) {
-        errors.push(FieldError::new("reason", format!("must have at most {MAX_REASON} characters")));
+    // PostgreSQL keeps any text but the one with this character in it.
+    if request
+        .reason
+        .as_deref()
+        .is_some_and(|reason| reason.chars().count() > MAX_REASON || reason.contains('\0'))
+    {
+        let detail = format!("must have at most {MAX_REASON} characters, and none of them U+0000");
+        errors.push(FieldError::new("reason", detail));
     }
     match until {
         Some(until) if errors.is_empty() => set(state, client, path, Some((until, request.reason))).await,

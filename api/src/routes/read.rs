@@ -1,42 +1,51 @@
 //! `GET /v1/verifications/{id}`: where a verification stands.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Status, Verification};
 
 use crate::auth::Caller;
-use crate::problem::Problem;
+use crate::problem::{FieldError, Kind, Problem};
 use crate::resource::VerificationView;
 use crate::state::{App, SharedApp};
+use crate::wait::Follower;
 
 /// How long after its end a client token still reads a verification.
 const TOKEN_GRACE: Duration = Duration::from_secs(600);
 
-/// The verification, or 304 when the caller has this version already.
+/// The longest wait, in seconds.
+pub(crate) const MAX_WAIT: u64 = 30;
+
+/// The verification, or 304 when the caller has this version already. With `?wait=S` and `If-None-Match` the answer
+/// comes as soon as there is another version, or after S seconds.
 ///
 /// # Errors
-/// 404 when the caller has no such verification; 401 for a client token past its time.
+/// 404 when the caller has no such verification; 401 for a client token past its time; 422 `invalid-request`.
 pub async fn read(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let row = find(&app, &caller, &id).await?;
+    let wait = wait(query.as_deref().unwrap_or_default())?;
+    let tags = Tags::new(&headers);
+    drop((headers, query));
+    let row = if wait.is_zero() || tags.none() {
+        find(&app, &caller, &id).await?
+    } else {
+        // Boxed: every other read would carry the room for waiting along.
+        Box::pin(changed(&app, &caller, &id, &tags, wait)).await?
+    };
     let now = app.clock.now();
     let tag = etag(&row, now);
-    let fresh = headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|candidate| candidate.trim().trim_start_matches("W/") == tag || candidate.trim() == "*");
-    let mut response = if fresh {
+    let mut response = if tags.hold(&tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         Json(VerificationView::new(&row, &app.operators, caller.is_token(), now)).into_response()
@@ -52,6 +61,58 @@ pub async fn read(
     Ok(response)
 }
 
+/// The verification once it is none of the states that the caller has, or as it is when the wait is over.
+async fn changed(
+    app: &SharedApp,
+    caller: &Caller,
+    id: &str,
+    tags: &Tags,
+    wait: Duration,
+) -> Result<Verification, Problem> {
+    let mut over = pin!(tokio::time::sleep(wait));
+    let mut follower = Follower::new(app, caller, id)?;
+    // In a box: it is kept while somebody waits, and the state of a wait has room for several otherwise.
+    let mut row = Box::new(find(app, caller, id).await?);
+    while tags.hold(&etag(&row, app.clock.now())) {
+        let next = tokio::select! { next = follower.next(&row) => next?, () = &mut over => None };
+        match next {
+            Some(next) => *row = next,
+            None => break,
+        }
+    }
+    Ok(*row)
+}
+
+/// The tags of `If-None-Match`. Copies: the headers themselves keep the buffer that the request came in, which a waiter
+/// would hold on to.
+struct Tags(Vec<String>);
+
+impl Tags {
+    fn new(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        Self(values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect())
+    }
+
+    fn none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn hold(&self, tag: &str) -> bool {
+        self.0.iter().any(|candidate| candidate.trim_start_matches("W/") == tag || candidate == "*")
+    }
+}
+
+/// `wait`, in seconds; zero when it is not asked for. Other parameters are the caller's own business.
+fn wait(query: &str) -> Result<Duration, Problem> {
+    let mut given = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "wait");
+    let Some((_, text)) = given.next() else { return Ok(Duration::ZERO) };
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_WAIT && given.next().is_none());
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        let detail = format!("must be given once, in whole seconds from 0 to {MAX_WAIT}");
+        Problem::fields(Kind::InvalidRequest, vec![FieldError::new("wait", detail)])
+    })
+}
+
 /// The caller's verification with this id.
 pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<Verification, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found())?;
@@ -64,7 +125,7 @@ pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<Verific
 }
 
 /// The version, marked while the row still says pending but its time is over: that is another answer than before.
-pub(super) fn etag(row: &Verification, now: Timestamp) -> String {
+pub(crate) fn etag(row: &Verification, now: Timestamp) -> String {
     let overdue = if row.status_at(now) == row.status { "" } else { "x" };
     format!("\"{}{overdue}\"", row.version)
 }

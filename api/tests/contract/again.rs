@@ -188,6 +188,7 @@ async fn a_bad_block_names_its_field(shape: Shape) {
         (json!({"until": "2001-01-01T00:00:00Z"}), "until"),
         (json!({"until": 1}), "until"),
         (json!({"reason": "x".repeat(501)}), "reason"),
+        (json!({"reason": "a\u{0}b"}), "reason"),
         (json!({"colour": "red"}), "colour"),
     ] {
         let refused = block(&stack, body).await;

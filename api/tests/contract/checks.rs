@@ -12,6 +12,7 @@ both_shapes!(
     an_expired_code_is_gone,
     a_new_code_buys_no_new_guesses,
     a_success_clears_the_numbers_budget,
+    twenty_wrong_guesses_over_ten_verifications_are_all_there_are,
     a_code_of_one_verification_opens_no_other,
     settings_are_heeded,
 );
@@ -155,6 +156,34 @@ async fn a_new_code_buys_no_new_guesses(shape: Shape) {
     clock.advance(86_400 * SECOND - 180 * SECOND);
     let (last, code) = begin_sent(&stack, json!({"phone": PHONE})).await;
     assert_eq!(check(&stack, &last, &code).await.status, 200);
+    stack.stop().await;
+}
+
+/// As the defaults have it: two guesses at each of ten new codes, and the number bears no more.
+async fn twenty_wrong_guesses_over_ten_verifications_are_all_there_are(shape: Shape) {
+    let mut options = StackOptions::new(shape);
+    // Ten messages in as many half minutes: only the budget of guesses is to stop this.
+    (options.rules.limits.hourly, options.rules.limits.daily) = (20, 20);
+    let (stack, clock) = frozen_with(options).await;
+    let mut codes = Vec::new();
+    for n in 0..11 {
+        let (id, code) = begin_sent(&stack, json!({"phone": PHONE, "session": n.to_string()})).await;
+        codes.push((id, code));
+        clock.advance(COOLDOWN / 2);
+        let (id, code) = &codes[n];
+        match n {
+            9 => spend(&stack, id, code, 1).await,
+            10 => break,
+            _ => spend(&stack, id, code, 2).await,
+        }
+        clock.advance(COOLDOWN / 2);
+    }
+    let (last, code) = &codes[10];
+    spend(&stack, last, code, 1).await;
+    let refused = check(&stack, last, code).await;
+    assert_problem(&refused, 429, "too-many-checks");
+    assert_eq!(refused.body["policy"], "checks");
+    assert_eq!(phone(&stack).await["checks_failed"], 20);
     stack.stop().await;
 }
 

@@ -23,6 +23,7 @@ macro_rules! both_shapes {
     };
 }
 
+mod accounts;
 mod admin;
 mod again;
 mod approval;
@@ -30,16 +31,26 @@ mod bad_input;
 mod bodies;
 mod checks;
 mod client_tokens;
+mod clients;
 mod conditional;
+mod cors;
 mod credentials;
+mod guide;
+mod independent;
 mod limits;
 mod lists;
 mod live;
+mod messages;
 mod once;
+mod openapi;
 mod outage;
 mod phones;
 mod problems;
+mod python;
 mod requests;
+mod schemathesis;
 mod several;
+mod sign_in;
 mod support;
+mod waiting;
 mod walk;

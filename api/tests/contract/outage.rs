@@ -22,7 +22,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const NOTICED: Duration = Duration::from_secs(6);
 
 /// Puts a proxy in front of a service: it, and the address that leads through it.
-async fn in_front_of(url: &str, default_port: u16) -> (Proxy, String) {
+pub(crate) async fn in_front_of(url: &str, default_port: u16) -> (Proxy, String) {
     let mut url = Url::parse(url).unwrap();
     let host = url.host_str().unwrap().parse().unwrap_or([127, 0, 0, 1].into());
     let proxy = Proxy::start(SocketAddr::new(host, url.port().unwrap_or(default_port))).await.unwrap();
@@ -31,7 +31,7 @@ async fn in_front_of(url: &str, default_port: u16) -> (Proxy, String) {
     (proxy, url.into())
 }
 
-async fn behind_a_proxy() -> (Stack, Proxy, TestDatabase) {
+pub(crate) async fn behind_a_proxy() -> (Stack, Proxy, TestDatabase) {
     let database = TestDatabase::create().await;
     let (proxy, url) = in_front_of(&database.url(), 5432).await;
     let options = StackOptions { database_url: Some(url), ..StackOptions::new(Shape::Production) };

@@ -73,7 +73,7 @@ async fn a_number_is_verified(shape: Shape) {
         &stack,
         json!({
             "phone": "981-2345678", "purpose": "sign_up", "session": "web session", "locale": "ne",
-            "app_hash": "FA+9qCX9VSu", "origin": "example.com", "end_user_ip": "2001:db8::1",
+            "origin": "example.com", "end_user_ip": "2001:db8::1",
             "metadata": {"order": {"id": 7, "note": "नेपाल \u{0} \"quoted\""}},
         }),
     )

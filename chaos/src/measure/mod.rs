@@ -1,5 +1,6 @@
 //! Measurements of one promise each, with nothing else going wrong.
 
+mod backlog;
 mod broker;
 mod credits;
 mod number;
@@ -20,6 +21,8 @@ pub enum Measure {
     Credits,
     /// RabbitMQ killed during 500 requests a second.
     Broker,
+    /// A million messages that nobody has published.
+    Backlog,
 }
 
 /// Measures, prints, and answers whether it is as promised.
@@ -31,6 +34,7 @@ pub async fn run(measure: Measure, binaries: Binaries) -> Result<bool, ChaosErro
         Measure::Number => Box::pin(number::run(binaries)).await,
         Measure::Rate => Box::pin(rate::run(binaries)).await,
         Measure::Credits => Box::pin(credits::run(binaries)).await,
+        Measure::Backlog => Box::pin(backlog::run()).await,
         Measure::Broker => Box::pin(broker::run(binaries)).await,
     }
 }

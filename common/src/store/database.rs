@@ -1,5 +1,31 @@
 //! Runs batches of decisions in transactions, and keeps one item's trouble from its neighbours.
 
+/// Defines an [`Operation`] over one of the decisions of [`ops`].
+macro_rules! operation {
+    ($name:ident: $item:ty => $answer:ty, $run:path) => {
+        struct $name<'a> {
+            rules: &'a Rules,
+            now: Timestamp,
+        }
+
+        impl<S: Session> Operation<S> for $name<'_> {
+            type Item = $item;
+            type Answer = $answer;
+
+            async fn run(
+                &self,
+                session: &mut S,
+                items: &[$item],
+            ) -> Result<(Vec<$answer>, Vec<StatusEvent>), StoreError> {
+                $run(session, self.rules, items, self.now).await
+            }
+        }
+    };
+}
+
+// After the macro, which it uses.
+mod accounts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +37,7 @@ use super::{
     Batch, Block, Cancel, Canceled, Check, Checked, Claim, Claimed, Create, Created, KeyOwner, List, NewKey,
     Reaped, Record, Recorded, Resend, Resent, Rules, Store, StoreError, ops,
 };
+use crate::client::{ClientRecord, KeyRecord, SettingsChange};
 use crate::job::{MessageId, StatusEvent};
 use crate::number::NumberReport;
 use crate::phone::PhoneNumber;
@@ -123,29 +150,6 @@ impl<B: Backend> Database<B> {
         // A line that has gone dead silently never answers: whoever waits must not wait with it.
         bounded.await.unwrap_or_else(|late| Err(StoreError::Unavailable(Box::new(late))))
     }
-}
-
-/// Defines an [`Operation`] over one of the decisions of [`ops`].
-macro_rules! operation {
-    ($name:ident: $item:ty => $answer:ty, $run:path) => {
-        struct $name<'a> {
-            rules: &'a Rules,
-            now: Timestamp,
-        }
-
-        impl<S: Session> Operation<S> for $name<'_> {
-            type Item = $item;
-            type Answer = $answer;
-
-            async fn run(
-                &self,
-                session: &mut S,
-                items: &[$item],
-            ) -> Result<(Vec<$answer>, Vec<StatusEvent>), StoreError> {
-                $run(session, self.rules, items, self.now).await
-            }
-        }
-    };
 }
 
 operation!(Creating: Create => Created, ops::create);
@@ -267,6 +271,34 @@ impl<B: Backend> Store for Database<B> {
 
     async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<KeyOwner>, StoreError> {
         self.backend.find_key(hash).await
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        let mut keys = self.backend.keys().await?;
+        // Here rather than by the databases, each of which has an order of letters of its own.
+        keys.sort_by(|a, b| {
+            let order = |key: &KeyRecord| (key.created_at, key.hash);
+            a.client_name.cmp(&b.client_name).then_with(|| order(a).cmp(&order(b)))
+        });
+        Ok(keys)
+    }
+
+    async fn revoke_key(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.backend.revoke_key(hash, now).await
+    }
+
+    async fn clients(&self) -> Result<Vec<ClientRecord>, StoreError> {
+        let mut clients = self.backend.clients().await?;
+        clients.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(clients)
+    }
+
+    async fn change_client(
+        &self,
+        name: &str,
+        change: &SettingsChange,
+    ) -> Result<Option<ClientRecord>, StoreError> {
+        self.backend.change_client(name, change).await
     }
 
     async fn close(&self) {

@@ -3,6 +3,7 @@
 use sqlx::{Database, Encode, QueryBuilder, Type};
 use uuid::Uuid;
 
+use super::rows::verification_columns;
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 use crate::verification::{Delivery, Status};
@@ -32,7 +33,11 @@ where
     for<'q> &'static str: Encode<'q, DB> + Type<DB>,
     for<'q> Timestamp: Encode<'q, DB> + Type<DB>,
 {
-    let mut sql = QueryBuilder::new("SELECT * FROM verifications WHERE client_id = ");
+    let mut sql = QueryBuilder::new(concat!(
+        "SELECT ",
+        verification_columns!(),
+        " FROM verifications WHERE client_id = "
+    ));
     sql.push_bind(list.client);
     if let Some(phone) = list.phone {
         sql.push(" AND phone = ").push_bind(phone.to_i64());

@@ -3,7 +3,10 @@
 //! The hot calls take batches, because a commit shared by a hundred requests costs about as much as a commit for one.
 //! Every answer is per item: one item's trouble never fails its neighbours.
 
+mod account_session;
+mod accounts;
 mod changes;
+mod clients;
 mod database;
 mod error;
 mod list;
@@ -21,16 +24,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use crate::account::Account;
 use crate::allowance::Quota;
+use crate::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
 use crate::code::{Code, CodeLength, Keyring};
 use crate::idempotency::Remember;
 use crate::job::{MessageId, StatusEvent};
 use crate::limits::{LimitReached, NumberLimits};
 use crate::number::NumberReport;
 use crate::phone::PhoneNumber;
+use crate::test_numbers::TestNumbers;
 use crate::time::Timestamp;
 use crate::verification::{DeliveryError, LiveKey, Locale, Route, Verification};
 
+pub use accounts::{
+    AccountChanged, AccountConflict, AccountList, AccountPatch, AccountStore, GroupPut, GroupRef, NewAccount,
+    PutGroup,
+};
 pub use changes::{Block, Cancel, Canceled, Ended, Resend, Resent};
 pub use database::Database;
 pub use error::StoreError;
@@ -60,6 +70,8 @@ pub struct Rules {
     pub keyring: Keyring,
     /// What one client or address may ask for.
     pub quotas: Quotas,
+    /// Numbers whose codes are fixed.
+    pub test_numbers: TestNumbers,
 }
 
 /// What one client or address may ask for; nothing is limited that is not set.
@@ -96,6 +108,8 @@ pub struct Create {
     pub app_hash: Option<String>,
     /// Web origin its messages are bound to.
     pub origin: Option<String>,
+    /// The client application's own name in its messages, as [`crate::text::app_name`] reads it.
+    pub app_name: Option<String>,
     /// The caller's own data, a JSON object as text.
     pub metadata: String,
     /// Where its messages go.
@@ -125,6 +139,8 @@ pub enum Created {
         /// Until when.
         until: Timestamp,
     },
+    /// The account cannot have this number.
+    Account(AccountConflict),
     /// A limit is reached; nothing was changed.
     Limited(LimitReached),
     /// It came before, and was answered like this.
@@ -164,6 +180,10 @@ pub struct Check {
 pub enum Checked {
     /// It was right, and the first to be.
     Approved(Verification),
+    /// The same, for an account, as it is from now on.
+    ApprovedFor(Verification, Box<Account>),
+    /// It was right, but the account cannot have this number any more.
+    Account(AccountConflict),
     /// It was wrong.
     Incorrect(Verification),
     /// It is not digits of the right length; nothing was spent.
@@ -311,6 +331,8 @@ pub struct KeyOwner {
     pub client_name: String,
     /// Whether it is an operator's key.
     pub operator: bool,
+    /// What is set for the client.
+    pub settings: ClientSettings,
 }
 
 /// An API key as it is kept.
@@ -328,7 +350,7 @@ pub struct NewKey {
 
 /// The database.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug + 'static {
+pub trait Store: AccountStore + Send + Sync + std::fmt::Debug + 'static {
     /// Brings the schema up to date, under a lock so that many may try at once. A newer schema is an error.
     async fn migrate(&self) -> Result<(), StoreError>;
     /// What the database's clock says, for [`crate::clock::Clock::calibrate`].
@@ -380,6 +402,18 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn install_key(&self, key: &NewKey, id: Uuid, now: Timestamp) -> Result<Uuid, StoreError>;
     /// Finds who holds the key with this hash.
     async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<KeyOwner>, StoreError>;
+    /// Every key there is or was, by the names of their clients, the oldest first.
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+    /// Revokes the key with this hash, and answers since when it is revoked; `None` when there is no such key.
+    async fn revoke_key(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+    /// Every client, by name.
+    async fn clients(&self) -> Result<Vec<ClientRecord>, StoreError>;
+    /// Changes a client's settings, and answers what they are now; `None` when there is no client of that name.
+    async fn change_client(
+        &self,
+        name: &str,
+        change: &SettingsChange,
+    ) -> Result<Option<ClientRecord>, StoreError>;
 
     /// Closes the connections.
     async fn close(&self);
@@ -395,9 +429,6 @@ const WORKER_FORGOTTEN: Duration = Duration::from_secs(60);
 const RELAY_GRACE_MS: i64 = 5_000;
 /// How long after the broker's first confirm a message is published again; doubles with each.
 const CONFIRMED_MS: i64 = 60_000;
-
-const FIND_KEY: &str = "SELECT c.id, c.name, k.operator FROM api_keys k JOIN clients c ON c.id = k.client_id \
-     WHERE k.hash = $1 AND k.revoked_at IS NULL";
 
 /// Hands each asker the row it asked for, when it is its client's.
 fn deal(batch: &[(Uuid, Uuid)], found: Result<Vec<Verification>, StoreError>) -> Batch<Option<Verification>> {

@@ -13,12 +13,14 @@ use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 use crate::verification::{DeliveryError, LiveKey, Message, Verification};
 
-/// The columns of [`VerificationRow`], in order.
+/// The columns of [`VerificationRow`], in order. Statements name them: a prepared one that asks for whatever columns there
+/// are fails once a successor adds another, and this release runs beside its successor's schema.
 macro_rules! verification_columns {
     () => {
         "id, client_id, phone, purpose, account_id, session, locale, app_hash, origin, \
      metadata, salt, key_id, code_length, created_at, status, epoch, epoch_started_at, checks_remaining, resend_after, \
-     expires_at, delivery, messages, last_sent_at, next_attempt_at, error, gateway_code, ended_at, updated_at, version"
+     expires_at, delivery, messages, last_sent_at, next_attempt_at, error, gateway_code, ended_at, updated_at, version, \
+     app_name"
     };
 }
 pub(super) use verification_columns;
@@ -31,6 +33,22 @@ macro_rules! message_columns {
     };
 }
 pub(super) use message_columns;
+
+/// The columns of [`NumberRow`].
+macro_rules! number_columns {
+    () => {
+        "phone, otp_count, ambiguous_count, last_sent_at, paced_until, asked"
+    };
+}
+pub(super) use number_columns;
+
+/// The columns of [`ClientNumberRow`].
+macro_rules! client_number_columns {
+    () => {
+        "client_id, phone, validated_at, failed_checks, blocked_until, block_reason"
+    };
+}
+pub(super) use client_number_columns;
 
 #[derive(FromRow)]
 pub(super) struct AllowanceRow {
@@ -118,6 +136,7 @@ pub(super) struct VerificationRow {
     ended_at: Option<Timestamp>,
     updated_at: Timestamp,
     version: i64,
+    app_name: Option<String>,
 }
 
 #[derive(FromRow)]
@@ -209,6 +228,7 @@ impl TryFrom<VerificationRow> for Verification {
             locale: parse(&row.locale, "locale")?,
             app_hash: row.app_hash,
             origin: row.origin,
+            app_name: row.app_name,
             metadata: row.metadata,
             salt: Salt(row.salt.try_into().map_err(|_| corrupt("salt"))?),
             key_id: KeyId::from_i64(row.key_id).ok_or_else(|| corrupt("key_id"))?,

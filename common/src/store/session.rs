@@ -4,8 +4,10 @@ use std::future::Future;
 
 use uuid::Uuid;
 
+use super::account_session::AccountSession;
 use super::{KeyOwner, List, NewKey, StoreError};
 use crate::allowance::{Allowance, AllowanceKey};
+use crate::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
 use crate::idempotency::KeptAnswer;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
@@ -46,14 +48,32 @@ pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
         now: Timestamp,
     ) -> impl Future<Output = Result<Uuid>> + Send;
     fn find_key(&self, hash: &[u8; 32]) -> impl Future<Output = Result<Option<KeyOwner>>> + Send;
+    fn keys(&self) -> impl Future<Output = Result<Vec<KeyRecord>>> + Send;
+    fn revoke_key(
+        &self,
+        hash: &[u8; 32],
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Timestamp>>> + Send;
+    fn clients(&self) -> impl Future<Output = Result<Vec<ClientRecord>>> + Send;
+    fn change_client(
+        &self,
+        name: &str,
+        change: &SettingsChange,
+    ) -> impl Future<Output = Result<Option<ClientRecord>>> + Send;
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// One transaction. Whoever drops it without [`Session::commit`] has changed nothing.
 ///
 /// Locks are taken in one order everywhere, which is why no two transactions wait for each other in a circle: allowances,
-/// numbers, clients' numbers, verifications, messages; within each, sorted by key or number. Every `lock_…` sorts by itself.
-pub(super) trait Session: Send {
+/// numbers, clients' numbers, verifications, messages, accounts, groups; within each, sorted by key or number. Every `lock_…` sorts by itself.
+pub(super) trait Session: AccountSession + Send {
+    /// Reads the settings of those clients that have limits of their own, without locking.
+    fn own_limits(
+        &mut self,
+        clients: &[Uuid],
+    ) -> impl Future<Output = Result<Vec<(Uuid, ClientSettings)>>> + Send;
+
     /// Locks what is left of quotas; those that are whole are absent.
     fn lock_allowances(
         &mut self,

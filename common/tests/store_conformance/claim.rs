@@ -13,6 +13,7 @@ on_both_stores!(
     a_claim_is_granted_once_and_tells_all_that_sending_takes,
     a_final_message_is_done,
     a_message_that_is_not_due_is_refused_until_then,
+    a_job_that_came_too_early_comes_again_in_time,
     a_number_rests_while_a_message_is_sent_and_after,
     a_pace_longer_than_the_lease_outlives_a_dead_worker,
     a_cooldown_of_zero_turns_the_pace_off,
@@ -89,6 +90,17 @@ async fn a_message_that_is_not_due_is_refused_until_then(kind: Kind) {
     let again = world.grant(&pending, at(12)).await;
     assert_eq!(again.attempt, 2);
     assert_ne!(again.claim, grant.claim);
+}
+
+/// The clocks of two processes differ by some milliseconds.
+async fn a_job_that_came_too_early_comes_again_in_time(kind: Kind) {
+    let world = kind.world(rules()).await;
+    let id = world.begin(&ask(1), START).await.newest_message();
+    world.store.confirm_published(&[id], START).await.unwrap();
+    assert!(world.message(id).await.publish_at > Some(at(10)), "confirmed");
+    assert_eq!(world.claim(id, START - MS * 5).await, Claimed::NotDue(START));
+    assert_eq!(world.message(id).await.publish_at, Some(START));
+    assert_eq!(world.store.take_due(10, START).await.unwrap(), [id]);
 }
 
 async fn a_number_rests_while_a_message_is_sent_and_after(kind: Kind) {

@@ -14,8 +14,8 @@ use hulak_common::number::NumberReport;
 use hulak_common::phone::PhoneNumber;
 use hulak_common::rng::Rng;
 use hulak_common::store::{
-    AmbiguousPolicy, Batch, Check, Checked, Claim, Claimed, Create, Created, Database, Grant, Outcome,
-    Postgres, Quotas, Record, Recorded, Rules, Sqlite, Store,
+    AccountChanged, AmbiguousPolicy, Batch, Check, Checked, Claim, Claimed, Create, Created, Database, Grant,
+    NewAccount, Outcome, Postgres, Quotas, Record, Recorded, Rules, Sqlite, Store,
 };
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{
@@ -108,6 +108,7 @@ pub(crate) fn rules() -> Rules {
         claim_lease: secs(30),
         keyring: Keyring::new(secret(1), None),
         quotas: Quotas::default(),
+        test_numbers: Default::default(),
     }
 }
 
@@ -140,6 +141,7 @@ pub(crate) fn ask(n: u32) -> Create {
         locale: Locale::En,
         app_hash: None,
         origin: None,
+        app_name: None,
         metadata: "{}".to_owned(),
         route: Route::Gateway,
         address: None,
@@ -295,6 +297,25 @@ impl World {
         behind!(self, |connection| {
             sqlx::query_as(sql).bind(id.verification).bind(id.seq).fetch_one(&mut connection)
         })
+    }
+
+    /// An account of the first client: its id.
+    pub(crate) async fn account(&self, n: u128) -> Uuid {
+        let new = NewAccount {
+            id: Uuid::from_u128(n),
+            client: CLIENT,
+            username: format!("account-{n}").parse().unwrap(),
+            first_name: Default::default(),
+            last_name: Default::default(),
+            email: None,
+            phone: None,
+            groups: Vec::new(),
+            remember: None,
+        };
+        match self.store.create_account(&new, START).await.unwrap() {
+            AccountChanged::Done(account) => account.id,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) async fn create(&self, create: &Create, now: Timestamp) -> Created {

@@ -1,5 +1,6 @@
 //! API keys, and bringing the schema up to date.
 
+use hulak_common::client::ClientSettings;
 use hulak_common::rng::Rng;
 use hulak_common::store::{KeyOwner, NewKey, StoreError};
 use tokio::task::JoinSet;
@@ -35,7 +36,8 @@ async fn a_key_is_installed_once_and_found(kind: Kind) {
     for (hash, client, name, operator) in
         [(7, one, "default", false), (8, one, "default", true), (9, three, "other", false)]
     {
-        let owner = KeyOwner { client, client_name: name.to_owned(), operator };
+        let settings = ClientSettings::default();
+        let owner = KeyOwner { client, client_name: name.to_owned(), operator, settings };
         assert_eq!(world.store.find_key(&[hash; 32]).await.unwrap(), Some(owner));
     }
     assert_eq!(world.store.find_key(&[10; 32]).await.unwrap(), None);

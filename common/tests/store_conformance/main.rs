@@ -5,6 +5,7 @@
 
 mod check;
 mod claim;
+mod clients;
 mod create;
 mod deadlocks;
 mod harness;

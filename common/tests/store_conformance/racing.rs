@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hulak_common::client::{ClientRecord, SettingsChange};
 use hulak_common::job::{MessageId, StatusEvent};
 use hulak_common::store::{
     Batch, Check, Checked, Claim, Claimed, Create, Created, NewKey, Reaped, Record, Recorded, Store,
@@ -98,5 +99,7 @@ impl Racer {
         confirm_published(ids: &[MessageId], now: Timestamp) => (),
         heartbeat(worker: Uuid, now: Timestamp) => u32,
         install_key(key: &NewKey, id: Uuid, now: Timestamp) => Uuid,
+        revoke_key(hash: &[u8; 32], now: Timestamp) => Option<Timestamp>,
+        change_client(name: &str, change: &SettingsChange) => Option<ClientRecord>,
     );
 }

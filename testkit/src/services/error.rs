@@ -11,7 +11,7 @@ pub enum ServiceError {
         /// What is not there.
         missing: String,
         /// How to get it.
-        hint: &'static str,
+        hint: String,
     },
     /// The system's package manager could not install it.
     #[error("installing {packages} failed: {reason}")]
@@ -56,7 +56,9 @@ pub enum ServiceError {
 impl ServiceError {
     pub(super) fn missing(what: &[install::Package]) -> Self {
         let names: Vec<_> = what.iter().map(|package| package.title()).collect();
-        Self::Missing { missing: names.join(" and "), hint: install::HINT }
+        let debian: Vec<_> = what.iter().map(|package| package.debian_name()).collect();
+        let hint = format!("on Debian: apt-get install {}", debian.join(" "));
+        Self::Missing { missing: names.join(" and "), hint }
     }
 }
 

@@ -18,7 +18,6 @@ use super::{
     process::{Process, Signal},
 };
 
-pub(super) const HINT: &str = "on Debian: apt-get install postgresql rabbitmq-server";
 /// Older ones lack what the schema uses.
 const OLDEST_POSTGRES: u32 = 13;
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
@@ -42,6 +41,8 @@ pub(super) enum Package {
     Postgres,
     RabbitMq,
     FakeTime,
+    Node,
+    Pip,
 }
 
 impl Package {
@@ -50,14 +51,18 @@ impl Package {
             Self::Postgres => "PostgreSQL (13 or newer)",
             Self::RabbitMq => "RabbitMQ",
             Self::FakeTime => "libfaketime",
+            Self::Node => "Node.js (18 or newer)",
+            Self::Pip => "pip for Python 3",
         }
     }
 
-    fn debian_name(self) -> &'static str {
+    pub(super) fn debian_name(self) -> &'static str {
         match self {
             Self::Postgres => "postgresql",
             Self::RabbitMq => "rabbitmq-server",
             Self::FakeTime => "libfaketime",
+            Self::Node => "nodejs",
+            Self::Pip => "python3-pip",
         }
     }
 }
@@ -68,11 +73,31 @@ impl Package {
 /// # Errors
 /// When something is missing and cannot be installed.
 pub async fn ensure() -> Result<Installed, ServiceError> {
+    found_or_installed(find).await
+}
+
+/// Finds Node.js, which the examples in JavaScript need, or installs it as [`ensure`] does: the program.
+///
+/// # Errors
+/// When it is missing and cannot be installed.
+pub async fn node() -> Result<PathBuf, ServiceError> {
+    found_or_installed(|| program("node").ok_or_else(|| vec![Package::Node])).await
+}
+
+/// Finds a Python with pip, which the examples in Python need, or installs it as [`ensure`] does: the interpreter.
+///
+/// # Errors
+/// When it is missing and cannot be installed.
+pub async fn python() -> Result<PathBuf, ServiceError> {
+    found_or_installed(|| program("python3").filter(|it| has_pip(it)).ok_or_else(|| vec![Package::Pip])).await
+}
+
+async fn found_or_installed<T>(find: impl Fn() -> Result<T, Vec<Package>>) -> Result<T, ServiceError> {
     // Tests of one process that ask at once share one installation.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
     let _turn = ONE_AT_A_TIME.lock().await;
     let missing = match find() {
-        Ok(installed) => return Ok(installed),
+        Ok(found) => return Ok(found),
         Err(missing) => missing,
     };
     if !can_install() {
@@ -80,6 +105,16 @@ pub async fn ensure() -> Result<Installed, ServiceError> {
     }
     apt_get_install(&missing).await?;
     find().map_err(|missing| ServiceError::missing(&missing))
+}
+
+fn program(name: &str) -> Option<PathBuf> {
+    path_dirs().map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
+fn has_pip(python: &Path) -> bool {
+    let mut command = Command::new(python);
+    command.args(["-m", "pip", "--version"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 fn find() -> Result<Installed, Vec<Package>> {

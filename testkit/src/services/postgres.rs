@@ -248,7 +248,7 @@ impl Account {
         let users = fs::read_to_string("/etc/passwd").doing(|| "reading /etc/passwd".to_owned())?;
         Self::parse(&users).ok_or_else(|| ServiceError::Missing {
             missing: format!("the user {ACCOUNT}"),
-            hint: "PostgreSQL's packages make one",
+            hint: "PostgreSQL's packages make one".to_owned(),
         })
     }
 

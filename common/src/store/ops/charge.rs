@@ -1,5 +1,6 @@
 //! What a message costs: the number's quotas and pace, the client's and the address's.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::super::Quotas;
@@ -23,7 +24,7 @@ pub(super) struct Asker {
 
 impl Asker {
     /// The quotas that count for it.
-    fn quotas(self, quotas: &Quotas) -> impl Iterator<Item = (AllowanceKey, Quota)> {
+    fn quotas(self, quotas: Quotas) -> impl Iterator<Item = (AllowanceKey, Quota)> {
         let client = quotas.client.map(|quota| (AllowanceKey::client(self.client), quota));
         let address = self.address.zip(quotas.address);
         let address = address.map(|(address, quota)| (AllowanceKey::address(self.client, address), quota));
@@ -33,6 +34,9 @@ impl Asker {
 
 /// The quotas of one batch: locked before anything else.
 pub(super) struct Meter {
+    defaults: Quotas,
+    /// Of those clients that have limits of their own.
+    own: HashMap<Uuid, Quotas>,
     allowances: Rows<AllowanceKey, Allowance>,
 }
 
@@ -42,9 +46,20 @@ impl Meter {
         rules: &Rules,
         askers: impl Iterator<Item = Asker>,
     ) -> Result<Self> {
-        let keys = sorted(askers.flat_map(|asker| asker.quotas(&rules.quotas)).map(|(key, _)| key));
-        let allowances = session.lock_allowances(&keys).await?;
-        Ok(Self { allowances: Rows::load(allowances, |row| row.key.clone()) })
+        let (defaults, askers) = (rules.quotas, askers.collect::<Vec<_>>());
+        // Read here, and not brought along by whoever asks: a resend by client token comes without an API key, so nobody
+        // at the edge knows its client's settings. Not locked: what is changed now counts from the next batch on.
+        let own = session.own_limits(&sorted(askers.iter().map(|asker| asker.client))).await?;
+        let own = own.into_iter().map(|(client, settings)| (client, settings.quotas(&defaults))).collect();
+        let mut meter = Self { defaults, own, allowances: Rows::load(Vec::new(), |row| row.key.clone()) };
+        let keys = sorted(askers.iter().flat_map(|asker| meter.quotas(*asker)).map(|(key, _)| key));
+        meter.allowances = Rows::load(session.lock_allowances(&keys).await?, |row| row.key.clone());
+        Ok(meter)
+    }
+
+    /// The quotas that count for somebody.
+    fn quotas(&self, asker: Asker) -> impl Iterator<Item = (AllowanceKey, Quota)> + use<> {
+        asker.quotas(*self.own.get(&asker.client).unwrap_or(&self.defaults))
     }
 
     /// Charges one message to everybody who pays for it, or to nobody.
@@ -67,11 +82,11 @@ impl Meter {
         if let Some(number) = numbers.get(phone) {
             rules.limits.admit(&number.asked, now)?;
         }
-        for (key, quota) in asker.quotas(&rules.quotas) {
+        for (key, quota) in self.quotas(asker) {
             self.allowances.get(key).map_or(Ok(()), |left| left.admit(&quota, now))?;
         }
         rules.limits.charge(&mut numbers.change_or(phone, || Number::new(phone)).asked, now);
-        for (key, quota) in asker.quotas(&rules.quotas) {
+        for (key, quota) in self.quotas(asker) {
             self.allowances.change_or(key.clone(), || Allowance::full(key)).charge(&quota, now);
         }
         Ok(())

@@ -25,7 +25,17 @@ fn decide(traffic: &mut Traffic, rules: &Rules, item: &Claim, now: Timestamp) ->
         return Claimed::Missing;
     };
     let answer = judge(rules, number, verification, message, now);
-    if matches!(answer, Answer::Done | Answer::UnknownKey | Answer::NotDue(_)) {
+    if let Answer::NotDue(at) = answer {
+        // Its job came too early, because clocks differ, and is about to be acknowledged. Were the relay left to wait for
+        // as long as after any confirmed job, the message would be late by that.
+        if message.publish_at.is_some_and(|publish_at| publish_at > at)
+            && let Some(message) = traffic.messages.change(item.id)
+        {
+            message.publish_at = Some(at);
+        }
+        return answer.into();
+    }
+    if matches!(answer, Answer::Done | Answer::UnknownKey) {
         return answer.into();
     }
     let Some((number, verification, message)) = traffic.change(item.id) else {
@@ -96,7 +106,7 @@ fn judge(
     match number.paced_until.filter(|until| *until > now && !cooldown.is_zero()) {
         // A claim paces the number for its whole lease, in case it takes that long; it rarely does, so we look again
         // after the cooldown.
-        Some(until) if message.route == Route::Gateway => Answer::Paced(until.min(now + cooldown)),
+        Some(until) if message.route != Route::Null => Answer::Paced(until.min(now + cooldown)),
         _ => Answer::Go,
     }
 }
@@ -123,7 +133,7 @@ fn grant(
     message.attempts += 1;
     message.updated_at = now;
     verification.show(message, now);
-    if message.route == Route::Gateway {
+    if message.route != Route::Null {
         number.paced_until = Some(paced_by(rules, lease_until));
     }
     Grant {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::super::session::{Result, Session};
 use super::super::{Create, Created, Rules};
 use super::charge::{Asker, Meter};
+use super::holders::Holders;
 use super::memory::Memory;
 use super::{Answers, ClientNumbers, Numbers, Rows, Verifications, events, sorted};
 use crate::idempotency::Recall;
@@ -41,6 +42,7 @@ pub(in crate::store) async fn create<S: Session>(
 /// came, each seeing what the one before it did.
 struct Desk {
     meter: Meter,
+    holders: Holders,
     numbers: Numbers,
     client_numbers: ClientNumbers,
     verifications: Verifications,
@@ -58,15 +60,19 @@ impl Desk {
             Rows::load(session.client_numbers(&pairs, false).await?, |row| (row.client, row.phone));
         let keys: Vec<_> = batch.iter().map(|item| &item.key).collect();
         let verifications = session.lock_live(&keys).await?;
+        let holders = Holders::load(session, batch.iter().map(|item| &item.key), false).await?;
         let live = verifications.iter().map(|row| (row.key.clone(), row.id)).collect();
         let verifications = Rows::load(verifications, |row| row.id);
-        Ok(Self { meter, numbers, client_numbers, verifications, live, messages: Vec::new() })
+        Ok(Self { meter, holders, numbers, client_numbers, verifications, live, messages: Vec::new() })
     }
 
     fn decide(&mut self, rules: &Rules, item: &Create, now: Timestamp) -> Created {
         let pair = (item.key.client, item.key.phone);
         if let Some(until) = self.client_numbers.get(pair).and_then(|row| row.blocked(now)) {
             return Created::Blocked { until };
+        }
+        if let Some(conflict) = self.holders.conflict(&item.key) {
+            return Created::Account(conflict);
         }
         match self.live(&item.key, now) {
             Some(live) if now < live.resend_after => Created::Live(live),
@@ -94,7 +100,8 @@ impl Desk {
         item: &Create,
         now: Timestamp,
     ) -> std::result::Result<(), LimitReached> {
-        self.meter.charge(rules, &mut self.numbers, item.key.phone, item.route, asker(item), now)
+        let route = self.holders.route(&item.key, item.route);
+        self.meter.charge(rules, &mut self.numbers, item.key.phone, route, asker(item), now)
     }
 
     fn begin(&mut self, rules: &Rules, item: &Create, now: Timestamp) -> Created {
@@ -103,7 +110,8 @@ impl Desk {
             stale.end(Status::Expired, now);
         }
         let mut verification = pending(rules, item, now);
-        let message = verification.add_message(item.route, rules.code_ttl, rules.limits.cooldown, now);
+        let route = self.holders.route(&item.key, item.route);
+        let message = verification.add_message(route, rules.code_ttl, rules.limits.cooldown, now);
         self.messages.push(message);
         self.live.insert(item.key.clone(), verification.id);
         self.verifications.change_or(verification.id, || verification.clone());
@@ -111,10 +119,11 @@ impl Desk {
     }
 
     fn resend(&mut self, rules: &Rules, item: &Create, id: uuid::Uuid, now: Timestamp) -> Created {
+        let route = self.holders.route(&item.key, item.route);
         let Some(verification) = self.verifications.change(id) else {
             unreachable!("the live verification was looked up in the same map");
         };
-        self.messages.push(verification.add_message(item.route, rules.code_ttl, rules.limits.cooldown, now));
+        self.messages.push(verification.add_message(route, rules.code_ttl, rules.limits.cooldown, now));
         Created::Again { verification: verification.clone(), added: true }
     }
 
@@ -141,10 +150,11 @@ fn pending(rules: &Rules, item: &Create, now: Timestamp) -> Verification {
         locale: item.locale,
         app_hash: item.app_hash.clone(),
         origin: item.origin.clone(),
+        app_name: item.app_name.clone(),
         metadata: item.metadata.clone(),
         salt: item.salt,
         key_id: rules.keyring.current().id(),
-        code_length: rules.code_length,
+        code_length: rules.test_numbers.get(item.key.phone).map_or(rules.code_length, |fixed| fixed.length),
         created_at: now,
         status: Status::Pending,
         epoch: 0,

@@ -1,11 +1,13 @@
 //! The decisions, written once for both databases: load and lock, decide in memory, write back.
 
+mod accounts;
 mod block;
 mod cancel;
 mod charge;
 mod check;
 mod claim;
 mod create;
+mod holders;
 mod memory;
 mod reap;
 mod record;
@@ -22,6 +24,10 @@ use crate::number::{ClientNumber, Number};
 use crate::phone::PhoneNumber;
 use crate::verification::{Message, Verification};
 
+pub(super) use accounts::{
+    accounts_of, change_account, create_account, delete_account, delete_group, list_accounts, list_groups,
+    put_group,
+};
 pub(super) use block::block;
 pub(super) use cancel::cancel;
 pub(super) use check::check;

@@ -3,6 +3,7 @@
 use super::super::session::{Result, Session};
 use super::super::{Resend, Resent, Rules};
 use super::charge::{Asker, Meter};
+use super::holders::Holders;
 use super::memory::Memory;
 use super::{Answers, ClientNumbers, Messages, Numbers, Rows, Verifications, check, events, sorted};
 use crate::idempotency::Recall;
@@ -37,6 +38,7 @@ pub(in crate::store) async fn resend<S: Session>(
 
 struct Desk {
     meter: Meter,
+    holders: Holders,
     numbers: Numbers,
     client_numbers: ClientNumbers,
     verifications: Verifications,
@@ -56,8 +58,10 @@ impl Desk {
         let verifications = session.lock_verifications(&sorted(owners.iter().map(|row| row.id))).await?;
         let newest = sorted(verifications.iter().map(Verification::newest_message));
         let messages = session.lock_messages(&newest).await?;
+        let holders = Holders::load(session, verifications.iter().map(|row| &row.key), false).await?;
         Ok(Self {
             meter,
+            holders,
             numbers: Rows::load(numbers, |row| row.phone),
             client_numbers: Rows::load(client_numbers, |row| (row.client, row.phone)),
             verifications: Rows::load(verifications, |row| row.id),
@@ -87,6 +91,7 @@ impl Desk {
         let Some(route) = self.messages.get(row.newest_message()).map(|message| message.route) else {
             return Resent::NotFound;
         };
+        let route = self.holders.route(&row.key, route);
         if let Err(limit) = self.meter.charge(rules, &mut self.numbers, phone, route, asker(item), now) {
             return Resent::Limited(limit);
         }

@@ -1,5 +1,6 @@
 //! PostgreSQL: rows travel many at a time through `UNNEST`.
 
+mod clients;
 mod requests;
 mod session;
 mod traffic;
@@ -12,17 +13,19 @@ use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{Connection as _, PgPool, Row as _};
+use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
+use super::rows::{client_number_columns, number_columns};
 use super::session::{Backend, Result};
 use super::{KeyOwner, List, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL, rows};
+use crate::client::{ClientRecord, KeyRecord, SettingsChange};
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 use crate::verification::Verification;
-use session::PgSession;
+pub(super) use session::PgSession;
 
 /// How long a request waits for a free connection before it is told that the database is unavailable.
 const ACQUIRE: Duration = Duration::from_secs(2);
@@ -152,10 +155,15 @@ impl Backend for Postgres {
     }
 
     async fn number(&self, client: Uuid, phone: PhoneNumber) -> Result<NumberReport> {
-        let number = sqlx::query_as("SELECT * FROM numbers WHERE phone = $1").bind(phone.to_i64());
-        let row = sqlx::query_as("SELECT * FROM client_numbers WHERE phone = $1 AND client_id = $2")
-            .bind(phone.to_i64())
-            .bind(client);
+        let number = sqlx::query_as(concat!("SELECT ", number_columns!(), " FROM numbers WHERE phone = $1"))
+            .bind(phone.to_i64());
+        let row = sqlx::query_as(concat!(
+            "SELECT ",
+            client_number_columns!(),
+            " FROM client_numbers WHERE phone = $1 AND client_id = $2"
+        ))
+        .bind(phone.to_i64())
+        .bind(client);
         let (number, row): (Option<rows::NumberRow>, Option<rows::ClientNumberRow>) = self
             .run(|connection| {
                 async {
@@ -212,10 +220,11 @@ impl Backend for Postgres {
     }
 
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32> {
-        let beat =
-            sqlx::query("INSERT INTO workers VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen_at = $2")
-                .bind(worker)
-                .bind(now);
+        let beat = sqlx::query(
+            "INSERT INTO workers (id, seen_at) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET seen_at = $2",
+        )
+        .bind(worker)
+        .bind(now);
         // Whoever was killed did not say that it leaves.
         let forget = sqlx::query("DELETE FROM workers WHERE seen_at <= $1").bind(now - WORKER_FORGOTTEN);
         let count =
@@ -251,37 +260,27 @@ impl Backend for Postgres {
     }
 
     async fn install_key(&self, key: &NewKey, id: Uuid, now: Timestamp) -> Result<Uuid> {
-        // The no-op update makes the existing row come back, and waits for whoever is inserting it.
-        let client = sqlx::query_scalar(
-            "INSERT INTO clients VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id",
-        )
-        .bind(id)
-        .bind(key.client_name.clone())
-        .bind(now);
-        let insert = "INSERT INTO api_keys (hash, client_id, prefix, operator, created_at) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (hash) DO NOTHING";
-        let insert = sqlx::query(insert).bind(key.hash.to_vec());
-        let (prefix, operator) = (key.prefix.clone(), key.operator);
-        self.run(move |connection| {
-            async move {
-                let mut tx = connection.begin().await?;
-                let client: Uuid = client.fetch_one(&mut *tx).await?;
-                insert.bind(client).bind(prefix).bind(operator).bind(now).execute(&mut *tx).await?;
-                tx.commit().await?;
-                Ok(client)
-            }
-            .boxed()
-        })
-        .await
+        clients::install_key(self, key, id, now).await
     }
 
     async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<KeyOwner>> {
-        let select = sqlx::query(super::FIND_KEY).bind(hash.to_vec());
-        let row = self.run(|connection| select.fetch_optional(connection).boxed()).await?;
-        row.map(|row| {
-            Ok(KeyOwner { client: row.try_get(0)?, client_name: row.try_get(1)?, operator: row.try_get(2)? })
-        })
-        .transpose()
+        clients::find_key(self, hash).await
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>> {
+        clients::keys(self).await
+    }
+
+    async fn revoke_key(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<Timestamp>> {
+        clients::revoke_key(self, hash, now).await
+    }
+
+    async fn clients(&self) -> Result<Vec<ClientRecord>> {
+        clients::clients(self).await
+    }
+
+    async fn change_client(&self, name: &str, change: &SettingsChange) -> Result<Option<ClientRecord>> {
+        clients::change_client(self, name, change).await
     }
 
     async fn close(&self) {

@@ -18,7 +18,7 @@ pub(super) async fn lock_allowances(
         return Ok(Vec::new());
     }
     // Locks come before all others, by key.
-    let sql = "SELECT * FROM allowances WHERE key = ANY($1) ORDER BY key FOR UPDATE";
+    let sql = "SELECT key, full_at FROM allowances WHERE key = ANY($1) ORDER BY key FOR UPDATE";
     let keys: Vec<_> = keys.iter().map(|key| key.as_str().to_owned()).collect();
     let found: Vec<rows::AllowanceRow> = query_as(sql).bind(keys).fetch_all(&mut *session.tx).await?;
     Ok(found.into_iter().map(Into::into).collect())
@@ -54,7 +54,8 @@ pub(super) async fn answers(session: &mut PgSession, scopes: &[[u8; 32]]) -> Res
         return Ok(Vec::new());
     }
     let scopes: Vec<_> = scopes.iter().map(|scope| scope.to_vec()).collect();
-    let found = query_as("SELECT * FROM answers WHERE scope = ANY($1)").bind(scopes);
+    let found =
+        query_as("SELECT scope, body, answer, created_at FROM answers WHERE scope = ANY($1)").bind(scopes);
     rows::all::<rows::AnswerRow, _>(found.fetch_all(&mut *session.tx).await?)
 }
 

@@ -3,10 +3,11 @@
 use sqlx::postgres::PgQueryResult;
 use uuid::Uuid;
 
-use super::super::rows::{self, verification_columns};
+use super::super::rows::{self, client_number_columns, number_columns, verification_columns};
 use super::super::session::{ClientPhone, Result, Session};
 use super::{Lease, StoreError};
 use crate::allowance::{Allowance, AllowanceKey};
+use crate::client::ClientSettings;
 use crate::idempotency::KeptAnswer;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number};
@@ -20,7 +21,7 @@ pub(super) const READ_VERIFICATIONS: &str =
 /// A transaction. Dropping it without its end closes the connection, which rolls it back.
 #[derive(Debug)]
 pub(crate) struct PgSession {
-    pub(super) tx: Lease,
+    pub(in crate::store) tx: Lease,
 }
 
 impl PgSession {
@@ -49,6 +50,10 @@ pub(super) fn column<R, T>(rows: &[&R], value: impl Fn(&R) -> T) -> Vec<T> {
 }
 
 impl Session for PgSession {
+    async fn own_limits(&mut self, clients: &[Uuid]) -> Result<Vec<(Uuid, ClientSettings)>> {
+        super::clients::own_limits(self, clients).await
+    }
+
     async fn lock_allowances(&mut self, keys: &[AllowanceKey]) -> Result<Vec<Allowance>> {
         super::requests::lock_allowances(self, keys).await
     }
@@ -71,10 +76,14 @@ impl Session for PgSession {
 
     async fn lock_numbers(&mut self, phones: &[PhoneNumber]) -> Result<Vec<Number>> {
         // Locks come first in the lock order, by number.
-        let found = sqlx::query_as("SELECT * FROM numbers WHERE phone = ANY($1) ORDER BY phone FOR UPDATE")
-            .bind(phones.iter().map(|phone| phone.to_i64()).collect::<Vec<_>>())
-            .fetch_all(&mut *self.tx)
-            .await?;
+        let found = sqlx::query_as(concat!(
+            "SELECT ",
+            number_columns!(),
+            " FROM numbers WHERE phone = ANY($1) ORDER BY phone FOR UPDATE"
+        ))
+        .bind(phones.iter().map(|phone| phone.to_i64()).collect::<Vec<_>>())
+        .fetch_all(&mut *self.tx)
+        .await?;
         rows::all::<rows::NumberRow, _>(found)
     }
 
@@ -108,12 +117,19 @@ impl Session for PgSession {
             keys.iter().map(|(client, phone)| (*client, phone.to_i64())).unzip();
         // Locks come after the numbers' and before the verifications', by number.
         let sql = if lock {
-            "SELECT c.* FROM UNNEST($1::uuid[], $2::bigint[]) AS u (client_id, phone) \
-             JOIN client_numbers c ON c.phone = u.phone AND c.client_id = u.client_id \
-             ORDER BY c.phone, c.client_id FOR UPDATE OF c"
+            concat!(
+                "SELECT ",
+                client_number_columns!(),
+                " FROM UNNEST($1::uuid[], $2::bigint[]) AS u (client_id, phone) \
+                 JOIN client_numbers c USING (client_id, phone) ORDER BY phone, client_id FOR UPDATE OF c"
+            )
         } else {
-            "SELECT c.* FROM UNNEST($1::uuid[], $2::bigint[]) AS u (client_id, phone) \
-             JOIN client_numbers c ON c.phone = u.phone AND c.client_id = u.client_id"
+            concat!(
+                "SELECT ",
+                client_number_columns!(),
+                " FROM UNNEST($1::uuid[], $2::bigint[]) AS u (client_id, phone) \
+                 JOIN client_numbers c USING (client_id, phone)"
+            )
         };
         let found = sqlx::query_as(sql).bind(clients).bind(phones).fetch_all(&mut *self.tx).await?;
         rows::all::<rows::ClientNumberRow, _>(found)
@@ -146,12 +162,16 @@ impl Session for PgSession {
     async fn lock_live(&mut self, keys: &[&LiveKey]) -> Result<Vec<Verification>> {
         // Locks come after the numbers', by number. The expression on account_id is the one of the index
         // verifications_live, which finds the rows.
-        let sql = "SELECT v.* FROM (SELECT DISTINCT * FROM \
+        let sql = concat!(
+            "SELECT ",
+            verification_columns!(),
+            " FROM (SELECT v.* FROM (SELECT DISTINCT * FROM \
              UNNEST($1::bigint[], $2::uuid[], $3::text[], $4::uuid[], $5::text[])) \
              AS u (phone, client_id, purpose, account_id, session) JOIN verifications v ON v.phone = u.phone \
              AND v.client_id = u.client_id AND v.purpose = u.purpose AND v.session = u.session \
              AND coalesce(v.account_id, '00000000-0000-0000-0000-000000000000'::uuid) = u.account_id \
-             WHERE v.status = 'pending' ORDER BY v.phone, v.id FOR UPDATE OF v";
+             WHERE v.status = 'pending' ORDER BY v.phone, v.id FOR UPDATE OF v) AS live"
+        );
         let found = sqlx::query_as(sql)
             .bind(column(keys, |key: &LiveKey| key.phone.to_i64()))
             .bind(column(keys, |key: &LiveKey| key.client))
@@ -193,7 +213,7 @@ impl Session for PgSession {
             ") SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], \
              $8::text[], $9::text[], $10::text[], $11::bytea[], $12::bigint[], $13::int[], $14::bigint[], $15::text[], \
              $16::int[], $17::bigint[], $18::int[], $19::bigint[], $20::bigint[], $21::text[], $22::int[], $23::bigint[], \
-             $24::bigint[], $25::text[], $26::int[], $27::bigint[], $28::bigint[], $29::bigint[])"
+             $24::bigint[], $25::text[], $26::int[], $27::bigint[], $28::bigint[], $29::bigint[], $30::text[])"
         );
         let done = sqlx::query(sql)
             .bind(column(rows, |row: &Verification| row.id))
@@ -225,6 +245,7 @@ impl Session for PgSession {
             .bind(column(rows, |row: &Verification| row.ended_at))
             .bind(column(rows, |row: &Verification| row.updated_at))
             .bind(column(rows, |row: &Verification| row.version))
+            .bind(column(rows, |row: &Verification| row.app_name.clone()))
             .execute(&mut *self.tx)
             .await?;
         all_written(&done, rows.len())

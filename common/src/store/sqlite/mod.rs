@@ -1,5 +1,6 @@
 //! SQLite: one file, one writer at a time. The batches of the hot calls are its group commits.
 
+mod clients;
 mod requests;
 mod session;
 
@@ -10,16 +11,17 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Row as _, SqlitePool, Transaction};
 use uuid::Uuid;
 
-use super::rows::{self, verification_columns};
+use super::rows::{self, client_number_columns, number_columns, verification_columns};
 use super::session::{Backend, Result};
 use super::{KeyOwner, List, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL};
+use crate::client::{ClientRecord, KeyRecord, SettingsChange};
 use crate::clock::SharedClock;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 use crate::verification::Verification;
-use session::SqliteSession;
+pub(super) use session::SqliteSession;
 
 /// How long a transaction waits for its turn to write.
 const TURN: Duration = Duration::from_secs(5);
@@ -110,16 +112,20 @@ impl Backend for Sqlite {
 
     async fn number(&self, client: Uuid, phone: PhoneNumber) -> Result<NumberReport> {
         let mut connection = self.readers.acquire().await?;
-        let number: Option<rows::NumberRow> = sqlx::query_as("SELECT * FROM numbers WHERE phone = ?")
-            .bind(phone.to_i64())
-            .fetch_optional(&mut *connection)
-            .await?;
-        let row: Option<rows::ClientNumberRow> =
-            sqlx::query_as("SELECT * FROM client_numbers WHERE phone = ? AND client_id = ?")
+        let number: Option<rows::NumberRow> =
+            sqlx::query_as(concat!("SELECT ", number_columns!(), " FROM numbers WHERE phone = ?"))
                 .bind(phone.to_i64())
-                .bind(client)
                 .fetch_optional(&mut *connection)
                 .await?;
+        let row: Option<rows::ClientNumberRow> = sqlx::query_as(concat!(
+            "SELECT ",
+            client_number_columns!(),
+            " FROM client_numbers WHERE phone = ? AND client_id = ?"
+        ))
+        .bind(phone.to_i64())
+        .bind(client)
+        .fetch_optional(&mut *connection)
+        .await?;
         Ok(NumberReport {
             number: number.map_or_else(|| Ok(Number::new(phone)), TryInto::try_into)?,
             client: row.map_or_else(|| Ok(ClientNumber::new(client, phone)), TryInto::try_into)?,
@@ -168,11 +174,13 @@ impl Backend for Sqlite {
     }
 
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32> {
-        sqlx::query("INSERT INTO workers VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET seen_at = ?2")
-            .bind(worker)
-            .bind(now)
-            .execute(&self.writer)
-            .await?;
+        sqlx::query(
+            "INSERT INTO workers (id, seen_at) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET seen_at = ?2",
+        )
+        .bind(worker)
+        .bind(now)
+        .execute(&self.writer)
+        .await?;
         // Whoever was killed did not say that it leaves.
         sqlx::query("DELETE FROM workers WHERE seen_at <= ?")
             .bind(now - WORKER_FORGOTTEN)
@@ -200,36 +208,27 @@ impl Backend for Sqlite {
     }
 
     async fn install_key(&self, key: &NewKey, id: Uuid, now: Timestamp) -> Result<Uuid> {
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let client: Uuid = sqlx::query_scalar(
-            "INSERT INTO clients VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id",
-        )
-        .bind(id)
-        .bind(&key.client_name)
-        .bind(now)
-        .fetch_one(&mut *tx)
-        .await?;
-        sqlx::query(
-            "INSERT INTO api_keys (hash, client_id, prefix, operator, created_at) VALUES (?, ?, ?, ?, ?) \
-             ON CONFLICT (hash) DO NOTHING",
-        )
-        .bind(key.hash.as_slice())
-        .bind(client)
-        .bind(&key.prefix)
-        .bind(key.operator)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(client)
+        clients::install_key(self, key, id, now).await
     }
 
     async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<KeyOwner>> {
-        let row = sqlx::query(super::FIND_KEY).bind(hash.as_slice()).fetch_optional(&self.readers).await?;
-        row.map(|row| {
-            Ok(KeyOwner { client: row.try_get(0)?, client_name: row.try_get(1)?, operator: row.try_get(2)? })
-        })
-        .transpose()
+        clients::find_key(self, hash).await
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>> {
+        clients::keys(self).await
+    }
+
+    async fn revoke_key(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<Timestamp>> {
+        clients::revoke_key(self, hash, now).await
+    }
+
+    async fn clients(&self) -> Result<Vec<ClientRecord>> {
+        clients::clients(self).await
+    }
+
+    async fn change_client(&self, name: &str, change: &SettingsChange) -> Result<Option<ClientRecord>> {
+        clients::change_client(self, name, change).await
     }
 
     async fn close(&self) {

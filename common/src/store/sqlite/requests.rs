@@ -15,7 +15,7 @@ pub(super) async fn lock_allowances(
 ) -> Result<Vec<Allowance>> {
     let mut found: Vec<rows::AllowanceRow> = Vec::with_capacity(keys.len());
     for key in keys {
-        let select = query_as("SELECT * FROM allowances WHERE key = ?").bind(key.as_str());
+        let select = query_as("SELECT key, full_at FROM allowances WHERE key = ?").bind(key.as_str());
         found.extend(select.fetch_optional(&mut *session.tx).await?);
     }
     Ok(found.into_iter().map(Into::into).collect())
@@ -40,7 +40,8 @@ pub(super) async fn update_allowances(session: &mut SqliteSession, rows: &[&Allo
 pub(super) async fn answers(session: &mut SqliteSession, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
     let mut found: Vec<rows::AnswerRow> = Vec::with_capacity(scopes.len());
     for scope in scopes {
-        let select = query_as("SELECT * FROM answers WHERE scope = ?").bind(scope.as_slice());
+        let select = query_as("SELECT scope, body, answer, created_at FROM answers WHERE scope = ?")
+            .bind(scope.as_slice());
         found.extend(select.fetch_optional(&mut *session.tx).await?);
     }
     rows::all(found)

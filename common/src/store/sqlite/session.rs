@@ -5,10 +5,13 @@ use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
 use sqlx::{Row as _, Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::super::rows::{self, message_columns, verification_columns};
+use super::super::rows::{
+    self, client_number_columns, message_columns, number_columns, verification_columns,
+};
 use super::super::session::{ClientPhone, Result, Session};
 use super::{READ_VERIFICATION, StoreError};
 use crate::allowance::{Allowance, AllowanceKey};
+use crate::client::ClientSettings;
 use crate::idempotency::KeptAnswer;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number};
@@ -19,7 +22,7 @@ use crate::verification::{LiveKey, Message, Verification};
 /// A transaction; dropping it rolls it back.
 #[derive(Debug)]
 pub(crate) struct SqliteSession {
-    pub(super) tx: Transaction<'static, Sqlite>,
+    pub(in crate::store) tx: Transaction<'static, Sqlite>,
 }
 
 type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
@@ -104,6 +107,10 @@ impl SqliteSession {
 }
 
 impl Session for SqliteSession {
+    async fn own_limits(&mut self, clients: &[Uuid]) -> Result<Vec<(Uuid, ClientSettings)>> {
+        super::clients::own_limits(self, clients).await
+    }
+
     async fn lock_allowances(&mut self, keys: &[AllowanceKey]) -> Result<Vec<Allowance>> {
         super::requests::lock_allowances(self, keys).await
     }
@@ -127,7 +134,9 @@ impl Session for SqliteSession {
     async fn lock_numbers(&mut self, phones: &[PhoneNumber]) -> Result<Vec<Number>> {
         let mut found: Vec<rows::NumberRow> = Vec::with_capacity(phones.len());
         for phone in phones {
-            let select = sqlx::query_as("SELECT * FROM numbers WHERE phone = ?").bind(phone.to_i64());
+            let select =
+                sqlx::query_as(concat!("SELECT ", number_columns!(), " FROM numbers WHERE phone = ?"))
+                    .bind(phone.to_i64());
             found.extend(self.read(select).await?);
         }
         rows::all(found)
@@ -154,9 +163,13 @@ impl Session for SqliteSession {
     async fn client_numbers(&mut self, keys: &[ClientPhone], _lock: bool) -> Result<Vec<ClientNumber>> {
         let mut found: Vec<rows::ClientNumberRow> = Vec::with_capacity(keys.len());
         for (client, phone) in keys {
-            let select = sqlx::query_as("SELECT * FROM client_numbers WHERE phone = ? AND client_id = ?")
-                .bind(phone.to_i64())
-                .bind(client);
+            let select = sqlx::query_as(concat!(
+                "SELECT ",
+                client_number_columns!(),
+                " FROM client_numbers WHERE phone = ? AND client_id = ?"
+            ))
+            .bind(phone.to_i64())
+            .bind(client);
             found.extend(self.read(select).await?);
         }
         rows::all(found)
@@ -184,8 +197,12 @@ impl Session for SqliteSession {
         let keys: std::collections::HashSet<_> = keys.iter().collect();
         let mut found: Vec<rows::VerificationRow> = Vec::with_capacity(keys.len());
         // The expression on account_id is the one of the index verifications_live.
-        let sql = "SELECT * FROM verifications WHERE status = 'pending' AND phone = ? AND client_id = ? \
-             AND purpose = ? AND coalesce(account_id, x'00000000000000000000000000000000') = ? AND session = ?";
+        let sql = concat!(
+            "SELECT ",
+            verification_columns!(),
+            " FROM verifications WHERE status = 'pending' AND phone = ? AND client_id = ? \
+             AND purpose = ? AND coalesce(account_id, x'00000000000000000000000000000000') = ? AND session = ?"
+        );
         for key in keys {
             let select = sqlx::query_as(sql)
                 .bind(key.phone.to_i64())
@@ -214,7 +231,7 @@ impl Session for SqliteSession {
         let sql = concat!(
             "INSERT INTO verifications (",
             verification_columns!(),
-            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         );
         for row in rows {
             let statement = sqlx::query(sql)
@@ -246,7 +263,8 @@ impl Session for SqliteSession {
                 .bind(row.error.and_then(|error| error.gateway_code))
                 .bind(row.ended_at)
                 .bind(row.updated_at)
-                .bind(row.version);
+                .bind(row.version)
+                .bind(&row.app_name);
             self.write(statement).await?;
         }
         Ok(())

@@ -1,0 +1,106 @@
+//! `GET /v1/verifications/{id}/events`: a verification as a stream of server-sent events (WHATWG HTML, section 9.2).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use hulak_common::verification::{Status, Verification};
+
+use super::read::find;
+use crate::auth::Caller;
+use crate::problem::{Kind, Problem};
+use crate::resource::VerificationView;
+use crate::state::SharedApp;
+use crate::wait::Follower;
+
+/// Between two comments: proxies commonly close what is silent for 30 s or more.
+const COMMENT: Duration = Duration::from_secs(15);
+/// Before another look while the database is away.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// The verification at once, then at every change, each with its version as `id`. The stream ends after a final state.
+/// A reader that comes back with `Last-Event-ID` of a final state gets 204, which tells browsers not to come again.
+///
+/// # Errors
+/// 404 when the caller has no such verification; 401 for a client token past its time.
+pub async fn events(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let follower = Follower::new(&app, &caller, &id)?;
+    let row = find(&app, &caller, &id).await?;
+    if is_final(&app, &row) && seen(&headers) == Some(row.version) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let reader = Reader { app, masked: caller.is_token(), follower, next: Next::Show(Box::new(row)) };
+    let events = stream::unfold(reader, |reader| Box::pin(reader.step()));
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(COMMENT)).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would collect events before it passes them on.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+fn seen(headers: &HeaderMap) -> Option<i64> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
+}
+
+fn is_final(app: &SharedApp, row: &Verification) -> bool {
+    row.status_at(app.clock.now()) != Status::Pending
+}
+
+/// One who reads the stream.
+struct Reader {
+    app: SharedApp,
+    masked: bool,
+    follower: Follower,
+    next: Next,
+}
+
+/// What comes next in a stream.
+enum Next {
+    /// This state, unseen so far.
+    Show(Box<Verification>),
+    /// Whatever follows this state.
+    After(Box<Verification>),
+    /// Nothing.
+    End,
+}
+
+impl Reader {
+    async fn step(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        let row = match std::mem::replace(&mut self.next, Next::End) {
+            Next::Show(row) => row,
+            Next::After(row) => Box::new(self.follow(&row).await?),
+            Next::End => return None,
+        };
+        let view = VerificationView::new(&row, &self.app.operators, self.masked, self.app.clock.now());
+        let event = Event::default().id(row.version.to_string()).json_data(view).ok()?;
+        if !is_final(&self.app, &row) {
+            self.next = Next::After(row);
+        }
+        Some((Ok(event), self))
+    }
+
+    /// Waits out an absent database: a reader that was sent away would only come back.
+    async fn follow(&mut self, row: &Verification) -> Option<Verification> {
+        let app = Arc::clone(&self.app);
+        loop {
+            match self.follower.next(row).await {
+                Ok(next) => return next,
+                Err(problem) if problem.kind() == Kind::Unavailable => tokio::select! {
+                    () = tokio::time::sleep(AWAY) => {}
+                    () = app.shutdown.begun() => return None,
+                },
+                Err(_) => return None,
+            }
+        }
+    }
+}

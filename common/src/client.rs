@@ -1,0 +1,125 @@
+//! Client applications: what may be set for one of them, and their keys as operators see them.
+
+use uuid::Uuid;
+
+use crate::allowance::{Amount, Quota};
+use crate::store::Quotas;
+use crate::time::Timestamp;
+use crate::web::{Origin, RedirectUri};
+
+/// What is set for one client application. What is not goes by the settings of the programs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientSettings {
+    /// The name in its messages, in place of `HULAK_APP_NAME`.
+    pub app_name: Option<String>,
+    /// The origins whose pages may call, besides `HULAK_CORS_ORIGINS`.
+    pub cors_origins: Option<Vec<Origin>>,
+    /// Where the hosted page may send a browser back to.
+    pub redirect_uris: Option<Vec<RedirectUri>>,
+    /// Codes a second, in place of `HULAK_CLIENT_RATE`.
+    pub rate: Option<Amount>,
+    /// Codes an hour for one address, in place of `HULAK_ADDRESS_HOURLY`.
+    pub address_hourly: Option<Amount>,
+}
+
+impl ClientSettings {
+    /// The quotas that count for this client: its own where it has them.
+    #[must_use]
+    pub fn quotas(&self, defaults: &Quotas) -> Quotas {
+        Quotas {
+            client: self.rate.map_or(defaults.client, |amount| amount.0.map(Quota::client)),
+            address: self.address_hourly.map_or(defaults.address, |amount| amount.0.map(Quota::address)),
+        }
+    }
+}
+
+/// What becomes of one setting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It goes by the settings of the programs again.
+    Reset,
+    /// It is this from now on.
+    To(T),
+}
+
+impl<T> Change<T> {
+    /// Whether anything changes.
+    #[must_use]
+    pub const fn is_change(&self) -> bool {
+        !matches!(self, Self::Keep)
+    }
+
+    /// The new value, if there is one.
+    #[must_use]
+    pub const fn value(&self) -> Option<&T> {
+        match self {
+            Self::To(value) => Some(value),
+            Self::Keep | Self::Reset => None,
+        }
+    }
+}
+
+/// What becomes of a client's settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SettingsChange {
+    /// See [`ClientSettings::app_name`].
+    pub app_name: Change<String>,
+    /// See [`ClientSettings::cors_origins`].
+    pub cors_origins: Change<Vec<Origin>>,
+    /// See [`ClientSettings::redirect_uris`].
+    pub redirect_uris: Change<Vec<RedirectUri>>,
+    /// See [`ClientSettings::rate`].
+    pub rate: Change<Amount>,
+    /// See [`ClientSettings::address_hourly`].
+    pub address_hourly: Change<Amount>,
+}
+
+/// A client application as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientRecord {
+    /// Its id; also the `aud` of its approval tokens.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// What is set for it.
+    pub settings: ClientSettings,
+}
+
+/// A key as operators see it: all that is kept of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The name of the client application that it belongs to.
+    pub client_name: String,
+    /// Its first characters.
+    pub prefix: String,
+    /// SHA-256 of the whole key.
+    pub hash: [u8; 32],
+    /// Whether it is an operator's key.
+    pub operator: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when it is refused.
+    pub revoked_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_own_quotas_come_first() {
+        let defaults = Quotas { client: Some(Quota::client(5)), address: None };
+        assert_eq!(ClientSettings::default().quotas(&defaults), defaults);
+        let own = ClientSettings {
+            rate: Some(Amount(None)),
+            address_hourly: Some(Amount(Some(3))),
+            ..ClientSettings::default()
+        };
+        assert_eq!(own.quotas(&defaults), Quotas { client: None, address: Some(Quota::address(3)) });
+    }
+}

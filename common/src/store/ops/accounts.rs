@@ -1,0 +1,220 @@
+//! Accounts and groups: made, changed and deleted by their client application.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::super::Rules;
+use super::super::account_session::{Hold, Wanted};
+use super::super::accounts::{
+    AccountChanged, AccountList, AccountPatch, GroupPut, GroupRef, NewAccount, PutGroup,
+};
+use super::super::session::{ClientPhone, Result, Session};
+use super::Answers;
+use super::memory::Memory;
+use crate::account::{Account, Group, GroupName, MAX_CLIENT_GROUPS, Username};
+use crate::idempotency::Recall;
+use crate::time::Timestamp;
+
+/// One after the other: accounts are made and changed by hand or at sign-up, so batches would gain nothing.
+macro_rules! each {
+    ($name:ident, $one:ident: $item:ty => $answer:ty) => {
+        pub(in crate::store) async fn $name<S: Session>(
+            session: &mut S,
+            _rules: &Rules,
+            batch: &[$item],
+            now: Timestamp,
+        ) -> Result<Answers<$answer>> {
+            let mut answers = Vec::with_capacity(batch.len());
+            for item in batch {
+                answers.push($one(session, item, now).await?);
+            }
+            Ok((answers, Vec::new()))
+        }
+    };
+}
+
+each!(create_account, create: NewAccount => AccountChanged);
+each!(change_account, change: AccountPatch => AccountChanged);
+each!(delete_account, delete: (Uuid, Uuid) => bool);
+each!(list_accounts, list: AccountList => Vec<Account>);
+each!(accounts_of, owner: ClientPhone => Option<Account>);
+each!(put_group, put: PutGroup => GroupPut);
+each!(delete_group, ungroup: GroupRef => bool);
+each!(list_groups, groups: Uuid => Vec<Group>);
+
+async fn create<S: Session>(session: &mut S, new: &NewAccount, now: Timestamp) -> Result<AccountChanged> {
+    let mut memory = Memory::load(session, std::iter::once(new.remember.as_ref())).await?;
+    match memory.recall(new.remember.as_ref(), now) {
+        Recall::Answered(text) => return Ok(AccountChanged::Answered(text)),
+        Recall::Reused => return Ok(AccountChanged::KeyReused),
+        Recall::First => {}
+    }
+    if taken(session, new.client, &new.username, None).await? {
+        return Ok(AccountChanged::UsernameTaken);
+    }
+    let groups = match members(session, new.client, &new.groups).await? {
+        Ok(groups) => groups,
+        Err(unknown) => return Ok(AccountChanged::UnknownGroups(unknown)),
+    };
+    let account = Account {
+        id: new.id,
+        client: new.client,
+        username: new.username.clone(),
+        first_name: new.first_name.clone(),
+        last_name: new.last_name.clone(),
+        email: new.email.clone(),
+        phone: new.phone,
+        phone_verified: false,
+        is_active: true,
+        groups: Vec::new(),
+        permissions: Vec::new(),
+        created_at: now,
+        updated_at: now,
+        last_login_at: None,
+    };
+    session.insert_account(&account).await?;
+    session.set_memberships(account.id, &groups).await?;
+    let answer = written(session, account.id).await?;
+    memory.keep(new.remember.as_ref(), &answer, now);
+    memory.save(session, now).await?;
+    Ok(answer)
+}
+
+async fn change<S: Session>(session: &mut S, patch: &AccountPatch, now: Timestamp) -> Result<AccountChanged> {
+    let Some(mut account) = find(session, patch.client, patch.id).await? else {
+        return Ok(AccountChanged::NotFound);
+    };
+    if let Some(username) = &patch.username {
+        if taken(session, patch.client, username, Some(account.id)).await? {
+            return Ok(AccountChanged::UsernameTaken);
+        }
+        account.username = username.clone();
+    }
+    if let Some(name) = &patch.first_name {
+        account.first_name = name.clone();
+    }
+    if let Some(name) = &patch.last_name {
+        account.last_name = name.clone();
+    }
+    if let Some(email) = &patch.email {
+        account.email.clone_from(email);
+    }
+    if let Some(phone) = patch.phone {
+        // What was proved was proved of the other number.
+        account.phone_verified &= account.phone == phone;
+        account.phone = phone;
+    }
+    if let Some(is_active) = patch.is_active {
+        account.is_active = is_active;
+    }
+    if let Some(names) = &patch.groups {
+        match members(session, patch.client, names).await? {
+            Ok(groups) => session.set_memberships(account.id, &groups).await?,
+            Err(unknown) => return Ok(AccountChanged::UnknownGroups(unknown)),
+        }
+    }
+    account.updated_at = now.max(account.updated_at);
+    session.update_account(&account).await?;
+    written(session, account.id).await
+}
+
+async fn delete<S: Session>(session: &mut S, (client, id): &(Uuid, Uuid), _now: Timestamp) -> Result<bool> {
+    let found = find(session, *client, *id).await?;
+    if found.is_some() {
+        session.delete_account(*id).await?;
+    }
+    Ok(found.is_some())
+}
+
+async fn list<S: Session>(session: &mut S, list: &AccountList, _now: Timestamp) -> Result<Vec<Account>> {
+    session.find_accounts(Wanted::List(list), false).await
+}
+
+async fn owner<S: Session>(session: &mut S, pair: &ClientPhone, _now: Timestamp) -> Result<Option<Account>> {
+    Ok(session.find_accounts(Wanted::Verified(&[*pair]), false).await?.pop())
+}
+
+/// Locks an account of this client.
+async fn find<S: Session>(session: &mut S, client: Uuid, id: Uuid) -> Result<Option<Account>> {
+    let found = session.find_accounts(Wanted::Ids(&[id]), true).await?.pop();
+    Ok(found.filter(|account| account.client == client))
+}
+
+/// Read without a lock: who takes the name in the meantime makes ours a conflict, and the next try sees it.
+async fn taken<S: Session>(
+    session: &mut S,
+    client: Uuid,
+    username: &Username,
+    by_other_than: Option<Uuid>,
+) -> Result<bool> {
+    let found = session.find_accounts(Wanted::Username(client, username.key()), false).await?;
+    Ok(found.iter().any(|account| Some(account.id) != by_other_than))
+}
+
+/// The groups of these names, held so that none is deleted before its new member is written; or the names there are none of.
+async fn members<S: Session>(
+    session: &mut S,
+    client: Uuid,
+    names: &[GroupName],
+) -> Result<std::result::Result<Vec<Uuid>, Vec<GroupName>>> {
+    let groups = session.find_groups(client, Some(names), Hold::Shared).await?;
+    let known: HashSet<_> = groups.iter().map(|group| &group.name).collect();
+    let unknown: Vec<_> = names.iter().filter(|name| !known.contains(name)).cloned().collect();
+    Ok(if unknown.is_empty() { Ok(groups.iter().map(|group| group.id).collect()) } else { Err(unknown) })
+}
+
+/// The account as it stands now, with what its groups allow.
+async fn written<S: Session>(session: &mut S, id: Uuid) -> Result<AccountChanged> {
+    let found = session.find_accounts(Wanted::Ids(&[id]), false).await?.pop();
+    Ok(found.map_or(AccountChanged::NotFound, |account| AccountChanged::Done(Box::new(account))))
+}
+
+async fn put<S: Session>(session: &mut S, put: &PutGroup, now: Timestamp) -> Result<GroupPut> {
+    let mut memory = Memory::load(session, std::iter::once(put.remember.as_ref())).await?;
+    match memory.recall(put.remember.as_ref(), now) {
+        Recall::Answered(text) => return Ok(GroupPut::Answered(text)),
+        Recall::Reused => return Ok(GroupPut::KeyReused),
+        Recall::First => {}
+    }
+    let found = session.find_groups(put.client, Some(std::slice::from_ref(&put.name)), Hold::Alone).await?;
+    let answer = match found.into_iter().next() {
+        Some(mut group) => {
+            group.permissions.clone_from(&put.permissions);
+            group.updated_at = now.max(group.updated_at);
+            session.update_group(&group).await?;
+            GroupPut::Replaced(group)
+        }
+        None if session.find_groups(put.client, None, Hold::No).await?.len() >= MAX_CLIENT_GROUPS => {
+            GroupPut::TooMany
+        }
+        None => {
+            let group = Group {
+                id: put.id,
+                client: put.client,
+                name: put.name.clone(),
+                permissions: put.permissions.clone(),
+                created_at: now,
+                updated_at: now,
+            };
+            session.insert_group(&group).await?;
+            GroupPut::Made(group)
+        }
+    };
+    memory.keep(put.remember.as_ref(), &answer, now);
+    memory.save(session, now).await?;
+    Ok(answer)
+}
+
+async fn ungroup<S: Session>(session: &mut S, group: &GroupRef, _now: Timestamp) -> Result<bool> {
+    let name = std::slice::from_ref(&group.name);
+    let found = session.find_groups(group.client, Some(name), Hold::Alone).await?.pop();
+    match found {
+        Some(found) => session.delete_group(found.id).await.map(|()| true),
+        None => Ok(false),
+    }
+}
+
+async fn groups<S: Session>(session: &mut S, client: &Uuid, _now: Timestamp) -> Result<Vec<Group>> {
+    session.find_groups(*client, None, Hold::No).await
+}

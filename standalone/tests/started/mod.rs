@@ -1,0 +1,80 @@
+//! A running `hulak`, as its users start it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use hulak_testkit::stack::Answer;
+use hulak_worker::gateway::sparrow::install_tls;
+use serde_json::Value;
+
+/// A running `hulak`, killed when it goes out of scope.
+pub(crate) struct Hulak {
+    pub(crate) child: Child,
+    /// What it printed at its start.
+    pub(crate) greeting: String,
+    /// Calls it.
+    pub(crate) http: reqwest::Client,
+}
+
+/// A command with none of our settings but these.
+pub(crate) fn program(settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hulak"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HULAK_")) {
+        command.env_remove(name);
+    }
+    command.envs(settings.iter().copied());
+    command
+}
+
+impl Hulak {
+    pub(crate) fn start(directory: &Path, settings: &[(&str, &str)]) -> Self {
+        install_tls();
+        let anywhere =
+            ["HULAK_HTTP_ADDR", "HULAK_ADMIN_ADDR", "HULAK_SANDBOX_ADDR"].map(|name| (name, "127.0.0.1:0"));
+        let mut child = program(&anywhere)
+            .envs(settings.iter().copied())
+            .env("HULAK_DATA_DIR", directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut greeting = String::new();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        while !greeting.contains("-d '") {
+            assert!(lines.read_line(&mut greeting).unwrap() > 0, "it ended: {greeting}");
+        }
+        Self { child, greeting, http: reqwest::Client::new() }
+    }
+
+    /// The address in the line of the greeting that begins so.
+    pub(crate) fn address(&self, line: &str) -> String {
+        let line = self.greeting.lines().find(|text| text.trim_start().starts_with(line)).unwrap();
+        line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned()
+    }
+
+    pub(crate) fn key(&self) -> String {
+        let from = self.greeting.find("Bearer ").unwrap() + "Bearer ".len();
+        self.greeting[from..].split('\'').next().unwrap().to_owned()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        let url = format!("{}{path}", self.address("API"));
+        Answer::of(self.http.post(url).bearer_auth(self.key()).json(&body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.http.get(format!("{}{path}", self.address("API"))).bearer_auth(self.key())).await
+    }
+
+    pub(crate) async fn inbox(&self) -> Value {
+        let url = self.address("SMS inbox").replace("/inbox", "/inbox.json");
+        Answer::of(self.http.get(url)).await.body
+    }
+}
+
+impl Drop for Hulak {
+    fn drop(&mut self) {
+        let _ended = self.child.kill().and_then(|()| self.child.wait());
+    }
+}
