@@ -12,6 +12,7 @@ pub mod clock;
 pub mod code;
 pub mod config;
 pub mod connect;
+pub mod history;
 pub mod idempotency;
 pub mod job;
 pub mod limits;

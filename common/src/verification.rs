@@ -8,6 +8,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::code::{CodeLength, KeyId, Salt};
+use crate::history::{Event, History};
 use crate::job::MessageId;
 use crate::phone::PhoneNumber;
 use crate::text_enum::text_enum;
@@ -196,6 +197,8 @@ pub struct Verification {
     pub updated_at: Timestamp,
     /// Counts the changes, from 1.
     pub version: i64,
+    /// What happened to it, for people.
+    pub history: History,
 }
 
 impl Verification {
@@ -223,9 +226,15 @@ impl Verification {
         self.updated_at = now.max(self.updated_at);
     }
 
+    /// Adds to its story.
+    pub fn note(&mut self, event: Event, now: Timestamp) {
+        self.history.push(now - self.created_at, event);
+    }
+
     /// Ends it.
     pub fn end(&mut self, status: Status, now: Timestamp) {
         debug_assert!(self.status == Status::Pending && status != Status::Pending);
+        self.note(Event::Ended(status), now);
         self.status = status;
         self.ended_at = Some(now);
         self.next_attempt_at = None;
@@ -248,13 +257,16 @@ impl Verification {
         let life = CODE_LIFE.max(ttl);
         // Nobody is disturbed by what goes nowhere.
         let cooldown = if route == Route::Null { Duration::ZERO } else { cooldown };
+        let mut new_code = self.messages == 0;
         if self.messages > 0 && (self.epoch_started_at + life).until(now) < CODE_KEEP.min(life) {
+            new_code = true;
             self.epoch += 1;
             self.epoch_started_at = now;
         }
         self.expires_at =
             (now + ttl).min(self.epoch_started_at + life).min(self.created_at + VERIFICATION_LIFE.max(ttl));
         self.messages += 1;
+        self.note(Event::Asked { seq: self.messages, new_code }, now);
         self.resend_after = now + cooldown;
         self.delivery = Delivery::Queued;
         self.next_attempt_at = None;
@@ -276,6 +288,7 @@ impl Verification {
             claim: None,
             lease_until: None,
             error: None,
+            parts: None,
             created_at: now,
             updated_at: now,
         }
@@ -283,6 +296,17 @@ impl Verification {
 
     /// Shows a message's change, when it is the newest one.
     pub fn show(&mut self, message: &Message, now: Timestamp) {
+        self.note(message.news(now), now);
+        self.display(message, now);
+    }
+
+    /// Shows that a message has to wait because its number was sent one a moment ago.
+    pub fn show_paced(&mut self, message: &Message, now: Timestamp) {
+        self.note(Event::Paced { seq: message.id.seq, wait: message.wait(now) }, now);
+        self.display(message, now);
+    }
+
+    fn display(&mut self, message: &Message, now: Timestamp) {
         if message.id != self.newest_message() {
             return;
         }
@@ -328,6 +352,8 @@ pub struct Message {
     pub lease_until: Option<Timestamp>,
     /// What went wrong last.
     pub error: Option<DeliveryError>,
+    /// How many SMS parts its text has, each a credit; known once the gateway may have taken it.
+    pub parts: Option<i16>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -335,6 +361,25 @@ pub struct Message {
 }
 
 impl Message {
+    /// What its present state tells, just after it changed.
+    fn news(&self, now: Timestamp) -> Event {
+        let (seq, error) = (self.id.seq, self.error);
+        match self.state {
+            Delivery::Queued => Event::Again { seq, wait: self.wait(now), error },
+            Delivery::Sending => Event::Claimed { seq },
+            Delivery::Sent => Event::Accepted { seq },
+            Delivery::Failed => Event::Failed { seq, error },
+            Delivery::Expired => Event::TooLate { seq },
+            Delivery::Canceled => Event::NotNeeded { seq },
+            Delivery::Unknown => Event::Unknown { seq, error },
+        }
+    }
+
+    /// Milliseconds until it is due.
+    fn wait(&self, now: Timestamp) -> u64 {
+        u64::try_from(self.due_at.until(now).as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Ends it in a state that is not open.
     pub fn finish(&mut self, state: Delivery, now: Timestamp) {
         debug_assert!(!state.is_open());

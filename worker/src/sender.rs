@@ -11,9 +11,11 @@ use hulak_common::job::MessageId;
 use hulak_common::limits::backoff;
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
+use hulak_common::sms::measure;
 use hulak_common::store::{Claim, Claimed, Grant, Monitor, Outcome, Record, Recorded, Store, StoreError};
 use hulak_common::text::Templates;
 use hulak_common::verification::{DeliveryError, DeliveryFault, Route};
+use secrecy::ExposeSecret as _;
 
 use crate::breaker::{Breaker, Pass, Verdict};
 use crate::config::LEASE_MARGIN;
@@ -150,8 +152,8 @@ impl Sender {
         let claim = Claim { id, claim: self.parts.rng.uuid() };
         match self.claims.submit(claim).await {
             Ok(Ok(Claimed::Granted(grant))) => {
-                let outcome = self.deliver(&grant, pass).await;
-                self.record(&grant, outcome).await;
+                let (outcome, parts) = self.deliver(&grant, pass).await;
+                self.record(&grant, outcome, parts).await;
                 Attempt::Over(Handled::Done)
             }
             Ok(Ok(answer)) => {
@@ -185,30 +187,31 @@ impl Sender {
         }
     }
 
-    async fn deliver(&self, grant: &Grant, pass: Pass<'_>) -> Outcome {
+    /// How it went, and how many parts went out if some may have.
+    async fn deliver(&self, grant: &Grant, pass: Pass<'_>) -> (Outcome, Option<i16>) {
         let row = &grant.verification;
         if grant.route == Route::Null {
-            return Outcome::Accepted;
+            return (Outcome::Accepted, None);
         }
         self.parts.pacer.call().await;
         // A claim that took long to come back may not outlast the call: then nothing is tried.
         let age = self.parts.clock.now() - grant.claimed_at;
         if age + self.parts.timeout + LEASE_MARGIN / 2 > self.parts.lease {
             tracing::warn!(id = %grant.id, "the claim came too late to be used");
-            return Outcome::GivenBack { after: Duration::ZERO, error: None };
+            return (Outcome::GivenBack { after: Duration::ZERO, error: None }, None);
         }
         let code = self.parts.keyring.code(row.key_id, &row.salt, row.id, row.epoch, row.code_length);
         let Some(code) = code else {
             // The claim is refused for keys that are not known here, so this cannot be; it must not send garbage either.
             tracing::error!(id = %grant.id, "the code's key is not known");
-            return Outcome::GivenBack { after: Duration::from_secs(60), error: None };
+            return (Outcome::GivenBack { after: Duration::from_secs(60), error: None }, None);
         };
         let text = self.parts.templates.write(row, &code);
         if grant.route == Route::Decoy {
             // No answer is known of it, so it settles nothing about the circuit.
             let (took, answer) = self.mimic.sample(&self.parts.rng);
             tokio::time::sleep(took).await;
-            return self.outcome(grant, answer);
+            return (self.outcome(grant, answer), None);
         }
         let watch = Stopwatch::start();
         let answer = self.parts.gateway.send(grant.phone, &text).await;
@@ -218,7 +221,11 @@ impl Sender {
         tracing::info!(id = %grant.id, to = %grant.phone.masked(), attempt = grant.attempt, ?answer,
             ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX), "called the gateway");
         self.settle(grant, answer, pass);
-        self.outcome(grant, answer)
+        let parts = match answer {
+            Answer::Accepted | Answer::Unknown => i16::try_from(measure(text.expose_secret()).parts).ok(),
+            _ => None,
+        };
+        (self.outcome(grant, answer), parts)
     }
 
     /// What an answer means for the circuit.
@@ -269,8 +276,8 @@ impl Sender {
 
     /// Writes the outcome down. While the store is away the outcome is kept and tried again: it is all that is known of
     /// a message that may be on somebody's phone.
-    async fn record(&self, grant: &Grant, outcome: Outcome) {
-        let record = Record { id: grant.id, claim: grant.claim, outcome };
+    async fn record(&self, grant: &Grant, outcome: Outcome, parts: Option<i16>) {
+        let record = Record { id: grant.id, claim: grant.claim, outcome, parts };
         let mut attempts = 0;
         loop {
             let reason = match self.records.submit(record).await {

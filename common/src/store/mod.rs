@@ -289,6 +289,8 @@ pub struct Record {
     pub claim: Uuid,
     /// How it ended.
     pub outcome: Outcome,
+    /// How many SMS parts went out, when some may have.
+    pub parts: Option<i16>,
 }
 
 /// What became of a [`Record`].

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::allowance::{Allowance, AllowanceKey};
 use crate::code::{CodeLength, KeyId, Salt};
+use crate::history::History;
 use crate::idempotency::KeptAnswer;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number};
@@ -20,7 +21,7 @@ macro_rules! verification_columns {
         "id, client_id, phone, purpose, account_id, session, locale, app_hash, origin, \
      metadata, salt, key_id, code_length, created_at, status, epoch, epoch_started_at, checks_remaining, resend_after, \
      expires_at, delivery, messages, last_sent_at, next_attempt_at, error, gateway_code, ended_at, updated_at, version, \
-     app_name"
+     app_name, history"
     };
 }
 pub(super) use verification_columns;
@@ -29,7 +30,8 @@ pub(super) use verification_columns;
 macro_rules! message_columns {
     () => {
         "verification_id, seq, phone, epoch, route, state, attempts, ambiguous, due_at, \
-     publish_at, publishes, claim, lease_until, error, gateway_code, created_at, updated_at"
+     publish_at, publishes, claim, lease_until, error, gateway_code, created_at, updated_at, \
+     parts"
     };
 }
 pub(super) use message_columns;
@@ -137,6 +139,7 @@ pub(super) struct VerificationRow {
     updated_at: Timestamp,
     version: i64,
     app_name: Option<String>,
+    history: String,
 }
 
 #[derive(FromRow)]
@@ -158,6 +161,7 @@ pub(super) struct MessageRow {
     gateway_code: Option<i32>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    parts: Option<i16>,
 }
 
 /// Gives each row its meaning.
@@ -248,6 +252,7 @@ impl TryFrom<VerificationRow> for Verification {
             ended_at: row.ended_at,
             updated_at: row.updated_at,
             version: row.version,
+            history: History::from_store(row.history),
         })
     }
 }
@@ -269,6 +274,7 @@ impl TryFrom<MessageRow> for Message {
             claim: row.claim,
             lease_until: row.lease_until,
             error: delivery_error(row.error, row.gateway_code)?,
+            parts: row.parts,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })

@@ -51,9 +51,12 @@ async fn batches_in_opposite_orders_do_not_deadlock(kind: Kind) {
                     let records: Vec<_> = claimed
                         .into_iter()
                         .filter_map(|claimed| match claimed {
-                            Claimed::Granted(grant) => {
-                                Some(Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted })
-                            }
+                            Claimed::Granted(grant) => Some(Record {
+                                id: grant.id,
+                                claim: grant.claim,
+                                outcome: Outcome::Accepted,
+                                parts: None,
+                            }),
                             _ => None,
                         })
                         .collect();

@@ -386,7 +386,11 @@ impl World {
     }
 
     pub(crate) async fn record(&self, grant: &Grant, outcome: Outcome, now: Timestamp) -> Recorded {
-        only(self.store.record(&[Record { id: grant.id, claim: grant.claim, outcome }], now).await)
+        only(
+            self.store
+                .record(&[Record { id: grant.id, claim: grant.claim, outcome, parts: None }], now)
+                .await,
+        )
     }
 
     /// Claims a verification's newest message and has the gateway accept it.

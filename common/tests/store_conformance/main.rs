@@ -16,3 +16,4 @@ mod record;
 mod relay_reaper;
 mod requests;
 mod resend;
+mod story;

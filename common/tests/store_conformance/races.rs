@@ -176,7 +176,7 @@ async fn one_outcome_is_counted_once(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
     let grant = world.grant(&pending, START).await;
-    let record = Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted };
+    let record = Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted, parts: None };
     let answers =
         race(&world, 50, |_, store| async move { only(store.record(&[record], at(1)).await) }).await;
     let done = answers.iter().filter(|recorded| **recorded == Recorded::Done(Delivery::Sent)).count();
@@ -189,7 +189,8 @@ async fn one_outcome_is_counted_once(kind: Kind) {
     let wishes: Vec<_> = ids.iter().map(|id| wish(*id)).collect();
     all(generous.claim(&wishes, START).await);
     let answers = race(&world, ids.len(), |n, store| {
-        let record = Record { id: wishes[n].id, claim: wishes[n].claim, outcome: Outcome::Accepted };
+        let record =
+            Record { id: wishes[n].id, claim: wishes[n].claim, outcome: Outcome::Accepted, parts: None };
         async move { only(store.record(&[record], at(1)).await) }
     })
     .await;
@@ -230,7 +231,12 @@ async fn claims_and_the_reaper_agree(kind: Kind) {
     all(world.store.claim(&wishes, START).await);
     // Half of the contenders are workers with an outcome, half are reapers that find the leases over.
     let answers = race(&world, 80, |n, store| {
-        let record = Record { id: wishes[n / 2].id, claim: wishes[n / 2].claim, outcome: Outcome::Accepted };
+        let record = Record {
+            id: wishes[n / 2].id,
+            claim: wishes[n / 2].claim,
+            outcome: Outcome::Accepted,
+            parts: None,
+        };
         async move {
             if n % 2 == 0 {
                 Some(only(store.record(&[record], at(30)).await))
@@ -305,7 +311,8 @@ async fn calls_on_one_verification_overwrite_nothing(kind: Kind) {
                 let checked = only(store.check(&[check], at(31)).await);
                 assert!(matches!(checked, Checked::Approved(_)), "{checked:?}");
             } else if let Claimed::Granted(grant) = only(store.claim(&[wish], at(31)).await) {
-                let record = Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted };
+                let record =
+                    Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted, parts: None };
                 let recorded = only(store.record(&[record], at(31)).await);
                 assert_eq!(recorded, Recorded::Done(Delivery::Sent));
             }

@@ -31,7 +31,7 @@ async fn accepted_is_counted_once(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
     let grant = world.grant(&pending, at(1)).await;
-    let record = Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted };
+    let record = Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted, parts: None };
     let batch = world.store.record(&[record], at(3)).await;
     assert_eq!(announced(&batch.events), [(pending.id, 3)].into());
     assert_eq!(only(batch), Recorded::Done(Delivery::Sent));
@@ -294,7 +294,7 @@ async fn a_strangers_claim_writes_nothing(kind: Kind) {
     let pending = world.begin(&ask(1), START).await;
     let id = pending.newest_message();
     let stranger = wish(id).claim;
-    let record = |id, claim| Record { id, claim, outcome: Outcome::Accepted };
+    let record = |id, claim| Record { id, claim, outcome: Outcome::Accepted, parts: None };
     // Not claimed at all, then claimed by somebody else, then no such message.
     assert_eq!(only(world.store.record(&[record(id, stranger)], at(1)).await), Recorded::Stale);
     let grant = world.grant(&pending, at(1)).await;
@@ -360,7 +360,7 @@ async fn a_batch_of_one_number_is_counted_exactly(kind: Kind) {
     assert!(granted.iter().all(|claimed| matches!(claimed, Claimed::Granted(_))));
     let records: Vec<_> = wishes
         .iter()
-        .map(|wish| Record { id: wish.id, claim: wish.claim, outcome: Outcome::Accepted })
+        .map(|wish| Record { id: wish.id, claim: wish.claim, outcome: Outcome::Accepted, parts: None })
         .collect();
     let answers = all(world.store.record(&records, at(1)).await);
     assert_eq!(answers, [Recorded::Done(Delivery::Sent); 20]);

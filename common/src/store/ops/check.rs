@@ -6,6 +6,7 @@ use super::holders::{Holders, Worth};
 use super::memory::Memory;
 use super::{Answers, Rows, events, sorted};
 use crate::account::Account;
+use crate::history::Event;
 use crate::idempotency::Recall;
 use crate::limits::{FAILED_CHECKS_WINDOW, LimitReached, Policy};
 use crate::number::ClientNumber;
@@ -171,6 +172,7 @@ fn failed(rules: &Rules, row: &Verification) -> LimitReached {
 
 fn charge(row: &mut Verification, now: Timestamp) {
     row.checks_remaining -= 1;
+    row.note(Event::WrongCode { left: row.checks_remaining.max(0) }, now);
     if row.checks_remaining <= 0 {
         row.checks_remaining = 0;
         row.end(Status::Failed, now);

@@ -48,7 +48,7 @@ fn decide(traffic: &mut Traffic, rules: &Rules, item: &Claim, now: Timestamp) ->
         }
         Answer::Paced(until) => {
             message.requeue(until, now);
-            verification.show(message, now);
+            verification.show_paced(message, now);
         }
         _ => return Claimed::Granted(Box::new(grant(rules, number, verification, message, item, now))),
     }

@@ -170,5 +170,6 @@ fn pending(rules: &Rules, item: &Create, now: Timestamp) -> Verification {
         ended_at: None,
         updated_at: now,
         version: 1,
+        history: Default::default(),
     }
 }

@@ -35,6 +35,7 @@ fn decide(traffic: &mut Traffic, rules: &Rules, item: &Record, now: Timestamp) -
     let Some((number, verification, message)) = traffic.change(item.id) else {
         return Recorded::Stale;
     };
+    message.parts = item.parts.or(message.parts);
     apply(rules, number, verification, message, item.outcome, now);
     Recorded::Done(message.state)
 }

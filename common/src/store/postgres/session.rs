@@ -213,7 +213,7 @@ impl Session for PgSession {
             ") SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], \
              $8::text[], $9::text[], $10::text[], $11::bytea[], $12::bigint[], $13::int[], $14::bigint[], $15::text[], \
              $16::int[], $17::bigint[], $18::int[], $19::bigint[], $20::bigint[], $21::text[], $22::int[], $23::bigint[], \
-             $24::bigint[], $25::text[], $26::int[], $27::bigint[], $28::bigint[], $29::bigint[], $30::text[])"
+             $24::bigint[], $25::text[], $26::int[], $27::bigint[], $28::bigint[], $29::bigint[], $30::text[], $31::text[])"
         );
         let done = sqlx::query(sql)
             .bind(column(rows, |row: &Verification| row.id))
@@ -246,6 +246,7 @@ impl Session for PgSession {
             .bind(column(rows, |row: &Verification| row.updated_at))
             .bind(column(rows, |row: &Verification| row.version))
             .bind(column(rows, |row: &Verification| row.app_name.clone()))
+            .bind(rows.iter().map(|row| row.history.as_str()).collect::<Vec<_>>())
             .execute(&mut *self.tx)
             .await?;
         all_written(&done, rows.len())
@@ -260,11 +261,12 @@ impl Session for PgSession {
              checks_remaining = u.checks_remaining, resend_after = u.resend_after, expires_at = u.expires_at, \
              delivery = u.delivery, messages = u.messages, last_sent_at = u.last_sent_at, \
              next_attempt_at = u.next_attempt_at, error = u.error, gateway_code = u.gateway_code, \
-             ended_at = u.ended_at, updated_at = u.updated_at, version = u.version \
+             ended_at = u.ended_at, updated_at = u.updated_at, version = u.version, history = u.history \
              FROM UNNEST($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::int[], $6::bigint[], $7::bigint[], \
              $8::text[], $9::int[], $10::bigint[], $11::bigint[], $12::text[], $13::int[], $14::bigint[], $15::bigint[], \
-             $16::bigint[]) AS u (id, status, epoch, epoch_started_at, checks_remaining, resend_after, expires_at, \
-             delivery, messages, last_sent_at, next_attempt_at, error, gateway_code, ended_at, updated_at, version) \
+             $16::bigint[], $17::text[]) AS u (id, status, epoch, epoch_started_at, checks_remaining, resend_after, expires_at, \
+             delivery, messages, last_sent_at, next_attempt_at, error, gateway_code, ended_at, updated_at, version, \
+             history) \
              WHERE v.id = u.id AND v.version <= u.version";
         let done = sqlx::query(sql)
             .bind(column(rows, |row: &Verification| row.id))
@@ -283,6 +285,7 @@ impl Session for PgSession {
             .bind(column(rows, |row: &Verification| row.ended_at))
             .bind(column(rows, |row: &Verification| row.updated_at))
             .bind(column(rows, |row: &Verification| row.version))
+            .bind(rows.iter().map(|row| row.history.as_str()).collect::<Vec<_>>())
             .execute(&mut *self.tx)
             .await?;
         all_written(&done, rows.len())

@@ -30,8 +30,12 @@ pub(super) async fn lock(session: &mut PgSession, ids: &[MessageId]) -> Result<V
         return Ok(Vec::new());
     }
     // Locks come last in the lock order, by number.
-    let sql = "SELECT m.* FROM messages m JOIN UNNEST($1::uuid[], $2::int[]) AS u (id, seq) \
-         ON m.verification_id = u.id AND m.seq = u.seq ORDER BY m.phone, m.verification_id, m.seq FOR UPDATE OF m";
+    let sql = concat!(
+        "SELECT ",
+        message_columns!(),
+        " FROM messages m JOIN UNNEST($1::uuid[], $2::int[]) AS u (owner, nth) \
+         ON m.verification_id = u.owner AND m.seq = u.nth ORDER BY m.phone, m.verification_id, m.seq FOR UPDATE OF m"
+    );
     let (owners, seqs) = split(ids);
     let found = sqlx::query_as(sql).bind(owners).bind(seqs).fetch_all(&mut *session.tx).await?;
     rows::all::<rows::MessageRow, _>(found)
@@ -43,7 +47,7 @@ pub(super) async fn insert(session: &mut PgSession, rows: &[&Message]) -> Result
         message_columns!(),
         ") SELECT * FROM UNNEST($1::uuid[], $2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::int[], \
          $8::int[], $9::bigint[], $10::bigint[], $11::int[], $12::uuid[], $13::bigint[], $14::text[], $15::int[], \
-         $16::bigint[], $17::bigint[])"
+         $16::bigint[], $17::bigint[], $18::smallint[])"
     );
     write(session, rows, sql).await
 }
@@ -51,11 +55,12 @@ pub(super) async fn insert(session: &mut PgSession, rows: &[&Message]) -> Result
 pub(super) async fn update(session: &mut PgSession, rows: &[&Message]) -> Result<()> {
     let sql = "UPDATE messages m SET state = u.state, attempts = u.attempts, ambiguous = u.ambiguous, \
          due_at = u.due_at, publish_at = u.publish_at, publishes = u.publishes, claim = u.claim, \
-         lease_until = u.lease_until, error = u.error, gateway_code = u.gateway_code, updated_at = u.updated_at \
+         lease_until = u.lease_until, error = u.error, gateway_code = u.gateway_code, updated_at = u.updated_at, \
+         parts = u.parts \
          FROM UNNEST($1::uuid[], $2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::int[], \
          $8::int[], $9::bigint[], $10::bigint[], $11::int[], $12::uuid[], $13::bigint[], $14::text[], $15::int[], \
-         $16::bigint[], $17::bigint[]) AS u (verification_id, seq, phone, epoch, route, state, attempts, ambiguous, \
-         due_at, publish_at, publishes, claim, lease_until, error, gateway_code, created_at, updated_at) \
+         $16::bigint[], $17::bigint[], $18::smallint[]) AS u (verification_id, seq, phone, epoch, route, state, attempts, ambiguous, \
+         due_at, publish_at, publishes, claim, lease_until, error, gateway_code, created_at, updated_at, parts) \
          WHERE m.verification_id = u.verification_id AND m.seq = u.seq";
     write(session, rows, sql).await
 }
@@ -82,6 +87,7 @@ async fn write(session: &mut PgSession, rows: &[&Message], sql: &'static str) ->
         .bind(column(rows, |row: &Message| row.error.and_then(|error| error.gateway_code)))
         .bind(column(rows, |row: &Message| row.created_at))
         .bind(column(rows, |row: &Message| row.updated_at))
+        .bind(column(rows, |row: &Message| row.parts))
         .execute(&mut *session.tx)
         .await?;
     all_written(&done, rows.len())

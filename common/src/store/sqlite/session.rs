@@ -99,7 +99,8 @@ impl SqliteSession {
                 .bind(row.error.map(|error| error.code.as_str()))
                 .bind(row.error.and_then(|error| error.gateway_code))
                 .bind(row.created_at)
-                .bind(row.updated_at);
+                .bind(row.updated_at)
+                .bind(row.parts);
             self.write(statement).await?;
         }
         Ok(())
@@ -231,7 +232,7 @@ impl Session for SqliteSession {
         let sql = concat!(
             "INSERT INTO verifications (",
             verification_columns!(),
-            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         );
         for row in rows {
             let statement = sqlx::query(sql)
@@ -264,7 +265,8 @@ impl Session for SqliteSession {
                 .bind(row.ended_at)
                 .bind(row.updated_at)
                 .bind(row.version)
-                .bind(&row.app_name);
+                .bind(&row.app_name)
+                .bind(row.history.as_str());
             self.write(statement).await?;
         }
         Ok(())
@@ -273,7 +275,8 @@ impl Session for SqliteSession {
     async fn update_verifications(&mut self, rows: &[&Verification]) -> Result<()> {
         let sql = "UPDATE verifications SET status = ?2, epoch = ?3, epoch_started_at = ?4, checks_remaining = ?5, \
              resend_after = ?6, expires_at = ?7, delivery = ?8, messages = ?9, last_sent_at = ?10, \
-             next_attempt_at = ?11, error = ?12, gateway_code = ?13, ended_at = ?14, updated_at = ?15, version = ?16 \
+             next_attempt_at = ?11, error = ?12, gateway_code = ?13, ended_at = ?14, updated_at = ?15, version = ?16, \
+             history = ?17 \
              WHERE id = ?1 AND version <= ?16";
         for row in rows {
             let statement = sqlx::query(sql)
@@ -292,7 +295,8 @@ impl Session for SqliteSession {
                 .bind(row.error.and_then(|error| error.gateway_code))
                 .bind(row.ended_at)
                 .bind(row.updated_at)
-                .bind(row.version);
+                .bind(row.version)
+                .bind(row.history.as_str());
             self.write(statement).await?;
         }
         Ok(())
@@ -324,7 +328,7 @@ impl Session for SqliteSession {
         let sql = concat!(
             "INSERT INTO messages (",
             message_columns!(),
-            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         );
         self.write_messages(rows, sql).await
     }
@@ -332,7 +336,7 @@ impl Session for SqliteSession {
     async fn update_messages(&mut self, rows: &[&Message]) -> Result<()> {
         let sql = "UPDATE messages SET phone = ?3, epoch = ?4, route = ?5, state = ?6, attempts = ?7, ambiguous = ?8, \
              due_at = ?9, publish_at = ?10, publishes = ?11, claim = ?12, lease_until = ?13, error = ?14, \
-             gateway_code = ?15, created_at = ?16, updated_at = ?17 WHERE verification_id = ?1 AND seq = ?2";
+             gateway_code = ?15, created_at = ?16, updated_at = ?17, parts = ?18 WHERE verification_id = ?1 AND seq = ?2";
         self.write_messages(rows, sql).await
     }
 
