@@ -1,14 +1,19 @@
 //! The admin address: is it alive, is it ready, and how much has it done.
 
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use hulak_common::vitals::{Vitals, is_trusted_host};
+use hulak_common::hosts;
+use hulak_common::look::{self, Asset};
+use hulak_common::vitals::Vitals;
 
-/// `/healthz`, `/readyz` and `/metrics`, for a known `Host` only.
+/// What the pages here load, besides what all pages share.
+const FILES: [&Asset; 0] = [];
+
+/// `/healthz`, `/readyz` and `/metrics`, and the look of pages at `/assets/`, for a known `Host` only.
 pub fn router(vitals: Vitals) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -28,13 +33,22 @@ pub fn router(vitals: Vitals) -> Router {
                 )
             }),
         )
+        .route("/assets/{file}", get(asset))
         .layer(middleware::from_fn(known_host))
         .with_state(vitals)
 }
 
+async fn asset(Path(name): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let asset = look::find(&name, &FILES);
+    asset.map_or_else(
+        || StatusCode::NOT_FOUND.into_response(),
+        |asset| asset.answer(query.as_deref(), &headers).into_response(),
+    )
+}
+
 async fn known_host(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if is_trusted_host(host, None) {
+    let named = hosts::requested(request.uri(), request.headers());
+    if named.is_some_and(|name| hosts::is_trusted(&name, None)) {
         return next.run(request).await;
     }
     (StatusCode::MISDIRECTED_REQUEST, "this address answers to its own name only\n").into_response()

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use axum::extract::{Query, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use hulak_common::look;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -18,9 +19,6 @@ use crate::{Sandbox, hosts, page};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
-
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
-    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(crate) fn routes(sandbox: Sandbox) -> Router {
     Router::new()
@@ -41,15 +39,7 @@ pub(crate) fn routes(sandbox: Sandbox) -> Router {
 /// The headers every page carries.
 async fn protect(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let headers: [(HeaderName, &'static str); 4] = [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    for (name, value) in headers {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
+    look::protect(response.headers_mut());
     response
 }
 

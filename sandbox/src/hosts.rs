@@ -1,14 +1,12 @@
-//! Which `Host` the pages answer to.
-//!
-//! A stranger's web page can point its own name at this machine (DNS rebinding) and would then read the inbox as its
-//! own. It cannot choose the `Host` its visitor's browser sends, so unknown ones are turned away.
+//! Which `Host` the pages answer to: see [`hulak_common::hosts`].
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hulak_common::hosts::{is_this_machine, name_of, requested};
 
 use crate::Sandbox;
 
@@ -23,37 +21,12 @@ pub(crate) async fn guard(State(sandbox): State<Sandbox>, request: Request, next
     }
 }
 
-/// The host a request names, without its port; `None` when it names none, or more than one.
-fn requested(uri: &Uri, headers: &HeaderMap) -> Option<String> {
-    let mut named = headers.get_all(header::HOST).iter();
-    let header = named.next().and_then(|host| host.to_str().ok());
-    if named.next().is_some() {
-        return None;
-    }
-    // An absolute address in the request line outranks the header (RFC 9112).
-    name_of(uri.authority().map(|authority| authority.as_str()).or(header)?)
-}
-
-/// The name in `name`, `name:port` or `[address]:port`, in lower case.
-fn name_of(host: &str) -> Option<String> {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']')?.0,
-        None => host.split(':').next()?,
-    };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    (!name.is_empty()).then(|| name.to_ascii_lowercase())
-}
-
 fn is_known(name: &str, bound: Option<SocketAddr>, allowed: &[String]) -> bool {
-    if let Ok(address) = name.parse::<IpAddr>() {
-        // Bound to every address, each of them is ours; a number cannot be rebound.
-        let is_bound = bound.is_some_and(|bound| bound.ip() == address || bound.ip().is_unspecified());
-        if address.is_loopback() || is_bound {
-            return true;
-        }
-    }
-    name == "localhost"
-        || name.ends_with(".localhost")
+    // Bound to every address, each of them is ours; a number cannot be rebound.
+    let is_bound =
+        |address: IpAddr| bound.is_some_and(|bound| bound.ip() == address || bound.ip().is_unspecified());
+    is_this_machine(name)
+        || name.parse().is_ok_and(is_bound)
         || allowed.iter().any(|host| name_of(host).is_some_and(|host| host == name))
 }
 
@@ -89,20 +62,5 @@ mod tests {
         ] {
             assert!(!known(host, "0.0.0.0:8081"), "{host}");
         }
-    }
-
-    #[test]
-    fn two_names_are_none() {
-        let mut headers = HeaderMap::new();
-        let uri = Uri::from_static("/inbox");
-        assert_eq!(requested(&uri, &headers), None);
-        headers.append(header::HOST, "localhost:1".parse().unwrap());
-        assert_eq!(requested(&uri, &headers).as_deref(), Some("localhost"));
-        assert_eq!(
-            requested(&Uri::from_static("http://evil.example/inbox"), &headers).as_deref(),
-            Some("evil.example")
-        );
-        headers.append(header::HOST, "evil.example".parse().unwrap());
-        assert_eq!(requested(&uri, &headers), None);
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use hulak_common::look::escape;
+
 use crate::ledger::{Message, Stats};
 
 pub(crate) const STYLE: &str = include_str!("assets/inbox.css");
@@ -63,19 +65,4 @@ fn render_message(page: &mut String, message: &Message) {
         let _ = writeln!(page, "<p class=\"code\">{code}</p>");
     }
     let _ = writeln!(page, "<p class=\"text\" dir=\"auto\">{text}</p>\n</li>");
-}
-
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            _ => safe.push(c),
-        }
-    }
-    safe
 }

@@ -6,7 +6,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use hulak_common::vitals::{Vitals, is_trusted_host};
+use hulak_common::hosts;
+use hulak_common::vitals::Vitals;
 
 /// `/healthz`, `/readyz` and `/metrics`, for a known `Host` only.
 pub fn router(vitals: Vitals) -> Router {
@@ -33,8 +34,8 @@ pub fn router(vitals: Vitals) -> Router {
 }
 
 async fn known_host(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if is_trusted_host(host, None) {
+    let named = hosts::requested(request.uri(), request.headers());
+    if named.is_some_and(|name| hosts::is_trusted(&name, None)) {
         return next.run(request).await;
     }
     (StatusCode::MISDIRECTED_REQUEST, "this address answers to its own name only\n").into_response()

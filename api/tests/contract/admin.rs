@@ -9,6 +9,7 @@ both_shapes!(
     api_and_worker_are_alive_and_ready,
     a_strangers_name_is_not_answered,
     callers_have_nothing_to_do_here,
+    the_look_of_pages_is_here,
 );
 
 async fn get(stack: &Stack, admin: &str, path: &str, host: Option<&str>) -> Answer {
@@ -57,5 +58,15 @@ async fn callers_have_nothing_to_do_here(shape: Shape) {
         let request = stack.http.get(format!("{admin}{path}")).bearer_auth(stack.key.expose());
         assert_eq!(Answer::of(request).await.status, 404, "{path}");
     }
+    stack.stop().await;
+}
+
+async fn the_look_of_pages_is_here(shape: Shape) {
+    let stack = start(shape).await;
+    let admin = &stack.apis[0].admin;
+    let style = get(&stack, admin, "/assets/hulak.css", None).await;
+    assert_eq!((style.status, style.header("content-type")), (200, "text/css; charset=utf-8"));
+    assert_eq!(get(&stack, admin, "/assets/hulak.css", Some("evil.example")).await.status, 421);
+    assert_eq!(get(&stack, admin, "/assets/nothing.css", None).await.status, 404);
     stack.stop().await;
 }

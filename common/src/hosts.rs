@@ -1,0 +1,100 @@
+//! Which `Host` our pages and the admin addresses answer to.
+//!
+//! A stranger's web page can point its own name at this machine (DNS rebinding) and would then read our pages as its
+//! own. It cannot choose the `Host` its visitor's browser sends, so unknown ones are turned away.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Uri, header};
+
+/// The host a request names, without its port, in lower case; `None` when it names none, or more than one.
+#[must_use]
+pub fn requested(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let mut named = headers.get_all(header::HOST).iter();
+    let header = named.next().and_then(|host| host.to_str().ok());
+    if named.next().is_some() {
+        return None;
+    }
+    // An absolute address in the request line outranks the header (RFC 9112).
+    name_of(uri.authority().map(|authority| authority.as_str()).or(header)?)
+}
+
+/// The name in `name`, `name:port` or `[address]:port`, in lower case.
+#[must_use]
+pub fn name_of(host: &str) -> Option<String> {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0,
+        None => host.split(':').next()?,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    (!name.is_empty()).then(|| name.to_ascii_lowercase())
+}
+
+/// Whether a name, as [`name_of`] gives it, leads to this machine whoever asks.
+#[must_use]
+pub fn is_this_machine(name: &str) -> bool {
+    name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || name == "localhost"
+        || name.ends_with(".localhost")
+}
+
+/// Whether a name is one that a web page of a stranger cannot have us reached by: an IP address, `localhost`, or a name
+/// without a dot, as container networks have them. `own` is the host of the public address.
+#[must_use]
+pub fn is_trusted(name: &str, own: Option<&str>) -> bool {
+    is_this_machine(name)
+        || name.parse::<IpAddr>().is_ok()
+        || (!name.is_empty() && !name.contains('.'))
+        || own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_names_are_not_answered() {
+        let trusted = |host: &str| name_of(host).is_some_and(|name| is_trusted(&name, Some("hulak.example")));
+        for host in [
+            "127.0.0.1:9090",
+            "localhost",
+            "LOCALHOST:1",
+            "app.localhost",
+            "api:9090",
+            "[::1]:9090",
+            "10.1.2.3",
+            "hulak.example:443",
+            "HULAK.example.",
+        ] {
+            assert!(trusted(host), "{host}");
+        }
+        for host in ["", "evil.example", "evil.example:9090", "127.0.0.1.evil.example", ":9090", "[::1"] {
+            assert!(!trusted(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_this_machine() {
+        for name in ["localhost", "app.localhost", "127.9.9.9", "::1"] {
+            assert!(is_this_machine(name), "{name}");
+        }
+        for name in ["10.1.2.3", "localhost.evil.example", "api"] {
+            assert!(!is_this_machine(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn two_names_are_none() {
+        let mut headers = HeaderMap::new();
+        let uri = Uri::from_static("/inbox");
+        assert_eq!(requested(&uri, &headers), None);
+        headers.append(header::HOST, "localhost:1".parse().unwrap());
+        assert_eq!(requested(&uri, &headers).as_deref(), Some("localhost"));
+        assert_eq!(
+            requested(&Uri::from_static("http://evil.example/inbox"), &headers).as_deref(),
+            Some("evil.example")
+        );
+        headers.append(header::HOST, "evil.example".parse().unwrap());
+        assert_eq!(requested(&uri, &headers), None);
+    }
+}
