@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check deploy-check fmt lint doc openapi chaos
+.PHONY: help run test check deploy-check fmt lint doc openapi chaos bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,3 +40,9 @@ openapi: ## Write docs/openapi.json anew from the code
 chaos: ## Kill everything for minutes and check every promise: make chaos CHAOS="--seed 7 --runs 10"
 	$(CARGO) build -q -p hulak-chaos --bins
 	$(CARGO) run -q -p hulak-chaos -- $(CHAOS)
+
+# Built together, as they would be released, and run from where they are: a `cargo run` of one package alone would choose
+# other features, and build half of the dependencies once more.
+bench: ## Measure it beside the machine's own ceilings: make bench SCENARIO=accept BENCH="--rounds 1"
+	$(CARGO) build -q --release -p hulak-api -p hulak-worker -p hulak-sandbox -p hulak -p hulak-bench
+	$${CARGO_TARGET_DIR:-target}/release/hulak-bench $(if $(SCENARIO),--scenario $(SCENARIO)) $(BENCH)

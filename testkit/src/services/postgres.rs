@@ -43,11 +43,13 @@ pub struct PostgresOptions {
     pub durability: Durability,
     /// PostgreSQL's setting of that name.
     pub max_connections: u32,
+    /// More settings, each as `name=value`.
+    pub settings: &'static [&'static str],
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { durability: Durability::Fast, max_connections: 300 }
+        Self { durability: Durability::Fast, max_connections: 300, settings: &[] }
     }
 }
 
@@ -92,6 +94,11 @@ impl Postgres {
     /// The port, which stays the same through restarts.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The server's process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
     }
 
     /// Where `database` is.
@@ -182,6 +189,7 @@ impl Postgres {
                 ["fsync", "synchronous_commit", "full_page_writes"].map(|name| format!("{name}=off")),
             );
         }
+        settings.extend(self.options.settings.iter().map(|setting| (*setting).to_owned()));
         settings
     }
 

@@ -76,6 +76,11 @@ impl RabbitMq {
         self.ports.amqp
     }
 
+    /// The node's process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.node.as_ref().map(Process::id)
+    }
+
     /// Where the virtual host `/` is.
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.ports.amqp)

@@ -1,0 +1,66 @@
+//! Checks of codes: a wrong one for each verification, and then the right one.
+
+use std::fmt::Write as _;
+
+use hulak_common::code::{CodeLength, KeyId, Salt};
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::Bench;
+use crate::BenchError;
+use crate::protocol::{Command, Kind};
+use crate::report::Sample;
+use crate::world::{Shape, World};
+
+/// How much longer verifications are made than checked: checks may be quicker.
+const MORE: f64 = 2.0;
+/// Codes that live until they are checked.
+const CODE_TTL: &str = "1h";
+
+pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
+    let inserts = bench.pgbench().await?;
+    let settings = vec![("HULAK_CODE_TTL", CODE_TTL.to_owned())];
+    let shape = Shape { settings, ..bench.shape("check") };
+    let mut world = bench.world_of(shape).await?;
+    world.set_workers(bench.options.workers as usize).await?;
+    let span = (bench.options.warmup + bench.options.seconds) * MORE;
+    let made = bench.prepare(&mut world, None, span, false).await?;
+    world.drained().await?;
+    let known = tell_codes(bench, &mut world).await?;
+    bench.tell(&format!("  {made} verifications made, {known} codes known"));
+    let wrong = bench.closed(&mut world, Kind::Check { wrong: true }, false).await?;
+    bench.add("check.wrong", Sample::rate(wrong.outcome.rate(), &wrong).over(inserts));
+    let right = bench.closed(&mut world, Kind::Check { wrong: false }, false).await?;
+    bench.add("check.right", Sample::rate(right.outcome.rate(), &right).over(inserts));
+    world.stop(&bench.services).await
+}
+
+type Row = (Uuid, Vec<u8>, i64, i32, i32);
+
+/// Derives the codes as the programs do, and tells them to the load process.
+async fn tell_codes(bench: &Bench, world: &mut World) -> Result<u64, BenchError> {
+    let mut database = PgConnection::connect(world.database_url()).await?;
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, salt, key_id, epoch, code_length FROM verifications WHERE status = 'pending'",
+    )
+    .fetch_all(&mut database)
+    .await?;
+    database.close().await?;
+    let mut text = String::new();
+    for row in &rows {
+        let code =
+            code(world, row).ok_or_else(|| BenchError::Setup("a code cannot be derived".to_owned()))?;
+        let _cannot_fail = writeln!(text, "{} {code}", row.0);
+    }
+    let file = bench.services.directory().join("codes.txt");
+    std::fs::write(&file, text)?;
+    let measured = world.driver.measure(&Command::Codes { file }, &[]).await?;
+    Ok(measured.outcome.done)
+}
+
+fn code(world: &World, (id, salt, key, epoch, length): &Row) -> Option<String> {
+    let salt = Salt(salt.as_slice().try_into().ok()?);
+    let length = CodeLength::new(u8::try_from(*length).ok()?).ok()?;
+    let code = world.keyring.code(KeyId::from_i64(*key)?, &salt, *id, *epoch, length)?;
+    Some(code.expose().to_owned())
+}
