@@ -6,7 +6,7 @@ use hulak_common::clock::{Clock as _, DatabaseClock, Stopwatch};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::BenchError;
-use crate::numbers::nth_sql;
+use crate::numbers::{nth, nth_sql};
 
 /// Rows of one statement.
 const CHUNK: u64 = 500_000;
@@ -48,12 +48,25 @@ pub async fn fill(
             tell(&format!("{what}: {first} of {total}, {:.0?}", watch.elapsed()));
         }
     }
+    same_numbers(&mut database, numbers).await?;
     for table in VACUUMED {
         sqlx::raw_sql(AssertSqlSafe(format!("VACUUM ANALYZE {table}"))).execute(&mut database).await?;
     }
     sqlx::raw_sql("CHECKPOINT").execute(&mut database).await?;
     database.close().await?;
     Ok(watch.elapsed())
+}
+
+/// Whether the numbers made by SQL are those that the load asks for: else none of its requests would meet an old one.
+async fn same_numbers(database: &mut PgConnection, numbers: u64) -> Result<(), BenchError> {
+    let some = (0..numbers).step_by(usize::try_from(numbers / 1_000).unwrap_or(1).max(1));
+    let some: Vec<i64> = some.map(|n| 9_770_000_000_000 + nth(n).cast_signed()).collect();
+    let sql = "SELECT count(*) FROM numbers WHERE phone = ANY($1)";
+    let found: i64 = sqlx::query_scalar(sql).bind(&some).fetch_one(database).await?;
+    if usize::try_from(found).ok() == Some(some.len()) {
+        return Ok(());
+    }
+    Err(BenchError::Setup(format!("{found} of {} numbers are as the load asks for them", some.len())))
 }
 
 /// How large the database is.
@@ -119,11 +132,12 @@ fn verifications_sql(total: u64, numbers: u64, end: i64) -> String {
     format!(
         "INSERT INTO verifications (id, client_id, phone, purpose, session, locale, metadata, salt, key_id, \
          code_length, created_at, status, epoch, epoch_started_at, checks_remaining, resend_after, expires_at, \
-         delivery, messages, last_sent_at, ended_at, updated_at, version) \
+         delivery, messages, last_sent_at, ended_at, updated_at, version, history) \
          SELECT {id}, (SELECT id FROM clients WHERE name = 'default'), {phone}, 'verify', '', 'en', '{{}}', \
          decode(md5(n::text) || substr(md5((-n)::text), 1, 8), 'hex'), 1, 6, {at}, \
          CASE WHEN n % 3 = 0 THEN 'expired' ELSE 'approved' END, 0, {at}, 5, {at} + 30000, {at} + 300000, \
-         'sent', 1, {at} + 60, {at} + 20000, {at} + 20000, 4"
+         'sent', 1, {at} + 60, {at} + 20000, {at} + 20000, 4, \
+         '0:n1 10:c1 60:s1 20000:' || CASE WHEN n % 3 = 0 THEN 'expired' ELSE 'approved' END"
     )
 }
 
@@ -131,7 +145,7 @@ fn messages_sql(total: u64, numbers: u64, end: i64) -> String {
     let (at, id, phone) = nth_verification(total, numbers, end);
     format!(
         "INSERT INTO messages (verification_id, seq, phone, epoch, route, state, attempts, ambiguous, due_at, \
-         publishes, claim, created_at, updated_at) \
-         SELECT {id}, 1, {phone}, 0, 'gateway', 'sent', 1, 0, {at}, 1, md5(n::text)::uuid, {at}, {at} + 60"
+         publishes, claim, created_at, updated_at, parts) \
+         SELECT {id}, 1, {phone}, 0, 'gateway', 'sent', 1, 0, {at}, 1, md5(n::text)::uuid, {at}, {at} + 60, 1"
     )
 }

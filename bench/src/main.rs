@@ -9,11 +9,21 @@ use hulak_bench::scenario::{Bench, ORDER, ThisRound};
 use hulak_bench::services::{POSTGRES_SETTINGS, Services};
 use hulak_bench::{BenchError, world};
 use hulak_common::clock::Stopwatch;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Box::pin(run()).await {
-        Ok(()) => ExitCode::SUCCESS,
+    // Whoever stops it gets his processes and his disk back: both go with the run when it is dropped.
+    let done = tokio::select! {
+        done = Box::pin(run()) => done,
+        stopped = stopped() => stopped,
+    };
+    match done {
+        Ok(failed) if failed.is_empty() => ExitCode::SUCCESS,
+        Ok(failed) => {
+            failed.iter().for_each(|failure| eprintln!("hulak-bench: {failure}"));
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("hulak-bench: {error}");
             ExitCode::FAILURE
@@ -21,7 +31,17 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), BenchError> {
+async fn stopped<T>() -> Result<T, BenchError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Err(BenchError::Setup("stopped".to_owned()))
+}
+
+/// What failed; everything else was measured nevertheless.
+async fn run() -> Result<Vec<String>, BenchError> {
     let options = Options::read()?;
     let binaries = Programs::find(&options)?;
     let load_before = machine::load();
@@ -36,18 +56,25 @@ async fn run() -> Result<(), BenchError> {
     conditions(&mut report, &options);
     let this_round = ThisRound::default();
     let mut bench = Bench { options, binaries, services, report, round: 1, watch, this_round };
+    let mut failed = Vec::new();
     for round in 1..=bench.options.rounds {
         (bench.round, bench.this_round) = (round, ThisRound::default());
         for scenario in ORDER {
-            if bench.options.wants(scenario) {
-                Box::pin(bench.run(scenario)).await?;
+            if bench.options.wants(scenario)
+                && let Err(error) = Box::pin(bench.run(scenario)).await
+            {
+                let failure = format!("{scenario:?} failed in round {round}: {error}");
+                bench.tell(&failure);
+                bench.report.note(format!("**{failure}**"));
+                failed.push(failure);
             }
         }
+        // An hour is long: what was measured stands there, whatever comes.
+        bench.report.write(&bench.options.report)?;
     }
     println!("{}", bench.report.markdown());
-    bench.report.write(&bench.options.report)?;
     eprintln!("written: {0}/report.md and {0}/report.json", bench.options.report.display());
-    Ok(())
+    Ok(failed)
 }
 
 /// What everybody who reads the figures has to know.

@@ -60,6 +60,7 @@ pub struct Program {
     /// Its name in the tables.
     pub name: String,
     process: Process,
+    log: PathBuf,
 }
 
 /// A running world. Dropping it ends every child.
@@ -132,9 +133,9 @@ impl World {
         } else {
             let address = ("HULAK_SANDBOX_ADDR", world.simulator.to_string());
             let credits = ("HULAK_SANDBOX_CREDITS", CREDITS.to_string());
-            let simulator = world.spawn("hulak-sandbox", "simulator", vec![address, credits])?;
+            let settings = vec![address, credits];
+            let simulator = world.launch("hulak-sandbox", "simulator", settings, world.simulator).await?;
             world.programs.push(simulator);
-            ready(world.simulator, "simulator").await?;
             world.start_api().await?;
         }
         world.set_gateway(world.shape.latency_ms).await?;
@@ -149,9 +150,9 @@ impl World {
             ("HULAK_ADMIN_ADDR", self.api_admin.to_string()),
             ("HULAK_MAX_BACKLOG_AGE", BACKLOG_AGE.to_owned()),
         ]);
-        let api = self.spawn("hulak-api", "api", settings)?;
+        let api = self.launch("hulak-api", "api", settings, self.api_admin).await?;
         self.programs.push(api);
-        ready(self.api_admin, "api").await
+        Ok(())
     }
 
     async fn start_embedded(&mut self, services: &Services) -> Result<(), BenchError> {
@@ -167,9 +168,9 @@ impl World {
             ("HULAK_GATEWAY_RATE", RATE.to_owned()),
             ("HULAK_GATEWAY_CONCURRENCY", self.shape.concurrency.to_string()),
         ];
-        let hulak = self.spawn("hulak", "hulak", settings)?;
+        let hulak = self.launch("hulak", "hulak", settings, self.api_admin).await?;
         self.programs.push(hulak);
-        ready(self.api_admin, "hulak").await
+        Ok(())
     }
 
     /// As many workers as that, whoever is there already.
@@ -182,7 +183,6 @@ impl World {
                 stop(worker).await?;
             }
         }
-        let mut starting = Vec::new();
         while self.workers.len() < count {
             let admin = local()?;
             let mut settings = self.common();
@@ -194,12 +194,8 @@ impl World {
                 ("HULAK_GATEWAY_RATE", RATE.to_owned()),
                 ("HULAK_GATEWAY_CONCURRENCY", self.shape.concurrency.to_string()),
             ]);
-            let worker = self.spawn("hulak-worker", "worker", settings)?;
+            let worker = self.launch("hulak-worker", "worker", settings, admin).await?;
             self.workers.push(worker);
-            starting.push(admin);
-        }
-        for admin in starting {
-            ready(admin, "worker").await?;
         }
         Ok(())
     }
@@ -328,6 +324,22 @@ impl World {
         ]
     }
 
+    /// Starts a program and waits until it says at `admin` that it is ready.
+    async fn launch(
+        &self,
+        program: &str,
+        name: &str,
+        settings: Vec<(&'static str, String)>,
+        admin: SocketAddr,
+    ) -> Result<Program, BenchError> {
+        let mut started = self.spawn(program, name, settings)?;
+        match timeout(READY_LIMIT, started.ready(admin)).await {
+            Ok(Ok(())) => Ok(started),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(started.complain(&format!("is not ready after {READY_LIMIT:?}"))),
+        }
+    }
+
     fn spawn(
         &self,
         program: &str,
@@ -344,12 +356,14 @@ impl World {
         command.envs(self.options.log.iter().map(|log| ("HULAK_LOG", log)));
         command.envs(self.options.set.iter().filter_map(|set| set.split_once('=')));
         let log = self.logs.join(format!("{}-{name}.log", self.shape.name));
-        let log = File::options().create(true).append(true).open(log)?;
-        command.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(Program { name: name.to_owned(), process: Process::spawn(command)? })
+        let file = File::options().create(true).append(true).open(&log)?;
+        command.stdin(std::process::Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        Ok(Program { name: name.to_owned(), process: Process::spawn(command)?, log })
     }
 }
 
+/// Bytes of a log that are shown when something fails.
+const LAST_WORDS: usize = 2_000;
 /// More than any run sends.
 const CREDITS: u64 = 1_000_000_000;
 
@@ -363,23 +377,31 @@ fn local() -> Result<SocketAddr, BenchError> {
     Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)))
 }
 
-/// Waits until a program says that it is ready and that its broker is there.
-async fn ready(address: SocketAddr, name: &str) -> Result<(), BenchError> {
-    let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\n\r\n");
-    let asking = async {
+impl Program {
+    /// Waits until it says that it is ready and that its broker is there.
+    async fn ready(&mut self, admin: SocketAddr) -> Result<(), BenchError> {
+        let request = format!("GET /readyz HTTP/1.1\r\nhost: {admin}\r\n\r\n");
         loop {
-            let mut client = Client::new(address);
+            if let Some(status) = self.process.ended()? {
+                return Err(self.complain(&format!("ended: {status}")));
+            }
+            let mut client = Client::new(admin);
             if let Ok(answer) = client.call(request.as_bytes()).await
                 && answer.status == 200
                 && !String::from_utf8_lossy(answer.body).contains("degraded")
             {
-                return;
+                return Ok(());
             }
             sleep(TICK).await;
         }
-    };
-    let limit = format!("{name} is not ready after {READY_LIMIT:?}; its log may say why (--keep-logs)");
-    timeout(READY_LIMIT, asking).await.map_err(|_| BenchError::Setup(limit))
+    }
+
+    /// What went wrong, with the program's last words.
+    fn complain(&self, what: &str) -> BenchError {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let end = String::from_utf8_lossy(&log[log.len().saturating_sub(LAST_WORDS)..]).into_owned();
+        BenchError::Setup(format!("{} {what}; its log ends with:\n{end}", self.name))
+    }
 }
 
 /// A program that is no part of a world.
