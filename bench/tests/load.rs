@@ -43,7 +43,8 @@ async fn a_closed_loop_asks_as_often_as_it_is_told() {
     let mut driver = driver();
     // Twice: a load process does one piece of work after another.
     for limit in [100, 250] {
-        let measured = driver.measure(&closed(call(server, Kind::Bare), Some(limit)), &counted).await.unwrap();
+        let measured =
+            driver.measure(&closed(call(server, Kind::Bare), Some(limit)), &counted).await.unwrap();
         assert_eq!(measured.outcome.statuses.get(&200), Some(&limit));
         assert!(measured.outcome.seconds < 60.0, "it ends when there is nothing more to ask");
         assert!(measured.memory["handler"] > 0 && measured.cpu.contains_key("handler"));
@@ -79,6 +80,7 @@ async fn answers_that_are_not_expected_are_no_measurement() {
 #[tokio::test]
 async fn nobody_there_is_no_measurement() {
     let server = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
-    let error = driver().measure(&closed(call(server, Kind::Bare), Some(8)), &[]).await.unwrap_err().to_string();
+    let error =
+        driver().measure(&closed(call(server, Kind::Bare), Some(8)), &[]).await.unwrap_err().to_string();
     assert!(error.contains("refused"), "{error}");
 }
