@@ -26,11 +26,8 @@ pub fn router(vitals: Vitals) -> Router {
         )
         .route(
             "/metrics",
-            get(|| async {
-                (
-                    [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-                    hulak_common::telemetry::render_metrics(),
-                )
+            get(|State(vitals): State<Vitals>| async move {
+                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], vitals.metrics())
             }),
         )
         .route("/assets/{file}", get(asset))

@@ -1,12 +1,11 @@
 //! The API's own settings.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use hulak_common::config::{ConfigError, some_duration};
-use hulak_common::phone::{Operators, PhonePattern};
+use hulak_common::config::{OperatorArgs, some_duration};
+use hulak_common::phone::PhonePattern;
 use url::Url;
 
 use crate::address::TrustedProxies;
@@ -58,22 +57,7 @@ pub struct NumberArgs {
     /// A regular expression on the ten national digits.
     #[arg(long, env = "HULAK_PHONE_PATTERN", default_value = r"^9[678]\d{8}$", hide_env_values = true)]
     pub phone_pattern: PhonePattern,
-    /// A file with the operators' prefixes, in place of the built-in table.
-    #[arg(long, env = "HULAK_OPERATORS_FILE", hide_env_values = true)]
-    pub operators_file: Option<PathBuf>,
-}
-
-impl NumberArgs {
-    /// The operators' prefixes.
-    ///
-    /// # Errors
-    /// When the file cannot be read or used.
-    pub fn operators(&self) -> Result<Operators, ConfigError> {
-        let Some(path) = &self.operators_file else { return Ok(Operators::builtin()) };
-        let bad = |reason: &dyn std::fmt::Display| {
-            ConfigError::new("HULAK_OPERATORS_FILE", format!("{}: {reason}", path.display()))
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| bad(&error))?;
-        Operators::parse(&text).map_err(|error| bad(&error))
-    }
+    /// Who issued which prefix.
+    #[command(flatten)]
+    pub operators: OperatorArgs,
 }

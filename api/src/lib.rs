@@ -28,6 +28,7 @@ use hulak_common::api_key::{ApiKey, DEFAULT_CLIENT};
 use hulak_common::broker::Broker;
 use hulak_common::clock::SharedClock;
 use hulak_common::code::Keyring;
+use hulak_common::meter;
 use hulak_common::phone::{Operators, PhonePattern};
 use hulak_common::rng::Rng;
 use hulak_common::serve::{ServeOptions, serve};
@@ -121,6 +122,7 @@ pub async fn run(
         broker,
         changes,
     } = api;
+    meter::start(&operators);
     let monitor = Monitor::new();
     let publisher = Publisher::start(
         &broker,
@@ -159,7 +161,8 @@ pub async fn run(
                 None => Ok(()),
             }
         });
-    let admin_router = admin::router(Vitals { monitor: monitor.clone(), broker: Arc::clone(&broker) });
+    let vitals = Vitals { monitor: monitor.clone(), broker: Arc::clone(&broker), store: Arc::clone(&store) };
+    let admin_router = admin::router(vitals.clone());
     let admin_options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..ServeOptions::default() };
     let serving = async {
         tokio::try_join!(
@@ -172,6 +175,7 @@ pub async fn run(
             backlog.run(Arc::clone(&store), monitor.clone(), Arc::clone(&clock), shutdown.clone()),
             changes.follow(Arc::clone(&broker), shutdown.clone()),
             origins.run(Arc::clone(&store), monitor.clone(), shutdown.clone()),
+            meter::watch(vitals, Arc::clone(&clock), shutdown.clone()),
         )
     };
     // Only a schema that cannot be used ends the watch with an error; that ends the program too.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hulak_common::clock::SharedClock;
+use hulak_common::meter;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store};
 
@@ -55,7 +56,7 @@ impl Backlog {
     }
 
     fn note(&self, age: Duration) {
-        metrics::gauge!("hulak_backlog_age_seconds").set(age.as_secs_f64());
+        meter::backlog(age);
         let behind = age > self.max_age;
         if self.behind.swap(behind, Ordering::Relaxed) != behind {
             let seconds = age.as_secs();

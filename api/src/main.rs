@@ -127,7 +127,7 @@ async fn serve(cli: &Cli) -> Done {
         public_url: cli.addresses.public_url(http_addr),
         pattern: cli.numbers.phone_pattern.clone(),
         test_numbers: cli.rules.test_numbers.clone(),
-        operators: cli.numbers.operators()?,
+        operators: cli.numbers.operators.operators()?,
         templates,
         proxies: cli.addresses.trusted_proxies.clone(),
         cors: cli.addresses.cors_origins.clone(),
@@ -146,7 +146,8 @@ async fn serve(cli: &Cli) -> Done {
         store.close().await;
         done
     };
-    shutdown.bound(working).await.transpose()?;
+    // On the heap: the whole of the API is a large future.
+    shutdown.bound(Box::pin(working)).await.transpose()?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use futures_util::FutureExt as _;
 use hulak_common::clock::Stopwatch;
+use hulak_common::meter;
 use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
@@ -97,15 +98,17 @@ fn dress(
 ) -> impl Future<Output = Response> + Send {
     let (watch, method) = (Stopwatch::start(), request.method().clone());
     // The pattern, not the address: an address may hold a number.
-    let route =
-        request.extensions().get::<MatchedPath>().map_or("-".to_owned(), |path| path.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let wait = request.uri().query().is_some_and(|query| query.contains("wait="));
     tokio::time::timeout(HANDLER, next.call(request)).map(move |answer| {
         let mut response =
             answer.map_or_else(|_| Problem::unavailable().into_response(), |Ok(response)| response);
         let problem = response.extensions_mut().remove::<Problem>().or_else(|| undressed(&response));
         let slug = problem.as_ref().map_or("", |problem| problem.kind().slug());
-        tracing::info!(%method, route, status = response.status().as_u16(), problem = slug,
-        ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX), "answered");
+        let (route, took) = (route.as_ref().map(MatchedPath::as_str), watch.elapsed());
+        meter::http().answered(&method, route, wait, response.status(), took);
+        tracing::info!(%method, route = route.unwrap_or("-"), status = response.status().as_u16(), problem = slug,
+            ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "answered");
         problem.map_or(response, |problem| problem.render(&app.public_url))
     })
 }

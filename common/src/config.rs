@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
@@ -12,6 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::allowance::{Amount, Quota};
 use crate::code::{CodeLength, Keyring, Secret};
 use crate::limits::{MAX_QUOTA, NumberLimits};
+use crate::phone::Operators;
 use crate::store::{AmbiguousPolicy, Quotas, Rules};
 use crate::telemetry::LogFormat;
 use crate::test_numbers::TestNumbers;
@@ -285,7 +287,6 @@ impl TelemetryArgs {
     pub fn init(&self) -> Result<(), ConfigError> {
         let format = self.log_format.parse().unwrap_or(LogFormat::Text);
         crate::telemetry::init(&self.log, format).map_err(|reason| ConfigError::new("HULAK_LOG", reason))?;
-        crate::telemetry::collect_metrics();
         for name in unknown_variables() {
             tracing::warn!("unknown setting {name}: is it misspelt?");
         }
@@ -358,6 +359,30 @@ impl RulesArgs {
                 address: self.address_hourly.0.map(Quota::address),
             },
         }
+    }
+}
+
+/// Who issued which prefix.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Numbers")]
+pub struct OperatorArgs {
+    /// A file with the operators' prefixes, in place of the built-in table.
+    #[arg(long, env = "HULAK_OPERATORS_FILE", hide_env_values = true)]
+    pub operators_file: Option<PathBuf>,
+}
+
+impl OperatorArgs {
+    /// The operators' prefixes.
+    ///
+    /// # Errors
+    /// When the file cannot be read or used.
+    pub fn operators(&self) -> Result<Operators, ConfigError> {
+        let Some(path) = &self.operators_file else { return Ok(Operators::builtin()) };
+        let bad = |reason: &dyn std::fmt::Display| {
+            ConfigError::new("HULAK_OPERATORS_FILE", format!("{}: {reason}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| bad(&error))?;
+        Operators::parse(&text).map_err(|error| bad(&error))
     }
 }
 

@@ -19,6 +19,7 @@ pub mod job;
 pub mod limits;
 pub mod look;
 pub mod message_config;
+pub mod meter;
 pub mod number;
 pub mod outbox;
 pub mod phone;

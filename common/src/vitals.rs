@@ -1,4 +1,4 @@
-//! What `/readyz` says, on the API and on the workers alike.
+//! What `/readyz` and `/metrics` say, on the API and on the workers alike.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::broker::{Broker, BrokerHealth};
-use crate::store::{Health, Monitor};
+use crate::meter;
+use crate::store::{Health, Monitor, Store};
 
 /// What readiness depends on.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Vitals {
     pub monitor: Monitor,
     /// The broker.
     pub broker: Arc<dyn Broker>,
+    /// The database, for how busy its connections are.
+    pub store: Arc<dyn Store>,
 }
 
 impl Vitals {
@@ -39,6 +42,13 @@ impl Vitals {
             },
         });
         (status, body)
+    }
+
+    /// The metrics in the text format of Prometheus.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        meter::refresh(self);
+        meter::render()
     }
 }
 

@@ -111,11 +111,12 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         .install_key(&api_key.to_store(hulak_common::api_key::DEFAULT_CLIENT), rng.uuid_v7(now), now)
         .await?;
 
+    let operators = cli.numbers.operators.operators()?;
     let api = Api {
         public_url: cli.addresses.public_url(greeting.api),
         pattern: cli.numbers.phone_pattern.clone(),
         test_numbers: cli.rules.test_numbers.clone(),
-        operators: cli.numbers.operators()?,
+        operators: operators.clone(),
         templates: templates.clone(),
         proxies: cli.addresses.trusted_proxies.clone(),
         cors: cli.addresses.cors_origins.clone(),
@@ -135,6 +136,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         timeout: cli.gateway.gateway_timeout,
         rate: cli.gateway.gateway_rate,
         concurrency: cli.gateway.gateway_concurrency,
+        operators,
         gateway: Arc::new(Sparrow::new(sparrow)?),
         clock: Arc::clone(&clock),
         rng: rng.clone(),

@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod database;
+pub mod metrics;
 pub mod proxy;
 pub mod services;
 pub mod stack;

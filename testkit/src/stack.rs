@@ -292,6 +292,7 @@ impl Stack {
             timeout,
             rate: self.options.rate,
             concurrency: self.options.concurrency,
+            operators: Operators::builtin(),
             gateway: Arc::new(gateway.expect("a gateway")),
             clock: Arc::clone(&self.options.clock),
             rng: Rng::system(),

@@ -4,6 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use hulak_common::meter;
 use tokio::sync::watch;
 
 /// The wait after the n-th refusal in a row doubles up to this.
@@ -117,7 +118,7 @@ impl Breaker {
         let before = state.phase;
         let result = change(&mut state);
         if state.phase != before {
-            metrics::gauge!("hulak_circuit_open").set(if state.phase == Phase::Closed { 0.0 } else { 1.0 });
+            meter::worker().circuit(state.phase != Phase::Closed);
             self.phase.send_replace(state.phase);
         }
         result

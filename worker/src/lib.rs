@@ -8,6 +8,7 @@ pub mod consumer;
 pub mod gateway;
 pub mod mimic;
 pub mod pacing;
+pub mod probe;
 pub mod reaper;
 pub mod relay;
 pub mod sender;
@@ -19,7 +20,9 @@ use hulak_common::announcer::Announcer;
 use hulak_common::broker::Broker;
 use hulak_common::clock::SharedClock;
 use hulak_common::code::Keyring;
+use hulak_common::meter;
 use hulak_common::outbox::Outbox;
+use hulak_common::phone::Operators;
 use hulak_common::rng::Rng;
 use hulak_common::serve::{ServeOptions, serve};
 use hulak_common::shutdown::Shutdown;
@@ -28,9 +31,9 @@ use hulak_common::text::Templates;
 use hulak_common::vitals::Vitals;
 use tokio::net::TcpListener;
 
-use breaker::{Breaker, Phase, Verdict};
+use breaker::Breaker;
 use consumer::Intake;
-use gateway::{Gateway, Probe};
+use gateway::Gateway;
 use pacing::Pacer;
 use sender::{Sender, SenderParts};
 
@@ -49,6 +52,8 @@ pub struct Worker {
     pub rate: f64,
     /// Messages in flight.
     pub concurrency: u16,
+    /// Who issued which prefix, for metrics.
+    pub operators: Operators,
     /// The gateway.
     pub gateway: Arc<dyn Gateway>,
     /// The time.
@@ -84,8 +89,22 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// # Errors
 /// When the schema cannot be used, the listener breaks, or a part dies.
 pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown) -> Result<(), WorkerError> {
-    let Worker { keyring, templates, lease, timeout, rate, concurrency, gateway, clock, rng, store, broker } =
-        worker;
+    let Worker {
+        keyring,
+        templates,
+        lease,
+        timeout,
+        rate,
+        concurrency,
+        operators,
+        gateway,
+        clock,
+        rng,
+        store,
+        broker,
+    } = worker;
+    meter::start(&operators);
+    meter::worker();
     let id = rng.uuid();
     let monitor = Monitor::new();
     let announcer = Announcer::start(Arc::clone(&broker));
@@ -133,14 +152,19 @@ pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown)
         Arc::clone(&clock),
         shutdown.clone(),
     ));
-    parts.spawn(probe(breaker, gateway, shutdown.clone()));
+    parts.spawn(probe::run(breaker, gateway, rng.clone(), shutdown.clone()));
     parts.spawn({
         let (store, monitor, clock, shutdown) =
             (Arc::clone(&store), monitor.clone(), Arc::clone(&clock), shutdown.clone());
         async move { pacer.run(id, store, monitor, clock, shutdown).await }
     });
 
-    let vitals = Vitals { monitor: monitor.clone(), broker };
+    let vitals = Vitals { monitor: monitor.clone(), broker, store: Arc::clone(&store) };
+    if admin.is_some() {
+        // Without an address of its own somebody else of this process looks.
+        let watching = meter::watch(vitals.clone(), Arc::clone(&clock), shutdown.clone());
+        parts.spawn(watching);
+    }
     let watching = monitor.run(Arc::clone(&store), clock, rng, shutdown.clone(), || async { Ok(()) });
     let result = tokio::select! {
         done = finish(&mut parts, admin, vitals, shutdown.clone()) => done,
@@ -179,27 +203,4 @@ async fn finish(
     };
     tokio::try_join!(async { serving.await.map_err(WorkerError::from) }, working)?;
     Ok(())
-}
-
-/// While the circuit is open, asks how the account is doing.
-async fn probe(breaker: Arc<Breaker>, gateway: Arc<dyn Gateway>, shutdown: Shutdown) {
-    let mut phase = breaker.phase();
-    loop {
-        tokio::select! {
-            opened = phase.wait_for(|phase| *phase == Phase::Open) => if opened.is_err() { return },
-            () = shutdown.begun() => return,
-        }
-        tokio::select! { () = tokio::time::sleep(breaker.wait()) => {}, () = shutdown.begun() => return }
-        match gateway.probe().await {
-            Probe::Good => {
-                tracing::info!("the gateway's account is in order again: one message goes first");
-                breaker.probed(Verdict::Good);
-            }
-            Probe::Refused { gateway_code } => {
-                tracing::warn!(code = gateway_code, "the gateway still refuses the account");
-                breaker.probed(Verdict::Refused);
-            }
-            Probe::NoAnswer => tracing::warn!("the gateway does not say how the account is doing"),
-        }
-    }
 }

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use hulak_common::broker::BrokerHealth;
 use hulak_common::clock::{DatabaseClock, SharedClock};
 use hulak_common::config::{
-    BackendArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
+    BackendArgs, Environment, OperatorArgs, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
 };
 use hulak_common::connect;
 use hulak_common::message_config::MessageArgs;
@@ -36,6 +36,8 @@ struct Cli {
     backends: BackendArgs,
     #[command(flatten)]
     addresses: AddressArgs,
+    #[command(flatten)]
+    operators: OperatorArgs,
     #[command(flatten)]
     gateway: GatewayArgs,
     #[command(flatten)]
@@ -119,6 +121,7 @@ async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
         timeout: cli.gateway.gateway_timeout,
         rate: cli.gateway.gateway_rate,
         concurrency: cli.gateway.gateway_concurrency,
+        operators: cli.operators.operators()?,
         gateway,
         clock,
         rng,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hulak_common::announcer::Announcer;
 use hulak_common::clock::SharedClock;
+use hulak_common::meter;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store};
 
@@ -41,8 +42,8 @@ pub async fn run(
             match store.reap(BATCH, clock.now()).await {
                 Ok((reaped, events)) => {
                     announcer.announce(events);
-                    metrics::counter!("hulak_reaped_verifications_total").increment(reaped.expired as u64);
-                    metrics::counter!("hulak_reaped_claims_total").increment(reaped.leases as u64);
+                    meter::worker().reaped_verifications.increment(reaped.expired as u64);
+                    meter::worker().reaped_claims.increment(reaped.leases as u64);
                     if reaped.leases > 0 {
                         tracing::warn!(
                             claims = reaped.leases,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hulak_common::broker::{Broker, BrokerHealth};
 use hulak_common::clock::SharedClock;
+use hulak_common::meter;
 use hulak_common::outbox::Outbox;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store};
@@ -39,7 +40,7 @@ pub async fn run(
             };
             let confirmed = outbox.publish(&ids).await;
             if !ids.is_empty() {
-                metrics::counter!("hulak_relayed_messages_total").increment(ids.len() as u64);
+                meter::worker().relayed.increment(ids.len() as u64);
                 tracing::debug!(taken = ids.len(), confirmed, "relayed");
             }
             if ids.len() < BATCH as usize || confirmed == 0 {

@@ -9,6 +9,7 @@ use hulak_common::clock::{SharedClock, Stopwatch};
 use hulak_common::code::Keyring;
 use hulak_common::job::MessageId;
 use hulak_common::limits::backoff;
+use hulak_common::meter;
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::sms::measure;
@@ -152,6 +153,7 @@ impl Sender {
         let claim = Claim { id, claim: self.parts.rng.uuid() };
         match self.claims.submit(claim).await {
             Ok(Ok(Claimed::Granted(grant))) => {
+                let _in_flight = meter::worker().in_flight();
                 let (outcome, parts) = self.deliver(&grant, pass).await;
                 self.record(&grant, outcome, parts).await;
                 Attempt::Over(Handled::Done)
@@ -216,8 +218,7 @@ impl Sender {
         let watch = Stopwatch::start();
         let answer = self.parts.gateway.send(grant.phone, &text).await;
         self.mimic.note(watch.elapsed(), answer);
-        metrics::histogram!("hulak_gateway_call_duration_seconds").record(watch.elapsed().as_secs_f64());
-        metrics::counter!("hulak_gateway_calls_total", "answer" => answer.name()).increment(1);
+        meter::worker().called(answer.call(), watch.elapsed());
         tracing::info!(id = %grant.id, to = %grant.phone.masked(), attempt = grant.attempt, ?answer,
             ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX), "called the gateway");
         self.settle(grant, answer, pass);
@@ -242,7 +243,7 @@ impl Sender {
             }
             Answer::Account { gateway_code } => {
                 if pass.settle(Verdict::Refused) {
-                    metrics::counter!("hulak_circuit_opened_total").increment(1);
+                    meter::worker().circuit_opened();
                     tracing::error!(
                         code = gateway_code,
                         "the gateway refuses the account: sending stops until it does not"

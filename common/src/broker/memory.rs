@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Broker, BrokerError, BrokerHealth, Consumer, DeadLetter, Delivery, Handle, PublishError, Subscription,
+    Broker, BrokerError, BrokerHealth, Consumer, DeadLetter, Delivery, Depths, Handle, PublishError,
+    Subscription,
 };
 use crate::job::{MAX_EVENTS, SendJob, StatusEvent};
 
@@ -179,6 +180,10 @@ impl Broker for MemoryBroker {
 
     fn health(&self) -> watch::Receiver<BrokerHealth> {
         self.health.subscribe()
+    }
+
+    async fn depths(&self) -> Result<Depths, BrokerError> {
+        Ok(Depths { send: self.shared.lock().waiting.len() as u64, dead: 0 })
     }
 
     /// Always none: what is in this queue was made by this very program.

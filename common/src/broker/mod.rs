@@ -109,6 +109,15 @@ pub struct DeadLetter {
     pub died_at: Option<Timestamp>,
 }
 
+/// How many messages wait in the queues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depths {
+    /// Jobs for the workers.
+    pub send: u64,
+    /// Dead letters.
+    pub dead: u64,
+}
+
 /// What API and workers need of a broker.
 #[async_trait]
 pub trait Broker: Send + Sync + Debug + 'static {
@@ -139,6 +148,12 @@ pub trait Broker: Send + Sync + Debug + 'static {
 
     /// How it is doing, and whenever that changes.
     fn health(&self) -> watch::Receiver<BrokerHealth>;
+
+    /// How many messages wait in the queues; those in workers' hands are not counted. Answers within some seconds.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked now.
+    async fn depths(&self) -> Result<Depths, BrokerError>;
 
     /// How many dead letters there are.
     ///

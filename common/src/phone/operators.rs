@@ -89,6 +89,13 @@ impl Operators {
         }
     }
 
+    /// Every operator's code, each once, in alphabetical order.
+    #[must_use]
+    pub fn codes(&self) -> Vec<String> {
+        let codes: std::collections::BTreeSet<&str> = self.by_prefix.values().map(AsRef::as_ref).collect();
+        codes.into_iter().map(str::to_owned).collect()
+    }
+
     /// The code of the operator that issued this number, when it is known.
     #[must_use]
     pub fn lookup(&self, number: &PhoneNumber) -> Option<&str> {

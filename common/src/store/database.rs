@@ -16,7 +16,7 @@ macro_rules! operation {
                 &self,
                 session: &mut S,
                 items: &[$item],
-            ) -> Result<(Vec<$answer>, Vec<StatusEvent>), StoreError> {
+            ) -> Result<(Vec<$answer>, Effects), StoreError> {
                 $run(session, self.rules, items, self.now).await
             }
         }
@@ -32,13 +32,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::ops::Effects;
 use super::session::{Backend, Session};
 use super::{
-    Batch, Block, Cancel, Canceled, Check, Checked, Claim, Claimed, Create, Created, KeyOwner, List, NewKey,
-    Reaped, Record, Recorded, Resend, Resent, Rules, Store, StoreError, ops,
+    Batch, Block, Cancel, Canceled, Check, Checked, Claim, Claimed, Connections, Create, Created, KeyOwner,
+    List, Load, NewKey, Reaped, Record, Recorded, Resend, Resent, Rules, Store, StoreError, ops,
 };
 use crate::client::{ClientRecord, KeyRecord, SettingsChange};
 use crate::job::{MessageId, StatusEvent};
+use crate::meter;
 use crate::number::NumberReport;
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
@@ -73,7 +75,7 @@ trait Operation<S: Session>: Sync {
         &self,
         session: &mut S,
         items: &[Self::Item],
-    ) -> impl Future<Output = Result<(Vec<Self::Answer>, Vec<StatusEvent>), StoreError>> + Send;
+    ) -> impl Future<Output = Result<(Vec<Self::Answer>, Effects), StoreError>> + Send;
 }
 
 #[expect(private_bounds, reason = "which databases there are is this module's business")]
@@ -123,7 +125,12 @@ impl<B: Backend> Database<B> {
             match self.attempt(operation, items).await {
                 // Somebody inserted or locked the same rows first. The next try sees what they did.
                 Err(StoreError::Conflict(_)) if tries < TRIES => tries += 1,
-                other => return other,
+                Err(error) => return Err(error),
+                // Counted here and nowhere else: it is committed, and each commit comes by once.
+                Ok((answers, effects)) => {
+                    meter::store().count(&effects.facts);
+                    return Ok((answers, effects.events));
+                }
             }
         }
     }
@@ -132,7 +139,7 @@ impl<B: Backend> Database<B> {
         &self,
         operation: &O,
         items: &[O::Item],
-    ) -> Result<(Vec<O::Answer>, Vec<StatusEvent>), StoreError>
+    ) -> Result<(Vec<O::Answer>, Effects), StoreError>
     where
         O: Operation<B::Session>,
     {
@@ -177,7 +184,9 @@ impl<B: Backend> Store for Database<B> {
     }
 
     async fn check(&self, batch: &[Check], now: Timestamp) -> Batch<Checked> {
-        self.batch(&Checking { rules: &self.rules, now }, batch).await
+        let batch = self.batch(&Checking { rules: &self.rules, now }, batch).await;
+        meter::store().checked(batch.answers.iter().filter_map(|answer| answer.as_ref().ok()));
+        batch
     }
 
     async fn resend(&self, batch: &[Resend], now: Timestamp) -> Batch<Resent> {
@@ -255,6 +264,14 @@ impl<B: Backend> Store for Database<B> {
 
     async fn waiting_since(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.backend.waiting_since(now).await
+    }
+
+    async fn load(&self, now: Timestamp) -> Result<Load, StoreError> {
+        self.backend.load(now).await
+    }
+
+    fn connections(&self) -> Connections {
+        self.backend.connections()
     }
 
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32, StoreError> {

@@ -315,6 +315,40 @@ pub struct Reaped {
     pub more: bool,
 }
 
+/// How much is to be done, and by how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Messages that are due to be published by a relay, up to [`Load::MOST`].
+    pub outbox: u32,
+    /// Workers that live.
+    pub workers: u32,
+}
+
+impl Load {
+    /// Counting ends here: beyond it only the trouble counts, and counting costs.
+    pub const MOST: u32 = 10_000;
+}
+
+/// What the connections to the database do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// They work.
+    pub busy: u32,
+    /// They wait for work.
+    pub idle: u32,
+}
+
+impl Connections {
+    /// Those of some pools together.
+    fn of<'a, D: sqlx::Database>(pools: impl IntoIterator<Item = &'a sqlx::Pool<D>>) -> Self {
+        pools.into_iter().fold(Self { busy: 0, idle: 0 }, |sum, pool| {
+            let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+            // Read one after the other, while both move.
+            Self { busy: sum.busy + pool.size().saturating_sub(idle), idle: sum.idle + idle }
+        })
+    }
+}
+
 /// Answers, and the changes that pollers want to hear of.
 #[derive(Debug)]
 pub struct Batch<T> {
@@ -387,6 +421,11 @@ pub trait Store: AccountStore + Send + Sync + std::fmt::Debug + 'static {
     /// Since when the message that has waited longest has been waiting for a worker; `None` when none waits. Time before
     /// a message's due time (a pace, a pause before another try) is not waiting.
     async fn waiting_since(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+
+    /// How much is to be done, and by how many.
+    async fn load(&self, now: Timestamp) -> Result<Load, StoreError>;
+    /// What the connections to the database do.
+    fn connections(&self) -> Connections;
 
     /// Lists a client's verifications.
     async fn list(&self, list: &List, now: Timestamp) -> Result<Vec<Verification>, StoreError>;

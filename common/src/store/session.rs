@@ -5,7 +5,7 @@ use std::future::Future;
 use uuid::Uuid;
 
 use super::account_session::AccountSession;
-use super::{KeyOwner, List, NewKey, StoreError};
+use super::{Connections, KeyOwner, List, Load, NewKey, StoreError};
 use crate::allowance::{Allowance, AllowanceKey};
 use crate::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
 use crate::idempotency::KeptAnswer;
@@ -37,6 +37,8 @@ pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
     fn confirm_published(&self, ids: &[MessageId], now: Timestamp)
     -> impl Future<Output = Result<()>> + Send;
     fn waiting_since(&self, now: Timestamp) -> impl Future<Output = Result<Option<Timestamp>>> + Send;
+    fn load(&self, now: Timestamp) -> impl Future<Output = Result<Load>> + Send;
+    fn connections(&self) -> Connections;
     fn heartbeat(&self, worker: Uuid, now: Timestamp) -> impl Future<Output = Result<u32>> + Send;
     fn list(&self, list: &List, now: Timestamp) -> impl Future<Output = Result<Vec<Verification>>> + Send;
     fn forget(&self, limit: u32, now: Timestamp) -> impl Future<Output = Result<()>> + Send;

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hulak_common::broker::{
-    AmqpBroker, Broker, BrokerError, BrokerHealth, Consumer, Delivery, MemoryBroker, PublishError, Topology,
+    AmqpBroker, Broker, BrokerError, BrokerHealth, Consumer, Delivery, Depths, MemoryBroker, PublishError,
+    Topology,
 };
 use hulak_common::job::{MessageId, SendJob, StatusEvent};
 use hulak_common::rng::Rng;
@@ -99,6 +100,7 @@ conformance!(
     prefetch_bounds,
     everybody_hears_the_news,
     a_thousand_in_one_go,
+    the_depth_is_what_nobody_holds,
     publishers_do_not_mix,
     an_end_is_an_end,
 );

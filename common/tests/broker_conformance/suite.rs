@@ -136,6 +136,25 @@ pub(crate) async fn publishers_do_not_mix(broker: Arc<dyn Broker>) {
     assert_eq!(all.len(), 600);
 }
 
+pub(crate) async fn the_depth_is_what_nobody_holds(broker: Arc<dyn Broker>) {
+    let depth = async |send| {
+        eventually(&format!("a depth of {send}"), async || {
+            broker.depths().await == Ok(Depths { send, dead: 0 })
+        })
+        .await;
+    };
+    healthy(&*broker, BrokerHealth::Up).await;
+    depth(0).await;
+    publish(&*broker, &[job(1), job(2), job(3)]).await;
+    depth(3).await;
+    let mut consumer = consume(&*broker, 1).await;
+    let held = next(&mut consumer).await;
+    depth(2).await;
+    held.ack().await;
+    consumer.close().await;
+    depth(2).await;
+}
+
 pub(crate) async fn an_end_is_an_end(broker: Arc<dyn Broker>) {
     let mut consumer = consume(&*broker, 1).await;
     let mut subscription = soon("subscribing", broker.subscribe()).await.unwrap();

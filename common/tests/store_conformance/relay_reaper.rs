@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use hulak_common::job::MessageId;
-use hulak_common::store::{Claimed, Outcome, Reaped, Recorded, WORKER_TTL};
+use hulak_common::store::{Claimed, Load, Outcome, Reaped, Recorded, WORKER_TTL};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, Route, Status, Verification};
 use uuid::Uuid;
@@ -23,6 +23,7 @@ on_both_stores!(
     a_sweep_is_bounded_and_says_so,
     the_backlog_is_as_old_as_what_waits_longest,
     workers_count_while_they_are_heard_of,
+    what_is_to_be_done_is_counted_up_to_a_bound,
     dead_workers_are_forgotten,
 );
 
@@ -253,6 +254,25 @@ async fn workers_count_while_they_are_heard_of(kind: Kind) {
     world.store.leave(two).await.unwrap();
     assert_eq!(beat(one, at(5)).await, 1);
     world.store.leave(two).await.unwrap();
+}
+
+async fn what_is_to_be_done_is_counted_up_to_a_bound(kind: Kind) {
+    let world = kind.world(rules()).await;
+    let load = async |now| world.store.load(now).await.unwrap();
+    assert_eq!(load(START).await, Load { outbox: 0, workers: 0 });
+    for n in 1..=3 {
+        world.begin(&ask(n), START).await;
+    }
+    world.store.heartbeat(Uuid::from_u128(1), START).await.unwrap();
+    assert_eq!(load(START).await, Load { outbox: 0, workers: 1 }, "they are the publisher's for two seconds");
+    assert_eq!(load(at(2)).await, Load { outbox: 3, workers: 1 });
+    assert_eq!(load(at(3)).await.workers, 0, "it was not heard of again");
+    take(&world, at(4)).await;
+    assert_eq!(load(at(4)).await.outbox, 0, "a relay has them");
+    assert_eq!(load(at(9)).await.outbox, 3, "it has not published them");
+    let connections = world.store.connections();
+    // One that has done its work comes back to its pool a moment later.
+    assert!(connections.busy + connections.idle > 0, "{connections:?}");
 }
 
 async fn dead_workers_are_forgotten(kind: Kind) {

@@ -5,6 +5,7 @@ pub mod sparrow;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hulak_common::meter::Call;
 use hulak_common::phone::PhoneNumber;
 use hulak_common::verification::{DeliveryError, DeliveryFault};
 use secrecy::SecretString;
@@ -33,10 +34,13 @@ pub enum Answer {
 }
 
 /// How a probe ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Probe {
     /// The account is in order.
-    Good,
+    Good {
+        /// Credits left, when the gateway says.
+        credits: Option<f64>,
+    },
     /// The account is refused.
     Refused {
         /// The gateway's code for it.
@@ -56,15 +60,15 @@ pub trait Gateway: Send + Sync + std::fmt::Debug + 'static {
 }
 
 impl Answer {
-    /// Its name in metrics.
+    /// What is counted of it.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub const fn call(&self) -> Call {
         match self {
-            Self::Accepted => "accepted",
-            Self::Refused(_) => "refused",
-            Self::Account { .. } => "account",
-            Self::NotNow { .. } => "not_now",
-            Self::Unknown => "unknown",
+            Self::Accepted => Call::Accepted,
+            Self::Refused(_) => Call::Refused,
+            Self::Account { .. } => Call::Account,
+            Self::NotNow { .. } => Call::NotNow,
+            Self::Unknown => Call::Unknown,
         }
     }
 

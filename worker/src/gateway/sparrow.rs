@@ -48,6 +48,13 @@ struct Body {
     response_code: i32,
 }
 
+/// The answer about credits.
+#[derive(Deserialize)]
+struct Credit {
+    response_code: i32,
+    credits_available: Option<f64>,
+}
+
 /// Chooses the TLS implementation for the whole process; again changes nothing.
 pub fn install_tls() {
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
@@ -109,9 +116,13 @@ impl Gateway for Sparrow {
             return Probe::NoAnswer;
         };
         let status = response.status();
-        match read(response).await.map(|text| serde_json::from_str::<Body>(&text)) {
-            Some(Ok(Body { response_code: 200 })) if status == StatusCode::OK => Probe::Good,
-            Some(Ok(Body { response_code })) => Probe::Refused { gateway_code: response_code },
+        match read(response).await.map(|text| serde_json::from_str::<Credit>(&text)) {
+            Some(Ok(Credit { response_code: 200, credits_available: credits }))
+                if status == StatusCode::OK =>
+            {
+                Probe::Good { credits }
+            }
+            Some(Ok(Credit { response_code, .. })) => Probe::Refused { gateway_code: response_code },
             _ => Probe::NoAnswer,
         }
     }

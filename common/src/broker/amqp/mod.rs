@@ -21,7 +21,9 @@ use tokio_util::task::TaskTracker;
 pub(super) use consumer::AmqpHandle;
 use session::{Health, Link, Role, Session, Supervisor};
 
-use super::{Broker, BrokerError, BrokerHealth, Consumer, DeadLetter, PublishError, Subscription, Topology};
+use super::{
+    Broker, BrokerError, BrokerHealth, Consumer, DeadLetter, Depths, PublishError, Subscription, Topology,
+};
 use crate::job::{SendJob, StatusEvent};
 use crate::rng::Rng;
 
@@ -182,6 +184,10 @@ impl Broker for AmqpBroker {
 
     fn health(&self) -> watch::Receiver<BrokerHealth> {
         self.health.subscribe()
+    }
+
+    async fn depths(&self) -> Result<Depths, BrokerError> {
+        self.ask(async |channel| topology::depths(channel, &self.topology).await).await
     }
 
     async fn dead_count(&self) -> Result<u64, BrokerError> {

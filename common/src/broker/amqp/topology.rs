@@ -10,7 +10,7 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
-use super::super::{DeadLetter, Topology};
+use super::super::{DeadLetter, Depths, Topology};
 use crate::time::Timestamp;
 
 /// Jobs waiting at most; beyond it publishing is refused, and the relay tries later.
@@ -119,9 +119,18 @@ impl Item {
     }
 }
 
+pub(super) async fn depths(channel: &Channel, topology: &Topology) -> lapin::Result<Depths> {
+    let (send, dead) = (topology.send_queue(), topology.dead());
+    Ok(Depths { send: count(channel, send).await?, dead: count(channel, dead).await? })
+}
+
 pub(super) async fn dead_count(channel: &Channel, topology: &Topology) -> lapin::Result<u64> {
+    count(channel, topology.dead()).await
+}
+
+async fn count(channel: &Channel, queue: String) -> lapin::Result<u64> {
     let options = QueueDeclareOptions { passive: true, ..Default::default() };
-    let queue = channel.queue_declare(topology.dead().into(), options, FieldTable::default()).await?;
+    let queue = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
     Ok(u64::from(queue.message_count()))
 }
 

@@ -8,9 +8,8 @@ use super::super::accounts::{
 };
 use super::super::session::{Backend, ClientPhone, Session};
 use super::super::{Rules, StoreError, ops};
-use super::{Database, Operation};
+use super::{Database, Effects, Operation};
 use crate::account::{Account, Group};
-use crate::job::StatusEvent;
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 

@@ -10,8 +10,8 @@ use super::super::accounts::{
     AccountChanged, AccountList, AccountPatch, GroupPut, GroupRef, NewAccount, PutGroup,
 };
 use super::super::session::{ClientPhone, Result, Session};
-use super::Answers;
 use super::memory::Memory;
+use super::{Answers, Effects};
 use crate::account::{Account, Group, GroupName, MAX_CLIENT_GROUPS, Username};
 use crate::idempotency::Recall;
 use crate::time::Timestamp;
@@ -29,7 +29,7 @@ macro_rules! each {
             for item in batch {
                 answers.push($one(session, item, now).await?);
             }
-            Ok((answers, Vec::new()))
+            Ok((answers, Effects::default()))
         }
     };
 }

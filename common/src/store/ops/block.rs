@@ -2,7 +2,7 @@
 
 use super::super::session::{Result, Session};
 use super::super::{Block, Rules};
-use super::{Answers, Rows, sorted};
+use super::{Answers, Effects, Rows, sorted};
 use crate::number::ClientNumber;
 use crate::time::Timestamp;
 
@@ -32,5 +32,5 @@ pub(in crate::store) async fn block<S: Session>(
     }
     session.update_client_numbers(&rows.updated()).await?;
     session.insert_client_numbers(&rows.inserted()).await?;
-    Ok((batch.iter().map(|_| ()).collect(), Vec::new()))
+    Ok((batch.iter().map(|_| ()).collect(), Effects::default()))
 }

@@ -2,7 +2,7 @@
 
 use super::super::session::{Result, Session};
 use super::super::{Cancel, Canceled, Ended, Rules};
-use super::{Answers, Rows, check, events, sorted};
+use super::{Answers, Rows, check, sorted};
 use crate::time::Timestamp;
 use crate::verification::{Delivery, Status, Verification};
 
@@ -44,5 +44,5 @@ pub(in crate::store) async fn cancel<S: Session>(
     }
     session.update_verifications(&rows.updated()).await?;
     session.update_messages(&messages.updated()).await?;
-    Ok((answers, events(rows.updated())))
+    Ok((answers, rows.effects().and(&messages)))
 }

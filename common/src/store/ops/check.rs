@@ -4,7 +4,7 @@ use super::super::session::{Result, Session};
 use super::super::{Check, Checked, Ended, Rules};
 use super::holders::{Holders, Worth};
 use super::memory::Memory;
-use super::{Answers, Rows, events, sorted};
+use super::{Answers, Rows, sorted};
 use crate::account::Account;
 use crate::history::Event;
 use crate::idempotency::Recall;
@@ -81,7 +81,7 @@ pub(in crate::store) async fn check<S: Session>(
     session.update_verifications(&rows.updated()).await?;
     holders.save(session).await?;
     memory.save(session, now).await?;
-    Ok((answers, events(rows.updated())))
+    Ok((answers, rows.effects()))
 }
 
 #[expect(clippy::large_enum_variant, reason = "it lives for one match; a box would cost more")]

@@ -16,8 +16,8 @@ pub(in crate::store) async fn claim<S: Session>(
     let ids: Vec<_> = batch.iter().map(|item| item.id).collect();
     let mut traffic = Traffic::lock(session, &ids).await?;
     let answers = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
-    let events = traffic.save(session).await?;
-    Ok((answers, events))
+    let effects = traffic.save(session).await?;
+    Ok((answers, effects))
 }
 
 fn decide(traffic: &mut Traffic, rules: &Rules, item: &Claim, now: Timestamp) -> Claimed {

@@ -7,7 +7,7 @@ use super::super::{Create, Created, Rules};
 use super::charge::{Asker, Meter};
 use super::holders::Holders;
 use super::memory::Memory;
-use super::{Answers, ClientNumbers, Numbers, Rows, Verifications, events, sorted};
+use super::{Answers, ClientNumbers, Effects, Numbers, Rows, Verifications, sorted};
 use crate::idempotency::Recall;
 use crate::limits::LimitReached;
 use crate::time::Timestamp;
@@ -33,9 +33,9 @@ pub(in crate::store) async fn create<S: Session>(
             }
         });
     }
-    let events = desk.save(session).await?;
+    let effects = desk.save(session).await?;
     memory.save(session, now).await?;
-    Ok((answers, events))
+    Ok((answers, effects))
 }
 
 /// The rows one batch of requests works on. Requests for one number are decided one after another, in the order they
@@ -127,7 +127,7 @@ impl Desk {
         Created::Again { verification: verification.clone(), added: true }
     }
 
-    async fn save<S: Session>(&self, session: &mut S) -> Result<Vec<crate::job::StatusEvent>> {
+    async fn save<S: Session>(&self, session: &mut S) -> Result<Effects> {
         self.meter.save(session).await?;
         session.update_numbers(&self.numbers.updated()).await?;
         session.insert_numbers(&self.numbers.inserted()).await?;
@@ -135,7 +135,7 @@ impl Desk {
         session.update_verifications(&self.verifications.updated()).await?;
         session.insert_verifications(&self.verifications.inserted()).await?;
         session.insert_messages(&self.messages.iter().collect::<Vec<_>>()).await?;
-        Ok(events(self.verifications.updated()))
+        Ok(self.verifications.effects().and_new(&self.messages))
     }
 }
 

@@ -19,10 +19,12 @@ use std::hash::Hash;
 use uuid::Uuid;
 
 use super::session::{ClientPhone, Result, Session};
+use crate::allowance::Allowance;
 use crate::job::{MessageId, StatusEvent};
+use crate::meter::Fact;
 use crate::number::{ClientNumber, Number};
 use crate::phone::PhoneNumber;
-use crate::verification::{Message, Verification};
+use crate::verification::{Delivery, Message, Route, Status, Verification};
 
 pub(super) use accounts::{
     accounts_of, change_account, create_account, delete_account, delete_group, list_accounts, list_groups,
@@ -37,25 +39,61 @@ pub(super) use reap::{expire, take_back};
 pub(super) use record::record;
 pub(super) use resend::resend;
 
-/// Answers in the order of the batch, and what changed.
-pub(super) type Answers<T> = (Vec<T>, Vec<StatusEvent>);
+/// Answers in the order of the batch, and what else came of it.
+pub(super) type Answers<T> = (Vec<T>, Effects);
+
+/// What a transaction did, once it is committed.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// What pollers want to hear of.
+    pub(super) events: Vec<StatusEvent>,
+    /// What is counted.
+    pub(super) facts: Vec<Fact>,
+}
 
 /// Rows under work: what was loaded, what became of it, and what has to be written.
-struct Rows<K, T> {
+struct Rows<K, T: Stateful> {
     rows: HashMap<K, Row<T>>,
 }
 
-struct Row<T> {
+struct Row<T: Stateful> {
     value: T,
-    stored: bool,
+    /// Its state as it was loaded; `None` when it is new.
+    before: Option<T::State>,
     changed: bool,
 }
 
-impl<K: Eq + Hash, T> Rows<K, T> {
+/// A row with a state whose changes are counted.
+trait Stateful {
+    type State: Copy;
+    fn state(&self) -> Self::State;
+}
+
+macro_rules! stateful {
+    ($($row:ty: $state:ty = $get:expr),+ $(,)?) => {
+        $(impl Stateful for $row {
+            type State = $state;
+            fn state(&self) -> $state {
+                let get: fn(&$row) -> $state = $get;
+                get(self)
+            }
+        })+
+    };
+}
+
+stateful!(
+    Verification: Status = |row| row.status,
+    Message: Delivery = |row| row.state,
+    Number: () = |_| (),
+    ClientNumber: () = |_| (),
+    Allowance: () = |_| (),
+);
+
+impl<K: Eq + Hash, T: Stateful> Rows<K, T> {
     fn load(rows: Vec<T>, key: impl Fn(&T) -> K) -> Self {
         let rows = rows
             .into_iter()
-            .map(|value| (key(&value), Row { value, stored: true, changed: false }))
+            .map(|value| (key(&value), Row { before: Some(value.state()), value, changed: false }))
             .collect();
         Self { rows }
     }
@@ -74,17 +112,63 @@ impl<K: Eq + Hash, T> Rows<K, T> {
 
     /// The row for changing, made when there is none.
     fn change_or(&mut self, key: K, new: impl FnOnce() -> T) -> &mut T {
-        let row = self.rows.entry(key).or_insert_with(|| Row { value: new(), stored: false, changed: true });
+        let row = self.rows.entry(key).or_insert_with(|| Row { value: new(), before: None, changed: true });
         row.changed = true;
         &mut row.value
     }
 
     fn inserted(&self) -> Vec<&T> {
-        self.rows.values().filter(|row| !row.stored).map(|row| &row.value).collect()
+        self.rows.values().filter(|row| row.before.is_none()).map(|row| &row.value).collect()
     }
 
     fn updated(&self) -> Vec<&T> {
-        self.rows.values().filter(|row| row.stored && row.changed).map(|row| &row.value).collect()
+        self.rows.values().filter(|row| row.before.is_some() && row.changed).map(|row| &row.value).collect()
+    }
+}
+
+impl Rows<Uuid, Verification> {
+    /// What became of these, as news and as facts.
+    fn effects(&self) -> Effects {
+        let events = self.updated().into_iter().map(|row| StatusEvent { id: row.id, version: row.version });
+        let mut effects = Effects { events: events.collect(), facts: Vec::new() };
+        for Row { value, before, changed } in self.rows.values() {
+            let phone = value.key.phone;
+            match (before, value.status) {
+                (None, _) => effects.facts.push(Fact::Created { phone }),
+                (Some(Status::Pending), status) if *changed && status != Status::Pending => {
+                    let after = value.ended_at.unwrap_or(value.created_at) - value.created_at;
+                    effects.facts.push(Fact::Ended { phone, status, after });
+                }
+                _ => {}
+            }
+        }
+        effects
+    }
+}
+
+impl Effects {
+    /// With what became of messages that were there.
+    fn and(mut self, messages: &Messages) -> Self {
+        for Row { value, before, changed } in messages.rows.values() {
+            let ended = *changed && before.is_some_and(Delivery::is_open) && !value.state.is_open();
+            if ended && value.route == Route::Gateway {
+                self.facts.push(Fact::Final {
+                    phone: value.phone,
+                    outcome: value.state,
+                    fault: value.error.map(|error| error.code),
+                    after: value.updated_at - value.created_at,
+                    parts: value.parts.and_then(|parts| u64::try_from(parts).ok()).unwrap_or(0),
+                });
+            }
+        }
+        self
+    }
+
+    /// With messages that were added.
+    fn and_new(mut self, messages: &[Message]) -> Self {
+        let ours = messages.iter().filter(|message| message.route == Route::Gateway);
+        self.facts.extend(ours.map(|message| Fact::Requested { phone: message.phone }));
+        self
     }
 }
 
@@ -125,19 +209,15 @@ impl Traffic {
         Some((self.numbers.get(message.phone)?, self.verifications.get(id.verification)?, message))
     }
 
-    async fn save<S: Session>(&self, session: &mut S) -> Result<Vec<StatusEvent>> {
+    async fn save<S: Session>(&self, session: &mut S) -> Result<Effects> {
         session.update_numbers(&self.numbers.updated()).await?;
         session.update_verifications(&self.verifications.updated()).await?;
         session.update_messages(&self.messages.updated()).await?;
-        Ok(events(self.verifications.updated()))
+        Ok(self.verifications.effects().and(&self.messages))
     }
 }
 
 /// Each once, in the order locks are taken in.
 fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
     items.map(|item| (item, ())).collect::<BTreeMap<_, _>>().into_keys().collect()
-}
-
-fn events(changed: Vec<&Verification>) -> Vec<StatusEvent> {
-    changed.into_iter().map(|row| StatusEvent { id: row.id, version: row.version }).collect()
 }

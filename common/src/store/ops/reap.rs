@@ -2,7 +2,7 @@
 
 use super::super::session::{Result, Session};
 use super::super::{Outcome, Rules};
-use super::{Answers, Rows, Traffic, events, record, sorted};
+use super::{Answers, Effects, Rows, Traffic, record, sorted};
 use crate::job::MessageId;
 use crate::time::Timestamp;
 use crate::verification::{Delivery, DeliveryError, DeliveryFault, Status, Verification};
@@ -17,7 +17,7 @@ pub(in crate::store) async fn take_back<S: Session>(
     let limit = limits.iter().copied().max().unwrap_or_default();
     let ids = session.lapsed(limit, now).await?;
     if ids.is_empty() {
-        return Ok((vec![0], Vec::new()));
+        return Ok((vec![0], Effects::default()));
     }
     let mut traffic = Traffic::lock(session, &ids).await?;
     let mut count = 0;
@@ -49,7 +49,7 @@ pub(in crate::store) async fn expire<S: Session>(
     let limit = limits.iter().copied().max().unwrap_or_default();
     let ids = session.overdue(limit, now).await?;
     if ids.is_empty() {
-        return Ok((vec![0], Vec::new()));
+        return Ok((vec![0], Effects::default()));
     }
     let mut rows = Rows::load(session.lock_verifications(&ids).await?, |row: &Verification| row.id);
     let overdue = |row: &Verification| row.status == Status::Pending && row.expires_at <= now;
@@ -72,5 +72,5 @@ pub(in crate::store) async fn expire<S: Session>(
     }
     session.update_verifications(&rows.updated()).await?;
     session.update_messages(&messages.updated()).await?;
-    Ok((vec![newest.len()], events(rows.updated())))
+    Ok((vec![newest.len()], rows.effects().and(&messages)))
 }

@@ -5,7 +5,7 @@ use super::super::{Resend, Resent, Rules};
 use super::charge::{Asker, Meter};
 use super::holders::Holders;
 use super::memory::Memory;
-use super::{Answers, ClientNumbers, Messages, Numbers, Rows, Verifications, check, events, sorted};
+use super::{Answers, ClientNumbers, Effects, Messages, Numbers, Rows, Verifications, check, sorted};
 use crate::idempotency::Recall;
 use crate::limits::{LimitReached, Policy};
 use crate::time::Timestamp;
@@ -31,9 +31,9 @@ pub(in crate::store) async fn resend<S: Session>(
             }
         });
     }
-    let events = desk.save(session).await?;
+    let effects = desk.save(session).await?;
     memory.save(session, now).await?;
-    Ok((answers, events))
+    Ok((answers, effects))
 }
 
 struct Desk {
@@ -100,13 +100,13 @@ impl Desk {
         Resent::Again { verification: Box::new(row.clone()), added: true }
     }
 
-    async fn save<S: Session>(&self, session: &mut S) -> Result<Vec<crate::job::StatusEvent>> {
+    async fn save<S: Session>(&self, session: &mut S) -> Result<Effects> {
         self.meter.save(session).await?;
         session.update_numbers(&self.numbers.updated()).await?;
         session.insert_numbers(&self.numbers.inserted()).await?;
         session.update_verifications(&self.verifications.updated()).await?;
         session.insert_messages(&self.new.iter().collect::<Vec<_>>()).await?;
-        Ok(events(self.verifications.updated()))
+        Ok(self.verifications.effects().and_new(&self.new))
     }
 }
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::rows::{client_number_columns, number_columns};
 use super::session::{Backend, Result};
-use super::{KeyOwner, List, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL, rows};
+use super::{Connections, KeyOwner, List, Load, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL, rows};
 use crate::client::{ClientRecord, KeyRecord, SettingsChange};
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
@@ -217,6 +217,23 @@ impl Backend for Postgres {
             "SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= $1 ORDER BY due_at LIMIT 1";
         let select = sqlx::query_scalar(sql).bind(now);
         self.run(|connection| select.fetch_optional(connection).boxed()).await
+    }
+
+    async fn load(&self, now: Timestamp) -> Result<Load> {
+        // The index messages_outbox has only what is to be published; the limit bounds how much of it is read.
+        let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM messages WHERE publish_at <= $1 LIMIT $2) AS due), \
+             (SELECT count(*) FROM workers WHERE seen_at > $3)";
+        let select = sqlx::query_as(sql).bind(now).bind(i64::from(Load::MOST)).bind(now - WORKER_TTL);
+        let (outbox, workers): (i64, i64) =
+            self.run(|connection| select.fetch_one(connection).boxed()).await?;
+        Ok(Load {
+            outbox: u32::try_from(outbox).unwrap_or(u32::MAX),
+            workers: u32::try_from(workers).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn connections(&self) -> Connections {
+        Connections::of([&self.pool])
     }
 
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32> {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::rows::{self, client_number_columns, number_columns, verification_columns};
 use super::session::{Backend, Result};
-use super::{KeyOwner, List, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL};
+use super::{Connections, KeyOwner, List, Load, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL};
 use crate::client::{ClientRecord, KeyRecord, SettingsChange};
 use crate::clock::SharedClock;
 use crate::job::MessageId;
@@ -171,6 +171,23 @@ impl Backend for Sqlite {
         let sql =
             "SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= ? ORDER BY due_at LIMIT 1";
         Ok(sqlx::query_scalar(sql).bind(now).fetch_optional(&self.readers).await?)
+    }
+
+    async fn load(&self, now: Timestamp) -> Result<Load> {
+        // The index messages_outbox has only what is to be published; the limit bounds how much of it is read.
+        let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM messages WHERE publish_at <= ?1 LIMIT ?2)), \
+             (SELECT count(*) FROM workers WHERE seen_at > ?3)";
+        let (outbox, workers) = sqlx::query_as(sql)
+            .bind(now)
+            .bind(Load::MOST)
+            .bind(now - WORKER_TTL)
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(Load { outbox, workers })
+    }
+
+    fn connections(&self) -> Connections {
+        Connections::of([&self.writer, &self.readers])
     }
 
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32> {

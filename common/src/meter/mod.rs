@@ -1,0 +1,127 @@
+//! What is counted and measured, for Prometheus.
+//!
+//! Every metric stands in the [catalogue](CATALOGUE) once, with its help. What counts is typed: a label can only be one of
+//! an enum's names, a matched route, or an operator's code out of a bounded table; never a number, an id or a text of a
+//! caller's. Handles are made once, so that counting costs an addition, and counters stand at 0 from the start: a rate
+//! needs a first value. Counters are each process's own, and not the book of record: what a process counted dies with it,
+//! and an effect whose commit is never answered (the line to the database broke) is not counted by anybody.
+
+mod catalogue;
+mod http;
+mod operators;
+mod store;
+mod watch;
+mod worker;
+
+use std::sync::OnceLock;
+
+use metrics::{Counter, Gauge, Histogram, Label};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub use self::http::{HttpMeter, http};
+use crate::phone::Operators;
+use catalogue::{BUILD, Kind};
+pub use catalogue::{CATALOGUE, Metric};
+use operators::Labels;
+pub use store::{CheckResult, Fact, StoreMeter, store};
+pub use watch::{backlog, refresh, watch};
+pub use worker::{Call, InFlight, WorkerMeter, worker};
+
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+static OPERATORS: OnceLock<Labels> = OnceLock::new();
+
+/// Collects this process's metrics from now on, with the operators' codes as labels. What was said first holds: the parts
+/// of one process count together.
+pub fn start(operators: &Operators) {
+    OPERATORS.get_or_init(|| Labels::new(operators.clone()));
+    recorder();
+    store();
+}
+
+fn operators() -> &'static Labels {
+    OPERATORS.get_or_init(|| Labels::new(Operators::builtin()))
+}
+
+fn recorder() -> &'static PrometheusHandle {
+    RECORDER.get_or_init(|| {
+        let mut builder = PrometheusBuilder::new();
+        for metric in CATALOGUE {
+            if let Kind::Histogram(bounds) = metric.kind {
+                // Refused only without bounds.
+                builder = builder
+                    .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)
+                    .unwrap_or_default();
+            }
+        }
+        let recorder = builder.build_recorder();
+        let handle = recorder.handle();
+        // Somebody else's recorder may be there already when we are a part of another program; ours then stays empty.
+        let _others = metrics::set_global_recorder(recorder);
+        for metric in CATALOGUE {
+            match metric.kind {
+                Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
+                Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+                Kind::Histogram(_) => metrics::describe_histogram!(metric.name, metric.help),
+            }
+        }
+        metrics::gauge!(BUILD.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        handle
+    })
+}
+
+/// The metrics in the text format of Prometheus, as they were last looked at: see [`crate::vitals::Vitals::metrics`].
+#[must_use]
+pub fn render() -> String {
+    let handle = recorder();
+    handle.run_upkeep();
+    handle.render()
+}
+
+/// Folds what was measured into buckets. Nobody may ever ask for the metrics, and single measurements are kept until then.
+fn fold() {
+    recorder().run_upkeep();
+}
+
+impl Metric {
+    fn counter(&self, labels: Vec<Label>) -> Counter {
+        recorder();
+        metrics::counter!(self.name, labels)
+    }
+
+    fn gauge(&self, labels: Vec<Label>) -> Gauge {
+        recorder();
+        metrics::gauge!(self.name, labels)
+    }
+
+    fn histogram(&self, labels: Vec<Label>) -> Histogram {
+        recorder();
+        metrics::histogram!(self.name, labels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_helps_follow_the_conventions() {
+        let mut names = std::collections::BTreeSet::new();
+        for metric in CATALOGUE {
+            assert!(names.insert(metric.name), "{} stands there twice", metric.name);
+            assert!(metric.name.starts_with("hulak_"), "{}", metric.name);
+            assert!(metric.help.len() > 15 && metric.help.ends_with('.'), "{}", metric.name);
+            let counts = matches!(metric.kind, Kind::Counter);
+            assert_eq!(counts, metric.name.ends_with("_total"), "{}", metric.name);
+            if let Kind::Histogram(bounds) = metric.kind {
+                assert!(metric.name.ends_with("_seconds") && bounds.is_sorted(), "{}", metric.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_version_is_told() {
+        let text = render();
+        assert!(text.contains(concat!("hulak_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1")));
+        assert!(text.contains("# TYPE hulak_build_info gauge"), "{text}");
+    }
+}

@@ -1,0 +1,200 @@
+//! What the decisions did: counted where a transaction was committed, by whichever process made it.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{Counter, Label};
+
+use super::catalogue::{
+    APPROVAL_TIME, CHECKS, CREATED, ENDED, FAILURES, GATEWAY_TIME, MESSAGES_ENDED, PARTS, REQUESTED,
+};
+use super::operators::{Counters, Histograms, Labels};
+use crate::phone::PhoneNumber;
+use crate::store::Checked;
+use crate::text_enum::text_enum;
+use crate::verification::{Delivery, DeliveryFault, Status};
+
+/// Something that a committed transaction did. Messages that go nowhere (to test numbers, or to a stranger who wants to
+/// sign in) are none: they cost no credit and say nothing about the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// A verification began.
+    Created {
+        /// Its number.
+        phone: PhoneNumber,
+    },
+    /// A verification ended.
+    Ended {
+        /// Its number.
+        phone: PhoneNumber,
+        /// How.
+        status: Status,
+        /// How long after it began.
+        after: Duration,
+    },
+    /// A message for the gateway was added.
+    Requested {
+        /// Its receiver.
+        phone: PhoneNumber,
+    },
+    /// A message for the gateway became final.
+    Final {
+        /// Its receiver.
+        phone: PhoneNumber,
+        /// How.
+        outcome: Delivery,
+        /// What went wrong last.
+        fault: Option<DeliveryFault>,
+        /// How long after it was asked for.
+        after: Duration,
+        /// SMS parts that the gateway took, if it did.
+        parts: u64,
+    },
+}
+
+text_enum! {
+    /// What came of a check.
+    CheckResult {
+        /// It was right.
+        Approved => "approved",
+        /// It was wrong.
+        Incorrect => "incorrect",
+        /// It was no code.
+        Malformed => "malformed",
+        /// Too late.
+        Expired => "expired",
+        /// Somebody was first.
+        AlreadyApproved => "already_approved",
+        /// The verification was taken back.
+        Canceled => "canceled",
+        /// A limit of wrong codes is reached.
+        TooMany => "too_many",
+        /// The account cannot have the number any more.
+        AccountConflict => "account_conflict",
+        /// There is no such verification.
+        NotFound => "not_found",
+        /// Its secret is not known here.
+        UnknownKey => "unknown_key",
+        /// A first answer was given again.
+        Replayed => "replayed",
+        /// The idempotency key came with another request before.
+        KeyReused => "key_reused",
+    }
+}
+
+impl CheckResult {
+    const fn of(checked: &Checked) -> Self {
+        match checked {
+            Checked::Approved(_) | Checked::ApprovedFor(..) => Self::Approved,
+            Checked::Account(_) => Self::AccountConflict,
+            Checked::Incorrect(_) => Self::Incorrect,
+            Checked::Malformed(_) => Self::Malformed,
+            Checked::Expired => Self::Expired,
+            Checked::AlreadyApproved => Self::AlreadyApproved,
+            Checked::Canceled => Self::Canceled,
+            Checked::TooMany(_) => Self::TooMany,
+            Checked::NotFound => Self::NotFound,
+            Checked::UnknownKey => Self::UnknownKey,
+            Checked::Answered(_) => Self::Replayed,
+            Checked::KeyReused => Self::KeyReused,
+        }
+    }
+}
+
+/// Counts what the store's decisions did.
+#[derive(Debug)]
+pub struct StoreMeter {
+    labels: &'static Labels,
+    created: Counters,
+    ended: Counters,
+    approval_time: Histograms,
+    checks: Vec<Counter>,
+    requested: Counters,
+    messages: Counters,
+    parts: Counters,
+    /// By fault, and in the last place: its time was over before anything went wrong.
+    failures: Vec<Counter>,
+    gateway_time: Histograms,
+}
+
+/// This process's meter of the store.
+pub fn store() -> &'static StoreMeter {
+    static METER: OnceLock<StoreMeter> = OnceLock::new();
+    METER.get_or_init(|| StoreMeter::new(super::operators()))
+}
+
+impl StoreMeter {
+    fn new(labels: &'static Labels) -> Self {
+        let status = |status: &Status| {
+            (*status != Status::Pending).then(|| Label::from_static_parts("status", status.as_str()))
+        };
+        let outcome = |outcome: &Delivery| {
+            (!outcome.is_open()).then(|| Label::from_static_parts("outcome", outcome.as_str()))
+        };
+        let reasons = DeliveryFault::ALL.iter().map(|fault| fault.as_str()).chain(["too-late"]);
+        Self {
+            labels,
+            created: Counters::plain(&CREATED, labels),
+            ended: Counters::new(&ENDED, labels, &Status::ALL.iter().map(status).collect::<Vec<_>>()),
+            approval_time: Histograms::new(&APPROVAL_TIME, labels),
+            checks: CheckResult::ALL
+                .iter()
+                .map(|result| CHECKS.counter(vec![Label::from_static_parts("result", result.as_str())]))
+                .collect(),
+            requested: Counters::plain(&REQUESTED, labels),
+            messages: Counters::new(
+                &MESSAGES_ENDED,
+                labels,
+                &Delivery::ALL.iter().map(outcome).collect::<Vec<_>>(),
+            ),
+            parts: Counters::plain(&PARTS, labels),
+            failures: reasons
+                .map(|reason| FAILURES.counter(vec![Label::from_static_parts("reason", reason)]))
+                .collect(),
+            gateway_time: Histograms::new(&GATEWAY_TIME, labels),
+        }
+    }
+
+    pub(crate) fn count(&self, facts: &[Fact]) {
+        for fact in facts {
+            match *fact {
+                Fact::Created { phone } => self.created.add(0, self.labels.of(phone), 1),
+                Fact::Requested { phone } => self.requested.add(0, self.labels.of(phone), 1),
+                Fact::Ended { phone, status, after } => {
+                    let operator = self.labels.of(phone);
+                    self.ended.add(status as usize, operator, 1);
+                    if status == Status::Approved {
+                        self.approval_time.record(operator, after);
+                    }
+                }
+                Fact::Final { phone, outcome, fault, after, parts } => {
+                    let operator = self.labels.of(phone);
+                    self.messages.add(outcome as usize, operator, 1);
+                    match outcome {
+                        Delivery::Sent => {
+                            self.gateway_time.record(operator, after);
+                            self.parts.add(0, operator, parts);
+                        }
+                        Delivery::Canceled => {}
+                        _ => self.failed(fault),
+                    }
+                }
+            }
+        }
+    }
+
+    fn failed(&self, fault: Option<DeliveryFault>) {
+        let reason = fault.map_or(DeliveryFault::ALL.len(), |fault| fault as usize);
+        if let Some(counter) = self.failures.get(reason) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn checked<'a>(&self, answers: impl Iterator<Item = &'a Checked>) {
+        for answer in answers {
+            if let Some(counter) = self.checks.get(CheckResult::of(answer) as usize) {
+                counter.increment(1);
+            }
+        }
+    }
+}

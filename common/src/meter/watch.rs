@@ -1,0 +1,78 @@
+//! Gauges of what many processes share: the outbox, the queues, the workers that live.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{Gauge, Label};
+
+use super::catalogue::{BACKLOG, BROKER_UP, DATABASE_UP, OUTBOX, POOL, QUEUE, WORKERS};
+use crate::broker::BrokerHealth;
+use crate::clock::SharedClock;
+use crate::shutdown::Shutdown;
+use crate::store::Health;
+use crate::vitals::Vitals;
+
+/// Between two looks. Every process looks: a dead one must not leave the others blind, and it costs next to nothing.
+const TICK: Duration = Duration::from_secs(5);
+
+/// Looks again and again until the stop, and folds what was measured meanwhile.
+pub async fn watch(watched: Vitals, clock: SharedClock, shutdown: Shutdown) {
+    let gauges = Gauges::new();
+    loop {
+        super::fold();
+        let looking = async {
+            if watched.monitor.health() == Health::Up {
+                match watched.store.load(clock.now()).await {
+                    Ok(load) => {
+                        gauges.outbox.set(f64::from(load.outbox));
+                        gauges.workers.set(f64::from(load.workers));
+                    }
+                    Err(error) => tracing::debug!(%error, "the load was not looked at"),
+                }
+            }
+            let depths = watched.broker.depths().await.ok();
+            #[expect(clippy::cast_precision_loss, reason = "queues are bounded far below 2^52")]
+            let value = |count: Option<u64>| count.map_or(f64::NAN, |count| count as f64);
+            gauges.send.set(value(depths.map(|depths| depths.send)));
+            gauges.dead.set(value(depths.map(|depths| depths.dead)));
+        };
+        tokio::select! { () = looking => {}, () = shutdown.begun() => return }
+        tokio::select! { () = tokio::time::sleep(TICK) => {}, () = shutdown.begun() => return }
+    }
+}
+
+struct Gauges {
+    outbox: Gauge,
+    workers: Gauge,
+    send: Gauge,
+    dead: Gauge,
+}
+
+impl Gauges {
+    fn new() -> Self {
+        let queue = |name| QUEUE.gauge(vec![Label::from_static_parts("queue", name)]);
+        Self {
+            outbox: OUTBOX.gauge(Vec::new()),
+            workers: WORKERS.gauge(Vec::new()),
+            send: queue("hulak.send"),
+            dead: queue("hulak.dead"),
+        }
+    }
+}
+
+/// Notes how long the oldest message has been waiting for a worker.
+pub fn backlog(age: Duration) {
+    static GAUGE: OnceLock<Gauge> = OnceLock::new();
+    GAUGE.get_or_init(|| BACKLOG.gauge(Vec::new())).set(age.as_secs_f64());
+}
+
+/// Looks at what needs no asking.
+pub fn refresh(vitals: &Vitals) {
+    let flag = |up| if up { 1.0 } else { 0.0 };
+    DATABASE_UP.gauge(Vec::new()).set(flag(vitals.monitor.health() == Health::Up));
+    BROKER_UP.gauge(Vec::new()).set(flag(*vitals.broker.health().borrow() == BrokerHealth::Up));
+    let connections = vitals.store.connections();
+    for (state, count) in [("busy", connections.busy), ("idle", connections.idle)] {
+        POOL.gauge(vec![Label::from_static_parts("state", state)]).set(f64::from(count));
+    }
+}
