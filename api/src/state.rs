@@ -6,7 +6,7 @@ use std::time::Duration;
 use hulak_common::account::Account;
 use hulak_common::api_key::ApiKey;
 use hulak_common::batch::{Batcher, Bounds};
-use hulak_common::clock::SharedClock;
+use hulak_common::clock::{SharedClock, Stopwatch};
 use hulak_common::code::Keyring;
 use hulak_common::phone::{Operators, PhonePattern};
 use hulak_common::rng::Rng;
@@ -18,7 +18,7 @@ use hulak_common::store::{
 use hulak_common::test_numbers::TestNumbers;
 use hulak_common::text::Templates;
 use hulak_common::verification::Verification;
-use moka::future::Cache;
+use moka::sync::Cache;
 use uuid::Uuid;
 
 use crate::address::TrustedProxies;
@@ -194,9 +194,22 @@ impl App {
         self.answer(self.cancel.submit(item)).await
     }
 
-    /// Reads a verification of a client.
-    pub(crate) async fn verification(&self, client: Uuid, id: Uuid) -> Result<Verification, Problem> {
-        self.answer(self.read.submit((client, id))).await?.ok_or_else(Problem::not_found)
+    /// A verification of a client: from memory, when what is remembered is fresh and not older than `at_least`.
+    pub(crate) async fn verification(
+        &self,
+        client: Uuid,
+        id: Uuid,
+        at_least: i64,
+    ) -> Result<Arc<Verification>, Problem> {
+        let row = match self.changes.recent.get(id, at_least) {
+            Some(row) => row,
+            None => {
+                let age = Stopwatch::start();
+                let found = self.answer(self.read.submit((client, id))).await?;
+                self.changes.recent.put(Arc::new(found.ok_or_else(Problem::not_found)?), age)
+            }
+        };
+        if row.key.client == client { Ok(row) } else { Err(Problem::not_found()) }
     }
 
     /// An account of a client.
@@ -208,13 +221,13 @@ impl App {
     /// Whose key this is; `None` when nobody's.
     pub(crate) async fn key_owner(&self, key: &ApiKey) -> Result<Option<Arc<KeyOwner>>, Problem> {
         let hash = key.hash();
-        if let Some(owner) = self.keys.get(&hash).await {
+        if let Some(owner) = self.keys.get(&hash) {
             return Ok(Some(owner));
         }
         self.require_store()?;
         let found = self.store.find_key(&hash).await.map_err(|error| self.refuse(&error))?;
         let Some(owner) = found.map(Arc::new) else { return Ok(None) };
-        self.keys.insert(hash, Arc::clone(&owner)).await;
+        self.keys.insert(hash, Arc::clone(&owner));
         Ok(Some(owner))
     }
 

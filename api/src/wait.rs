@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::problem::{Kind, Problem};
+use crate::recent::Recent;
 use crate::routes::read::etag;
 use crate::state::SharedApp;
 
@@ -36,10 +37,11 @@ struct Heard {
     gaps: u64,
 }
 
-/// The verifications that somebody waits for.
+/// The verifications that somebody waits for, and those seen lately.
 #[derive(Debug, Default)]
 pub struct Changes {
     shards: [Mutex<HashMap<Uuid, watch::Sender<Heard>>>; SHARDS],
+    pub(crate) recent: Recent,
     hearing: AtomicBool,
 }
 
@@ -59,8 +61,9 @@ impl Changes {
         Watch { changes: Arc::clone(self), id, gaps, receiver: Some(receiver) }
     }
 
-    /// Wakes who waits for one of these.
+    /// Wakes who waits for one of these, to something newer than what is remembered.
     pub fn note(&self, events: &[StatusEvent]) {
+        self.recent.note(events);
         for event in events {
             self.locked(event.id, |waiting| {
                 if let Some(sender) = waiting.get(&event.id) {
@@ -177,7 +180,7 @@ impl Follower {
     ///
     /// # Errors
     /// 503 when the database is away, 404 when the verification has gone.
-    pub async fn next(&mut self, row: &Verification) -> Result<Option<Verification>, Problem> {
+    pub async fn next(&mut self, row: &Verification) -> Result<Option<Arc<Verification>>, Problem> {
         let known = etag(row, self.app.clock.now());
         let mut pause = self.pause(row);
         loop {
@@ -187,7 +190,7 @@ impl Follower {
                 () = self.watch.moved(row.version) => {}
                 () = tokio::time::sleep(pause) => {}
             }
-            match self.app.verification(self.client, self.watch.id).await {
+            match self.app.verification(self.client, self.watch.id, row.version).await {
                 Ok(found) if etag(&found, self.app.clock.now()) != known => return Ok(Some(found)),
                 Ok(_) => pause = self.pause(row),
                 Err(problem) if problem.kind() == Kind::Overloaded => {

@@ -39,7 +39,7 @@ pub async fn resend(
     Path(id): Path<String>,
     OnceBody(ResendRequest {}, key): OnceBody<ResendRequest, true>,
 ) -> Result<Response, Problem> {
-    let row = find(&app, &caller, &id).await?;
+    let row = find(&app, &caller, &id, 0).await?;
     let (remember, _place) = app.once.enter(key, &caller, keep(&app, caller.is_token()))?;
     // With an API key the peer is the application's own server, which says nothing about the person.
     let address = peer.filter(|_| caller.is_token());
@@ -74,7 +74,7 @@ pub async fn cancel(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let row = find(&app, &caller, &id).await?;
+    let row = find(&app, &caller, &id, 0).await?;
     match app.cancel(Cancel { client: row.key.client, id: row.id }).await? {
         Canceled::Done(row) => Ok(answer(&app, StatusCode::OK, &row, caller.is_token())),
         // Nothing is limited about taking back: it is merely over.

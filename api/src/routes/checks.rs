@@ -68,7 +68,7 @@ pub async fn check(
     let id = id.parse().map_err(|_| Problem::not_found())?;
     let client = caller.client_for(id)?;
     if caller.is_token() {
-        super::read::find(&app, &caller, &id.to_string()).await?;
+        super::read::find(&app, &caller, &id.to_string(), 0).await?;
     }
     let (remember, _place) = app.once.enter(key, &caller, keep(&app, caller.is_token()))?;
     match app.check(Check { client, id, code, remember }).await? {
@@ -143,7 +143,7 @@ async fn again(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Response
         First::Incorrect(left) => return Err(incorrect(left)),
         First::Approved(view) => view,
     };
-    let row = app.verification(client, id).await?;
+    let row = app.verification(client, id, 0).await?;
     let account = holder(app, &row).await?;
     let mut body = once::Object::new();
     body.insert("status".to_owned(), "approved".into());

@@ -35,11 +35,11 @@ pub async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let follower = Follower::new(&app, &caller, &id)?;
-    let row = find(&app, &caller, &id).await?;
+    let row = find(&app, &caller, &id, seen(&headers).unwrap_or_default()).await?;
     if is_final(&app, &row) && seen(&headers) == Some(row.version) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let reader = Reader { app, masked: caller.is_token(), follower, next: Next::Show(Box::new(row)) };
+    let reader = Reader { app, masked: caller.is_token(), follower, next: Next::Show(row) };
     let events = stream::unfold(reader, |reader| Box::pin(reader.step()));
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(COMMENT)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -67,9 +67,9 @@ struct Reader {
 /// What comes next in a stream.
 enum Next {
     /// This state, unseen so far.
-    Show(Box<Verification>),
+    Show(Arc<Verification>),
     /// Whatever follows this state.
-    After(Box<Verification>),
+    After(Arc<Verification>),
     /// Nothing.
     End,
 }
@@ -78,7 +78,7 @@ impl Reader {
     async fn step(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         let row = match std::mem::replace(&mut self.next, Next::End) {
             Next::Show(row) => row,
-            Next::After(row) => Box::new(self.follow(&row).await?),
+            Next::After(row) => self.follow(&row).await?,
             Next::End => return None,
         };
         let view = VerificationView::new(&row, &self.app.operators, self.masked, self.app.clock.now());
@@ -90,7 +90,7 @@ impl Reader {
     }
 
     /// Waits out an absent database: a reader that was sent away would only come back.
-    async fn follow(&mut self, row: &Verification) -> Option<Verification> {
+    async fn follow(&mut self, row: &Verification) -> Option<Arc<Verification>> {
         let app = Arc::clone(&self.app);
         loop {
             match self.follower.next(row).await {

@@ -1,6 +1,7 @@
 //! `GET /v1/verifications/{id}`: where a verification stands.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -38,7 +39,7 @@ pub async fn read(
     let tags = Tags::new(&headers);
     drop((headers, query));
     let row = if wait.is_zero() || tags.none() {
-        find(&app, &caller, &id).await?
+        find(&app, &caller, &id, tags.newest()).await?
     } else {
         // Boxed: every other read would carry the room for waiting along.
         Box::pin(changed(&app, &caller, &id, &tags, wait)).await?
@@ -68,19 +69,18 @@ async fn changed(
     id: &str,
     tags: &Tags,
     wait: Duration,
-) -> Result<Verification, Problem> {
+) -> Result<Arc<Verification>, Problem> {
     let mut over = pin!(tokio::time::sleep(wait));
     let mut follower = Follower::new(app, caller, id)?;
-    // In a box: it is kept while somebody waits, and the state of a wait has room for several otherwise.
-    let mut row = Box::new(find(app, caller, id).await?);
+    let mut row = find(app, caller, id, tags.newest()).await?;
     while tags.hold(&etag(&row, app.clock.now())) {
         let next = tokio::select! { next = follower.next(&row) => next?, () = &mut over => None };
         match next {
-            Some(next) => *row = next,
+            Some(next) => row = next,
             None => break,
         }
     }
-    Ok(*row)
+    Ok(row)
 }
 
 /// The tags of `If-None-Match`. Copies: the headers themselves keep the buffer that the request came in, which a waiter
@@ -95,6 +95,12 @@ impl Tags {
 
     fn none(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The latest version that the caller has seen, as far as its tags are ours.
+    fn newest(&self) -> i64 {
+        let version = |tag: &String| tag.trim_start_matches("W/").trim_matches(['"', 'x']).parse().ok();
+        self.0.iter().filter_map(version).max().unwrap_or_default()
     }
 
     fn hold(&self, tag: &str) -> bool {
@@ -113,10 +119,15 @@ fn wait(query: &str) -> Result<Duration, Problem> {
     })
 }
 
-/// The caller's verification with this id.
-pub(super) async fn find(app: &App, caller: &Caller, id: &str) -> Result<Verification, Problem> {
+/// The caller's verification with this id, not older than the version that the caller has.
+pub(super) async fn find(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    at_least: i64,
+) -> Result<Arc<Verification>, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found())?;
-    let row = app.verification(caller.client_for(id)?, id).await?;
+    let row = app.verification(caller.client_for(id)?, id, at_least).await?;
     let end = row.ended_at.unwrap_or(row.expires_at);
     if caller.is_token() && app.clock.now() > end + TOKEN_GRACE {
         return Err(Problem::unauthorized("this client token has ended with its verification"));
