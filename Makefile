@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check deploy-check fmt lint doc openapi chaos bench
+.PHONY: help run test check deploy-check fmt lint doc openapi fuzz chaos bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ doc: ## Does the documentation build, without dead links?
 
 openapi: ## Write docs/openapi.json anew from the code
 	HULAK_UPDATE_OPENAPI=1 $(CARGO) test -q -p hulak-api --test contract the_committed_document
+
+fuzz: ## A million cases for each property of parsers and state machines
+	PROPTEST_CASES=1000000 $(CARGO) test --release -q -p hulak-common --lib -- phone job sms text limits allowance account
+	PROPTEST_CASES=1000000 $(CARGO) test --release -q -p hulak-api --lib -- token
+	PROPTEST_CASES=1000000 $(CARGO) test --release -q -p hulak-worker --lib -- sparrow
 
 chaos: ## Kill everything for minutes and check every promise: make chaos CHAOS="--seed 7 --runs 10"
 	$(CARGO) build -q -p hulak-chaos --bins

@@ -1,7 +1,7 @@
 //! Where a request comes from: the peer, or what a trusted proxy says of it.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
@@ -42,16 +42,22 @@ impl TrustedProxies {
             .get_all("x-forwarded-for")
             .iter()
             .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-            .map(|hop| hop.trim().parse::<IpAddr>())
+            .map(|hop| address(hop.trim()))
             .collect();
         for hop in hops.into_iter().rev() {
             match hop {
-                Ok(hop) if self.trusts(caller) => caller = hop.to_canonical(),
+                Some(hop) if self.trusts(caller) => caller = hop.to_canonical(),
                 _ => break,
             }
         }
         caller
     }
+}
+
+/// An address as proxies write it: some add the port.
+fn address(hop: &str) -> Option<IpAddr> {
+    let with_port = || hop.parse::<SocketAddr>().map(|socket| socket.ip());
+    hop.parse().or_else(|_| with_port()).ok()
 }
 
 impl FromStr for TrustedProxies {
@@ -92,6 +98,8 @@ mod tests {
         assert_eq!(caller("10.0.0.0/8", "10.1.2.3", &["203.0.113.9", "198.51.100.7"]), "198.51.100.7");
         assert_eq!(caller("10.0.0.0/8", "10.1.2.3", &["nonsense"]), "10.1.2.3");
         assert_eq!(caller("10.0.0.0/8", "10.1.2.3", &[]), "10.1.2.3");
+        assert_eq!(caller("10.0.0.0/8", "10.1.2.3", &["198.51.100.7:4711"]), "198.51.100.7");
+        assert_eq!(caller("10.0.0.0/8", "10.1.2.3", &["[2001:db9::5]:4711"]), "2001:db9::5");
         assert_eq!(caller("2001:db8::/32", "2001:db8::1", &["2001:db9::5"]), "2001:db9::5");
         assert_eq!(caller("127.0.0.1", "::ffff:127.0.0.1", &["198.51.100.7"]), "198.51.100.7");
     }

@@ -77,15 +77,15 @@ impl FromRequestParts<SharedApp> for Caller {
                 .map(Self::Token)
                 .ok_or_else(|| Problem::unauthorized("this client token is not valid"));
         }
-        if credential.starts_with(OPERATOR_PREFIX) {
-            return Err(Problem::new(Kind::Forbidden, "operator keys work on the admin address only"));
-        }
-        if !credential.starts_with(CLIENT_PREFIX) {
+        if !credential.starts_with(CLIENT_PREFIX) && !credential.starts_with(OPERATOR_PREFIX) {
             return Err(Problem::unauthorized("API keys begin with hk_, client tokens with vt_"));
         }
         let unknown = || Problem::unauthorized("this API key is not known");
         let key = ApiKey::parse(credential).map_err(|_| unknown())?;
         let owner = app.key_owner(&key).await?.ok_or_else(unknown)?;
+        if owner.operator {
+            return Err(Problem::new(Kind::Forbidden, "operator keys work on the admin address only"));
+        }
         Ok(Self::Client(Client(owner, key.hash())))
     }
 }

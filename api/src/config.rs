@@ -22,7 +22,7 @@ pub struct AddressArgs {
     #[arg(long, env = "HULAK_ADMIN_ADDR", default_value = "127.0.0.1:9090", hide_env_values = true)]
     pub admin_addr: SocketAddr,
     /// The address that callers know this service by; http://HTTP_ADDR when not set.
-    #[arg(long, env = "HULAK_PUBLIC_URL", hide_env_values = true)]
+    #[arg(long, env = "HULAK_PUBLIC_URL", hide_env_values = true, value_parser = public_url)]
     pub public_url: Option<Url>,
     /// Proxies whose X-Forwarded-For is believed: addresses and networks, separated by commas.
     #[arg(long, env = "HULAK_TRUSTED_PROXIES", default_value = "", hide_env_values = true)]
@@ -38,6 +38,17 @@ impl AddressArgs {
     pub fn public_url(&self, bound: SocketAddr) -> String {
         let url = self.public_url.as_ref().map_or_else(|| format!("http://{bound}"), ToString::to_string);
         url.trim_end_matches('/').to_owned()
+    }
+}
+
+/// What tokens name as their issuer, and what the addresses of problems begin with.
+fn public_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    let plain = url.username().is_empty() && url.query().is_none() && url.fragment().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && plain && url.password().is_none() {
+        Ok(url)
+    } else {
+        Err("must be like https://verify.example.com, without a user, a query or a fragment".to_owned())
     }
 }
 

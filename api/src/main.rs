@@ -7,11 +7,10 @@ use hulak_api::commands::{self, ClientsCommand, CommandError, KeysCommand};
 use hulak_api::config::{AddressArgs, LoadArgs, NumberArgs};
 use hulak_api::wait::Changes;
 use hulak_api::{Api, run};
-use hulak_common::api_key::ApiKey;
 use hulak_common::clock::{DatabaseClock, SharedClock};
 use hulak_common::code::{Keyring, Secret};
 use hulak_common::config::{
-    BackendArgs, ConfigError, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
+    BackendArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
 };
 use hulak_common::connect;
 use hulak_common::message_config::MessageArgs;
@@ -19,7 +18,6 @@ use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::Store;
 use hulak_common::vitals::ask_ready;
-use secrecy::ExposeSecret as _;
 
 /// Connections to the database.
 const CONNECTIONS: u32 = 16;
@@ -113,12 +111,7 @@ async fn serve(cli: &Cli) -> Done {
         "hulak-api",
     )?;
     let broker = connect::broker(&cli.backends.broker(environment)?, rng.clone())?;
-    let api_key = environment
-        .secret("HULAK_API_KEY")?
-        .map(|key| {
-            ApiKey::parse(key.expose_secret()).map_err(|error| ConfigError::new("HULAK_API_KEY", error))
-        })
-        .transpose()?;
+    let api_key = environment.api_key()?;
     let public = bind("HULAK_HTTP_ADDR", cli.addresses.http_addr).await?;
     let admin = bind("HULAK_ADMIN_ADDR", cli.addresses.admin_addr).await?;
     let (http_addr, admin_addr) = (public.local_addr()?, admin.local_addr()?);

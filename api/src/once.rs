@@ -21,7 +21,7 @@ use crate::problem::{FieldError, Kind, Problem};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer was given before.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The longest key.
 pub(crate) const MAX_KEY: usize = 255;
 
@@ -167,7 +167,7 @@ impl Kept<Object> {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
-        if let Ok(etag) = HeaderValue::from_str(&self.etag) {
+        if let (false, Ok(etag)) = (self.etag.is_empty(), HeaderValue::from_str(&self.etag)) {
             headers.insert(header::ETAG, etag);
         }
         response

@@ -214,6 +214,12 @@ impl Problem {
             .retry_after(wait)
     }
 
+    /// The answer that was given to this request before.
+    #[must_use]
+    pub(crate) fn replayed(self) -> Self {
+        self.header(crate::once::REPLAYED, "true")
+    }
+
     /// Nothing of the caller's by that id.
     #[must_use]
     pub fn not_found() -> Self {
@@ -229,7 +235,7 @@ impl Problem {
     /// The database is away.
     #[must_use]
     pub fn unavailable() -> Self {
-        Self::new(Kind::Unavailable, "the request was not recorded; try again")
+        Self::new(Kind::Unavailable, "the request may not have been recorded; ask again")
             .retry_after(std::time::Duration::from_secs(2))
     }
 

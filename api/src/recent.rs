@@ -126,6 +126,7 @@ mod tests {
             ended_at: None,
             updated_at: now,
             version,
+            history: Default::default(),
         }
     }
 

@@ -94,6 +94,32 @@ mod tests {
         assert_eq!(tokens(2, None).read(token.expose_secret()), None);
     }
 
+    proptest::proptest! {
+        /// `make fuzz` tries a million.
+        #[test]
+        fn nothing_but_a_token_is_read(text in "(vt_)?[A-Za-z0-9_=+/-]{0,120}|.{0,80}") {
+            proptest::prop_assert_eq!(tokens(1, Some(2)).read(&text), None);
+        }
+
+        #[test]
+        fn a_token_with_other_bytes_is_not_read(
+            client: u128, verification: u128, spoilt in proptest::collection::vec((0_usize..BODY + TAG, 1_u8..), 1..4)
+        ) {
+            let ours = tokens(1, None);
+            let scope = TokenScope { client: Uuid::from_u128(client), verification: Uuid::from_u128(verification) };
+            let token = ours.mint(scope).expose_secret().to_owned();
+            proptest::prop_assert_eq!(ours.read(&token), Some(scope));
+            let good = URL_SAFE_NO_PAD.decode(&token[PREFIX.len()..]).unwrap();
+            let mut bad = good.clone();
+            for (at, by) in spoilt {
+                bad[at] ^= by;
+            }
+            if bad != good {
+                proptest::prop_assert_eq!(ours.read(&format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bad))), None);
+            }
+        }
+    }
+
     #[test]
     fn one_changed_character_spoils_it() {
         let scope = TokenScope { client: Uuid::from_u128(1), verification: Uuid::from_u128(2) };

@@ -77,6 +77,16 @@ impl Changes {
         }
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn waiters(&self) -> usize {
+        let waiting = |shard: &Mutex<HashMap<Uuid, watch::Sender<Heard>>>| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.values().map(watch::Sender::receiver_count).sum::<usize>()
+        };
+        self.shards.iter().map(waiting).sum()
+    }
+
     /// How many verifications somebody waits for.
     #[must_use]
     pub fn watched(&self) -> usize {

@@ -11,6 +11,7 @@ use clap::{Args, CommandFactory, FromArgMatches};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::allowance::{Amount, Quota};
+use crate::api_key::ApiKey;
 use crate::code::{CodeLength, Keyring, Secret};
 use crate::limits::{MAX_QUOTA, NumberLimits};
 use crate::phone::Operators;
@@ -137,14 +138,43 @@ impl Environment {
     /// # Errors
     /// When the first is not set, or one of them cannot be used.
     pub fn keyring(&self) -> Result<Keyring, ConfigError> {
-        let read = |name: &str, value: &SecretString| {
-            Secret::from_base64(value.expose_secret()).map_err(|error| ConfigError::new(name, error))
+        self.keyring_or(|| {
+            Err(ConfigError::new("HULAK_SECRET", "is not set: make one with: openssl rand -base64 32"))
+        })
+    }
+
+    /// The same, with `kept` in place of `HULAK_SECRET` when that is not set.
+    ///
+    /// # Errors
+    /// When one of them cannot be used, or `kept` fails.
+    pub fn keyring_or<E: From<ConfigError>>(
+        &self,
+        kept: impl FnOnce() -> Result<Secret, E>,
+    ) -> Result<Keyring, E> {
+        let read = |name: &str| {
+            let secret = |value: SecretString| {
+                Secret::from_base64(value.expose_secret()).map_err(|error| ConfigError::new(name, error))
+            };
+            self.secret(name)?.map(secret).transpose()
         };
-        let current = self.required_secret("HULAK_SECRET", "make one with: openssl rand -base64 32")?;
-        let current = read("HULAK_SECRET", &current)?;
-        let previous = self.secret("HULAK_SECRET_PREVIOUS")?;
-        let previous = previous.map(|value| read("HULAK_SECRET_PREVIOUS", &value)).transpose()?;
-        Ok(Keyring::new(current, previous))
+        let current = read("HULAK_SECRET")?.map_or_else(kept, Ok)?;
+        Ok(Keyring::new(current, read("HULAK_SECRET_PREVIOUS")?))
+    }
+
+    /// `HULAK_API_KEY`: the key to install for the client `default`.
+    ///
+    /// # Errors
+    /// When it cannot be used, an operator's key included.
+    pub fn api_key(&self) -> Result<Option<ApiKey>, ConfigError> {
+        let bad = |reason: String| ConfigError::new("HULAK_API_KEY", reason);
+        let Some(text) = self.secret("HULAK_API_KEY")? else { return Ok(None) };
+        let key = ApiKey::parse(text.expose_secret()).map_err(|error| bad(error.to_string()))?;
+        if key.is_operator() {
+            return Err(bad(
+                "is an operator's key (ho_…): callers of the API need one of a client (hk_…)".into()
+            ));
+        }
+        Ok(Some(key))
     }
 }
 
@@ -193,8 +223,8 @@ fn explain(error: &clap::Error) -> String {
             let valid = context(ContextKind::ValidValue).map(|valid| format!("must be one of {valid}"));
             let source = std::error::Error::source(error).map(ToString::to_string);
             let why = source.or(valid).unwrap_or_else(|| "is not valid".to_owned());
-            // An address may hold a password, which is not repeated.
-            if name.ends_with("_URL") { why } else { format!("{value:?}: {why}") }
+            // An address may hold a password, and test numbers come with their codes: neither is repeated.
+            if name.ends_with("_URL") || name == "TEST_NUMBERS" { why } else { format!("{value:?}: {why}") }
         }
     };
     // A flag of a command, such as `keys create --client`, is no setting and has no variable.

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tower::{Service, ServiceExt};
 
 use crate::shutdown::{DRAIN, Shutdown};
@@ -38,6 +39,8 @@ pub struct ServeOptions {
     /// How long a connection may take until the head of its next request is there. This bounds idle connections
     /// too: keep it above the idle time of the clients' pools, so that it is the client who closes.
     pub header_timeout: Duration,
+    /// How long a caller may go without taking any more of its answer.
+    pub write_timeout: Duration,
     /// How long requests in flight may take to finish once a stop has begun.
     pub drain: Duration,
 }
@@ -45,7 +48,12 @@ pub struct ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         // Proxies commonly keep idle connections for 60 s.
-        Self { max_connections: 4096, header_timeout: Duration::from_secs(75), drain: DRAIN }
+        Self {
+            max_connections: 4096,
+            header_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            drain: DRAIN,
+        }
     }
 }
 
@@ -137,10 +145,12 @@ async fn connection<S, B>(
         request.extensions_mut().insert(PeerAddr(peer));
         service.clone().oneshot(request)
     });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(options.write_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         // A request that has arrived is taken before the stop is looked at.
@@ -194,12 +204,13 @@ mod tests {
         task: JoinHandle<io::Result<()>>,
     }
 
-    /// `/` says who calls, `/slow` takes 400 ms, `/never` does not end, `/fail` fails, `/panic` panics.
+    /// `/` says who calls, `/slow` takes 400 ms, `/never` does not end, `/large` is larger than any buffer, `/fail` fails, `/panic` panics.
     async fn respond(request: Request<Incoming>) -> Result<Response<String>, NoAnswer> {
         match request.uri().path() {
             "/fail" => return Err(NoAnswer),
             "/slow" => tokio::time::sleep(Duration::from_millis(400)).await,
             "/never" => std::future::pending().await,
+            "/large" => return Ok(Response::new("x".repeat(64 << 20))),
             "/panic" => panic!("asked to"),
             _ => {}
         }
@@ -267,6 +278,16 @@ mod tests {
         let mut slow = call(running.addr, "GET / HTTP/1.1\r\nhost: ").await;
         assert!(!rest(&mut slow).await.contains("200 OK"));
         assert_eq!(rest(&mut call(running.addr, "").await).await, "", "an idle one is closed");
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_reading_is_given_up() {
+        let options = ServeOptions { max_connections: 1, write_timeout: A_WHILE, ..ServeOptions::default() };
+        let running = start(options).await;
+        let mut deaf = call(running.addr, &get("/large")).await;
+        let mut next = call(running.addr, GET).await;
+        assert!(some(&mut next).await.starts_with("HTTP/1.1 200"), "its place is free again");
+        assert!(rest(&mut deaf).await.len() < 64 << 20);
     }
 
     #[tokio::test]

@@ -176,6 +176,7 @@ pub async fn run(listener: TcpListener, sandbox: Sandbox, shutdown: Shutdown) ->
     // A second `run` of the same simulator keeps the first address; both are the operator's own.
     let _ = sandbox.0.bound.set(bound);
     let service = silence::keeping(sandbox.router(), shutdown.clone());
-    let options = ServeOptions { max_connections: 8192, header_timeout: IDLE, drain: DRAIN };
+    let options =
+        ServeOptions { max_connections: 8192, header_timeout: IDLE, drain: DRAIN, ..ServeOptions::default() };
     serve(listener, service, options, shutdown).await
 }

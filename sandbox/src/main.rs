@@ -1,17 +1,14 @@
 //! The simulator as a program.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
 use hulak_common::clock::DatabaseClock;
+use hulak_common::config::{TelemetryArgs, bind, fail, parse};
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
 use hulak_sandbox::{Sandbox, SandboxConfig, run};
-use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
 
 /// A simulator of the Sparrow SMS gateway, with an inbox and faults on demand.
 #[derive(Debug, Parser)]
@@ -44,57 +41,28 @@ struct Settings {
         value_delimiter = ','
     )]
     sandbox_hosts: Vec<String>,
-    /// What is logged
-    #[arg(
-        long,
-        hide_env_values = true,
-        env = "HULAK_LOG",
-        value_name = "HULAK_LOG",
-        default_value = "info",
-        value_parser = filter
-    )]
-    log: EnvFilter,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
 }
 
-/// By way of its `From` a filter would pass over what it cannot read.
-fn filter(directives: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
-    EnvFilter::try_new(directives)
-}
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    let settings = match Settings::try_parse() {
-        Ok(settings) => settings,
-        Err(error) if !error.use_stderr() => error.exit(),
-        Err(error) => {
-            // The first line says it all; the rest is advice.
-            let error = error.to_string();
-            return failure(error.lines().next().unwrap_or("bad settings"));
-        }
+fn main() {
+    let settings: Settings = parse();
+    if let Err(error) = settings.telemetry.init() {
+        fail(&error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => fail(&error),
     };
-    match start(settings).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failure(&format!("error: {error}")),
+    if let Err(error) = runtime.block_on(start(settings)) {
+        fail(&error);
     }
 }
 
-fn failure(line: &str) -> ExitCode {
-    eprintln!("{line}");
-    ExitCode::FAILURE
-}
-
-async fn start(settings: Settings) -> std::io::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(settings.log)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-    let addr = settings.sandbox_addr;
-    let listener = TcpListener::bind(addr).await.map_err(|error| {
-        std::io::Error::new(error.kind(), format!("HULAK_SANDBOX_ADDR {addr} cannot be listened on: {error}"))
-    })?;
+async fn start(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
+    let listener = bind("HULAK_SANDBOX_ADDR", settings.sandbox_addr).await?;
     let config = SandboxConfig {
         credits: settings.sandbox_credits,
         allowed_hosts: settings.sandbox_hosts,
@@ -102,5 +70,5 @@ async fn start(settings: Settings) -> std::io::Result<()> {
     };
     let sandbox = Sandbox::new(config, Arc::new(DatabaseClock::new()), Rng::system());
     println!("SMS simulator: http://{}/inbox", listener.local_addr()?);
-    run(listener, sandbox, shutdown).await
+    Ok(run(listener, sandbox, shutdown).await?)
 }

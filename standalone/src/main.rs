@@ -14,9 +14,8 @@ use hulak_api::wait::Changes;
 use hulak_common::api_key::ApiKey;
 use hulak_common::broker::{Broker, MemoryBroker};
 use hulak_common::clock::{DatabaseClock, SharedClock};
-use hulak_common::code::Keyring;
 use hulak_common::config::{
-    BackendArgs, ConfigError, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
+    BackendArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
 };
 use hulak_common::connect;
 use hulak_common::message_config::MessageArgs;
@@ -85,8 +84,8 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     let rng = Rng::system();
     let clock: SharedClock = Arc::new(DatabaseClock::new());
     let data = DataDir::open(&cli.data_dir)?;
-    let keyring = keyring(environment, &data, &rng)?;
-    let api_key = api_key(environment, &data, &rng)?;
+    let keyring = environment.keyring_or(|| data.secret(&rng))?;
+    let api_key = environment.api_key()?.map_or_else(|| data.api_key(&rng), Ok)?;
 
     let simulated = environment.secret("HULAK_SPARROW_TOKEN")?.is_none() && cli.gateway.sparrow_url.is_none();
     let simulator = if simulated { Some(bind("HULAK_SANDBOX_ADDR", cli.sandbox_addr).await?) } else { None };
@@ -178,23 +177,6 @@ fn simulated_gateway(cli: &Cli, address: SocketAddr) -> Result<SparrowConfig, Fa
     )?;
     config.base = Url::parse(&format!("http://{address}/v2"))?;
     Ok(config)
-}
-
-fn keyring(environment: Environment, data: &DataDir, rng: &Rng) -> Result<Keyring, Failure> {
-    if environment.secret("HULAK_SECRET")?.is_some() {
-        return Ok(environment.keyring()?);
-    }
-    Ok(Keyring::new(data.secret(rng)?, None))
-}
-
-fn api_key(environment: Environment, data: &DataDir, rng: &Rng) -> Result<ApiKey, Failure> {
-    match environment.secret("HULAK_API_KEY")? {
-        Some(key) => {
-            Ok(ApiKey::parse(key.expose_secret())
-                .map_err(|error| ConfigError::new("HULAK_API_KEY", error))?)
-        }
-        None => data.api_key(rng),
-    }
 }
 
 /// The SQLite file, unless another database is named.

@@ -140,8 +140,12 @@ fn a_bad_setting_ends_the_start_with_its_name_and_the_reason() {
         ("HULAK_CLAIM_LEASE", "15s", "at least 20s"),
         ("HULAK_SECRET", "c2hvcnQ=", "32 bytes"),
         ("HULAK_API_KEY", "hk_short", "24 characters"),
+        ("HULAK_API_KEY", "ho_0123456789abcdef01234567", "operator"),
+        ("HULAK_TEST_NUMBERS", "+9779800000001=12345x", "HULAK_TEST_NUMBERS"),
         ("HULAK_HTTP_ADDR", "localhost", "socket address"),
         ("HULAK_PUBLIC_URL", "hulak", "relative URL"),
+        ("HULAK_PUBLIC_URL", "mailto:hulak@example.com", "https://"),
+        ("HULAK_PUBLIC_URL", "https://example.com/?a=b", "without"),
         ("HULAK_CORS_ORIGINS", "https://app.example.com/", "without a path"),
         ("HULAK_CORS_ORIGINS", "*,https://app.example.com", "stands alone"),
         ("HULAK_DATABASE_URL", "mysql://x", "postgres://"),
@@ -161,6 +165,7 @@ fn a_bad_setting_ends_the_start_with_its_name_and_the_reason() {
         assert_refused(&output, name);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(error.contains(reason), "{name}={value}: {error}");
+        assert!(!error.contains("12345x") && !error.contains("9800000001"), "{error}");
     }
 }
 
@@ -175,12 +180,43 @@ fn help_names_every_setting_and_no_value() {
     .unwrap();
     let help = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
-    for name in
-        ["HULAK_DATA_DIR", "HULAK_SECRET", "HULAK_PHONE_PATTERN", "HULAK_GATEWAY_RATE", "HULAK_SPARROW_TOKEN"]
-    {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let rows = readme.lines().filter(|line| line.starts_with("| `HULAK_"));
+    let names: Vec<&str> = rows
+        .flat_map(|row| row.split(" | ").next().unwrap().split('`').filter(|part| part.starts_with("HULAK_")))
+        .collect();
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
         assert!(help.contains(name), "{name} is missing in:\n{help}");
     }
     assert!(!help.contains("dGhpcyBp") && !help.contains("Shop-42"), "{help}");
+}
+
+#[test]
+fn a_variable_that_nobody_reads_is_warned_about() {
+    let output = program(&[("HULAK_RESEND_COOLDOWNS", "1s"), ("HULAK_HTTP_ADDR", "192.0.2.1:1")])
+        .env("HULAK_DATA_DIR", tempfile::tempdir().unwrap().path())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("unknown setting HULAK_RESEND_COOLDOWNS"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_come_from_files_and_the_previous_one_stays_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let (data, file) = (directory.path().join("data"), directory.path().join("key"));
+    std::fs::write(&file, "hk_0123456789abcdef01234567\n").unwrap();
+    let settings = [
+        ("HULAK_API_KEY_FILE", file.to_str().unwrap()),
+        // Beside the secret that is kept in the data directory.
+        ("HULAK_SECRET_PREVIOUS", "dGhpcyBpcyBhIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2Vl"),
+    ];
+    let hulak = Hulak::start(&data, &settings);
+    assert_eq!(hulak.key(), "hk_0123456789abcdef01234567");
+    assert_eq!(hulak.get("/v1/phones/9812345678").await.status, 200);
+    let keys = hulak.get("/.well-known/jwks.json").await.body;
+    assert_eq!(keys["keys"].as_array().map(Vec::len), Some(2), "{keys}");
 }
 
 #[test]

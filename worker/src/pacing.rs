@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use hulak_common::clock::SharedClock;
+use hulak_common::clock::{SharedClock, Stopwatch};
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store, WORKER_TTL};
 use tokio::sync::{Mutex, Semaphore, watch};
@@ -114,7 +114,8 @@ impl Pacer {
     ) {
         let mut ticks = interval(HEARTBEAT);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut lease, mut known) = (Box::pin(sleep(Duration::ZERO)), Box::pin(sleep(LEASE)));
+        // A stopwatch says how long it has been known: a timer tells that it has elapsed only to who has waited for it.
+        let (mut lease, mut known) = (Box::pin(sleep(Duration::ZERO)), Stopwatch::start());
         while !shutdown.has_begun() {
             let ready = async {
                 ticks.tick().await;
@@ -122,16 +123,16 @@ impl Pacer {
             };
             tokio::select! { () = self.holding(&mut lease, ready) => {}, () = shutdown.begun() => return }
             // Before it is asked: what is answered is true from then on.
-            let renewed = Box::pin(sleep(LEASE));
+            let (renewed, asked) = (Box::pin(sleep(LEASE)), Stopwatch::start());
             match self.holding(&mut lease, store.heartbeat(worker, clock.now())).await {
                 Ok(live) => {
                     if lease.is_elapsed() {
                         // The first one, or the first one in time: the others know of this worker from here on.
-                        known = Box::pin(sleep(LEASE));
+                        known = Stopwatch::start();
                     }
                     lease = renewed;
                     self.share_among(live);
-                    if (live == 1 || known.is_elapsed()) && !lease.is_elapsed() {
+                    if (live == 1 || known.elapsed() >= LEASE) && asked.elapsed() < LEASE {
                         self.joined.send_replace(true);
                     }
                 }

@@ -8,9 +8,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::account::Account;
 use hulak_common::code::Code;
-use hulak_common::store::{AccountConflict, Check, Checked, Ended};
+use hulak_common::store::{Check, Checked, Ended};
 use hulak_common::time::Timestamp;
-use hulak_common::verification::{Purpose, Verification};
+use hulak_common::verification::Verification;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -74,8 +74,6 @@ pub async fn check(
     match app.check(Check { client, id, code, remember }).await? {
         Checked::Approved(row) => approved(&app, &caller, &row, None),
         Checked::ApprovedFor(row, account) => approved(&app, &caller, &row, Some(&account)),
-        // The account was deleted while its number was being verified.
-        Checked::Account(AccountConflict::Unknown) => Err(has_ended(Ended::Canceled, app.clock.now())),
         Checked::Account(conflict) => Err(account_conflict(conflict)),
         Checked::Incorrect(row) => Err(incorrect(row.checks_remaining)),
         Checked::Malformed(length) => {
@@ -115,7 +113,7 @@ pub(super) fn has_ended(ended: Ended, now: Timestamp) -> Problem {
 /// The first answer to a check: what spent nothing is not kept.
 #[derive(Debug, Serialize, Deserialize)]
 enum First {
-    Approved(once::Object),
+    Approved { view: once::Object, account: Option<Uuid> },
     Incorrect(i32),
 }
 
@@ -125,13 +123,16 @@ fn keep(
 ) -> impl Fn(&Checked, Timestamp) -> Option<String> + Send + Sync + 'static {
     let app = Arc::clone(app);
     move |checked, now| {
-        let first = match checked {
-            Checked::Approved(row) | Checked::ApprovedFor(row, _) => {
-                First::Approved(once::object(&VerificationView::new(row, &app.operators, masked, now)))
+        let (row, account) = match checked {
+            Checked::Approved(row) => (row, None),
+            Checked::ApprovedFor(row, account) => (row, Some(account.id)),
+            Checked::Incorrect(row) => {
+                return Kept::write(StatusCode::OK, String::new(), First::Incorrect(row.checks_remaining));
             }
-            Checked::Incorrect(row) => First::Incorrect(row.checks_remaining),
             _ => return None,
         };
+        let view = once::object(&VerificationView::new(row, &app.operators, masked, now));
+        let first = First::Approved { view, account };
         Kept::write(StatusCode::OK, String::new(), first)
     }
 }
@@ -139,12 +140,15 @@ fn keep(
 /// Gives the first answer again. An approval token that was lost on the way back is not lost: it is signed again.
 async fn again(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Response, Problem> {
     let Kept { status, etag, body } = Kept::read(text)?;
-    let view = match body {
-        First::Incorrect(left) => return Err(incorrect(left)),
-        First::Approved(view) => view,
+    let (view, account) = match body {
+        First::Incorrect(left) => return Err(incorrect(left).replayed()),
+        First::Approved { view, account } => (view, account),
     };
     let row = app.verification(client, id, 0).await?;
-    let account = holder(app, &row).await?;
+    let account = match account {
+        Some(id) => Some(holder(app, client, id).await?),
+        None => None,
+    };
     let mut body = once::Object::new();
     body.insert("status".to_owned(), "approved".into());
     body.insert("token".to_owned(), sign(app, &row, account.as_ref(), app.clock.now())?.into());
@@ -152,14 +156,11 @@ async fn again(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Response
     Ok(Kept { status, etag, body }.answer())
 }
 
-/// The account that an approval was for, as it is now.
-async fn holder(app: &App, row: &Verification) -> Result<Option<Account>, Problem> {
-    let found = match (row.key.purpose, row.key.account) {
-        (Purpose::SignIn, _) => app.store.account_of(row.key.client, row.key.phone).await,
-        (_, None) => return Ok(None),
-        (_, Some(id)) => app.account(row.key.client, id).await,
-    };
-    found.map_err(|error| app.refuse(&error))
+/// The account that an approval was for, as it is now: whoever was shut out since gets no new token.
+async fn holder(app: &App, client: Uuid, id: Uuid) -> Result<Account, Problem> {
+    let found = app.account(client, id).await.map_err(|error| app.refuse(&error))?;
+    let gone = || Problem::new(Kind::AlreadyApproved, "its account is not active any more");
+    found.filter(|account| account.is_active).ok_or_else(gone)
 }
 
 fn sign(app: &App, row: &Verification, account: Option<&Account>, now: Timestamp) -> Result<String, Problem> {

@@ -36,7 +36,8 @@ pub async fn events(
 ) -> Result<Response, Problem> {
     let follower = Follower::new(&app, &caller, &id)?;
     let row = find(&app, &caller, &id, seen(&headers).unwrap_or_default()).await?;
-    if is_final(&app, &row) && seen(&headers) == Some(row.version) {
+    // What is past its time but not written down as such has the version of the pending row: its reader has not seen the end.
+    if row.status != Status::Pending && seen(&headers) == Some(row.version) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let reader = Reader { app, masked: caller.is_token(), follower, next: Next::Show(row) };

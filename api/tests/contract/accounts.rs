@@ -296,6 +296,7 @@ async fn a_deleted_account_is_not_verified(shape: Shape) {
     let (id, code) = begin_sent(&stack, json!({"phone": PHONE, "account_id": account})).await;
     assert_eq!(request(&stack, Method::DELETE, &format!("{ACCOUNTS}/{account}"), None).await.status, 204);
     assert_problem(&check(&stack, &id, &code).await, 409, "verification-canceled");
+    assert_eq!(stack.get(&format!("{VERIFICATIONS}/{id}")).await.body["status"], "canceled");
     stack.stop().await;
 }
 

@@ -49,6 +49,7 @@ async fn without_a_good_credential_nothing_is_answered(shape: Shape) {
     let stack = start(shape).await;
     let key = stack.key.expose();
     let unknown = ApiKey::generate(CLIENT_PREFIX, &Rng::system());
+    let nobodys = ApiKey::generate(OPERATOR_PREFIX, &Rng::system());
     let mut bad: Vec<Option<HeaderValue>> = vec![None, HeaderValue::from_bytes(b"Bearer hk_\xff\xfe").ok()];
     bad.extend(
         [
@@ -61,6 +62,7 @@ async fn without_a_good_credential_nothing_is_answered(shape: Shape) {
             "Bearer vt_",
             "Bearer vt_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
             &format!("Bearer {}", unknown.expose()),
+            &format!("Bearer {}", nobodys.expose()),
             &format!("Bearer {key}A"),
             &format!("Bearer {}", &key[..key.len() - 1]),
             &format!("Bearer {}", key.to_uppercase()),

@@ -108,14 +108,29 @@ async fn refusals_are_tried_again(shape: Shape) {
 }
 
 async fn scopes_are_kept_apart(shape: Shape) {
-    let (stack, _) = frozen(shape).await;
+    let (stack, clock) = frozen(shape).await;
     let first = post(&stack, VERIFICATIONS, "k1", json!({"phone": PHONE})).await;
+    sent(&stack, &first.id()).await;
     let other = another_client(&stack, "other").await;
     let url = format!("{}{VERIFICATIONS}", stack.apis[0].url);
     let request = stack.http.post(url).bearer_auth(other.expose()).header("Idempotency-Key", "k1");
     let theirs = Answer::of(request.json(&json!({"phone": OTHER_PHONE}))).await;
     assert_eq!(theirs.status, 202);
     assert_ne!(theirs.id(), first.id());
+    // Another credential of the same client is another scope, and so is a client token.
+    let path = format!("{VERIFICATIONS}/{}/resend", first.id());
+    let second = another_client(&stack, "default").await;
+    let token = first.body["client_token"].as_str().unwrap();
+    clock.advance(COOLDOWN);
+    assert_eq!(post(&stack, &path, "k1", json!({})).await.status, 202);
+    // The message is still on its way, or it is too early for another; only a first answer would come as a replay.
+    for credential in [second.expose(), token] {
+        let url = format!("{}{path}", stack.apis[0].url);
+        let request = stack.http.post(url).bearer_auth(credential).header("Idempotency-Key", "k1");
+        let answer = Answer::of(request.json(&json!({}))).await;
+        assert!([202, 429].contains(&answer.status), "{answer:?}");
+        assert_eq!(answer.header("idempotency-replayed"), "");
+    }
     stack.stop().await;
 }
 

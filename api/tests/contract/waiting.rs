@@ -17,6 +17,8 @@ both_shapes!(
     a_wait_is_asked_for_properly,
     a_stream_tells_every_change_and_ends,
     a_stream_is_for_those_who_may_read,
+    a_reader_who_saw_it_pending_is_shown_its_end,
+    a_silent_stream_is_kept_open_by_comments,
     a_stop_sends_waiters_home,
 );
 
@@ -114,24 +116,30 @@ async fn a_wait_is_asked_for_properly(shape: Shape) {
 }
 
 /// A stream of events, as it comes.
-struct Events {
+pub(crate) struct Events {
     response: Response,
     text: String,
+    /// Comments so far.
+    comments: usize,
 }
 
 impl Events {
-    async fn open(stack: &Stack, credential: &str, id: &str) -> Self {
+    pub(crate) async fn open(stack: &Stack, credential: &str, id: &str) -> Self {
         let url = format!("{}{VERIFICATIONS}/{id}/events", stack.apis[0].url);
-        let response = stack.http.get(url).bearer_auth(credential).send().await.unwrap();
+        Self::of(stack.http.get(url).bearer_auth(credential)).await
+    }
+
+    async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(header("content-type"), "text/event-stream");
         assert_eq!(header("cache-control"), "no-store");
-        Self { response, text: String::new() }
+        Self { response, text: String::new(), comments: 0 }
     }
 
     /// The next event: its id and its data. `None`: the stream has ended.
-    async fn next(&mut self) -> Option<(i64, Value)> {
+    pub(crate) async fn next(&mut self) -> Option<(i64, Value)> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
@@ -139,6 +147,7 @@ impl Events {
                     let data = serde_json::from_str(field("data: ").expect("data")).unwrap();
                     (id.parse().unwrap(), data)
                 });
+                self.comments += usize::from(event.starts_with(':'));
                 self.text = rest.to_owned();
                 if read.is_some() {
                     return read;
@@ -195,6 +204,32 @@ async fn a_stream_is_for_those_who_may_read(shape: Shape) {
     assert_problem(&call(&stack, "vt_x", Method::GET, &path, None).await, 401, "unauthorized");
     let nothing = stack.get(&format!("{VERIFICATIONS}/nonsense/events")).await;
     assert_problem(&nothing, 404, "not-found");
+    stack.stop().await;
+}
+
+async fn a_reader_who_saw_it_pending_is_shown_its_end(shape: Shape) {
+    let (stack, clock) = frozen_with(quiet(shape)).await;
+    let id = begin(&stack, json!({"phone": PHONE})).await.id();
+    let (seen, _) = Events::open(&stack, stack.key.expose(), &id).await.next().await.unwrap();
+    // Past its time, and nobody there to write that down: the version is still the one that was seen.
+    clock.advance(CODE_TTL);
+    let request = stack.request(Method::GET, &format!("{VERIFICATIONS}/{id}/events"));
+    let mut events = Events::of(request.header("last-event-id", seen.to_string())).await;
+    let (version, state) = events.next().await.unwrap();
+    assert_eq!((version, &state["status"]), (seen, &json!("expired")));
+    assert_eq!(events.next().await, None);
+    stack.stop().await;
+}
+
+async fn a_silent_stream_is_kept_open_by_comments(shape: Shape) {
+    let stack = quiet_stack(shape).await;
+    let id = begin(&stack, json!({"phone": PHONE})).await.id();
+    let mut events = Events::open(&stack, stack.key.expose(), &id).await;
+    assert!(events.next().await.is_some());
+    let watch = Stopwatch::start();
+    let nothing = tokio::time::timeout(Duration::from_secs(17), events.next()).await;
+    assert!(nothing.is_err(), "{nothing:?} after {:?}", watch.elapsed());
+    assert_eq!(events.comments, 1);
     stack.stop().await;
 }
 

@@ -154,8 +154,6 @@ pub trait AccountStore {
     async fn delete_account(&self, client: Uuid, id: Uuid) -> Result<bool, StoreError>;
     /// Lists accounts.
     async fn accounts(&self, list: &AccountList) -> Result<Vec<Account>, StoreError>;
-    /// The account that has this number verified.
-    async fn account_of(&self, client: Uuid, phone: PhoneNumber) -> Result<Option<Account>, StoreError>;
     /// Makes a group, or replaces its permissions.
     async fn put_group(&self, put: &PutGroup, now: Timestamp) -> Result<GroupPut, StoreError>;
     /// Deletes a group, and tells whether there was one.

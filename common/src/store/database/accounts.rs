@@ -6,18 +6,16 @@ use uuid::Uuid;
 use super::super::accounts::{
     AccountChanged, AccountList, AccountPatch, AccountStore, GroupPut, GroupRef, NewAccount, PutGroup,
 };
-use super::super::session::{Backend, ClientPhone, Session};
+use super::super::session::{Backend, Session};
 use super::super::{Rules, StoreError, ops};
 use super::{Database, Effects, Operation};
 use crate::account::{Account, Group};
-use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 
 operation!(CreatingAccount: NewAccount => AccountChanged, ops::create_account);
 operation!(ChangingAccount: AccountPatch => AccountChanged, ops::change_account);
 operation!(DeletingAccount: (Uuid, Uuid) => bool, ops::delete_account);
 operation!(ListingAccounts: AccountList => Vec<Account>, ops::list_accounts);
-operation!(FindingOwner: ClientPhone => Option<Account>, ops::accounts_of);
 operation!(PuttingGroup: PutGroup => GroupPut, ops::put_group);
 operation!(DeletingGroup: GroupRef => bool, ops::delete_group);
 operation!(ListingGroups: Uuid => Vec<Group>, ops::list_groups);
@@ -56,10 +54,6 @@ impl<B: Backend> AccountStore for Database<B> {
 
     async fn accounts(&self, list: &AccountList) -> Result<Vec<Account>, StoreError> {
         self.one(&ListingAccounts { rules: &self.rules, now: WHENEVER }, list).await
-    }
-
-    async fn account_of(&self, client: Uuid, phone: PhoneNumber) -> Result<Option<Account>, StoreError> {
-        self.one(&FindingOwner { rules: &self.rules, now: WHENEVER }, &(client, phone)).await
     }
 
     async fn put_group(&self, put: &PutGroup, now: Timestamp) -> Result<GroupPut, StoreError> {

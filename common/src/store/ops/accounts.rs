@@ -9,7 +9,7 @@ use super::super::account_session::{Hold, Wanted};
 use super::super::accounts::{
     AccountChanged, AccountList, AccountPatch, GroupPut, GroupRef, NewAccount, PutGroup,
 };
-use super::super::session::{ClientPhone, Result, Session};
+use super::super::session::{Result, Session};
 use super::memory::Memory;
 use super::{Answers, Effects};
 use crate::account::{Account, Group, GroupName, MAX_CLIENT_GROUPS, Username};
@@ -38,7 +38,6 @@ each!(create_account, create: NewAccount => AccountChanged);
 each!(change_account, change: AccountPatch => AccountChanged);
 each!(delete_account, delete: (Uuid, Uuid) => bool);
 each!(list_accounts, list: AccountList => Vec<Account>);
-each!(accounts_of, owner: ClientPhone => Option<Account>);
 each!(put_group, put: PutGroup => GroupPut);
 each!(delete_group, ungroup: GroupRef => bool);
 each!(list_groups, groups: Uuid => Vec<Group>);
@@ -75,7 +74,7 @@ async fn create<S: Session>(session: &mut S, new: &NewAccount, now: Timestamp) -
     };
     session.insert_account(&account).await?;
     session.set_memberships(account.id, &groups).await?;
-    let answer = written(session, account.id).await?;
+    let answer = written(session, account.client, account.id).await?;
     memory.keep(new.remember.as_ref(), &answer, now);
     memory.save(session, now).await?;
     Ok(answer)
@@ -116,7 +115,7 @@ async fn change<S: Session>(session: &mut S, patch: &AccountPatch, now: Timestam
     }
     account.updated_at = now.max(account.updated_at);
     session.update_account(&account).await?;
-    written(session, account.id).await
+    written(session, account.client, account.id).await
 }
 
 async fn delete<S: Session>(session: &mut S, (client, id): &(Uuid, Uuid), _now: Timestamp) -> Result<bool> {
@@ -131,14 +130,9 @@ async fn list<S: Session>(session: &mut S, list: &AccountList, _now: Timestamp) 
     session.find_accounts(Wanted::List(list), false).await
 }
 
-async fn owner<S: Session>(session: &mut S, pair: &ClientPhone, _now: Timestamp) -> Result<Option<Account>> {
-    Ok(session.find_accounts(Wanted::Verified(&[*pair]), false).await?.pop())
-}
-
 /// Locks an account of this client.
 async fn find<S: Session>(session: &mut S, client: Uuid, id: Uuid) -> Result<Option<Account>> {
-    let found = session.find_accounts(Wanted::Ids(&[id]), true).await?.pop();
-    Ok(found.filter(|account| account.client == client))
+    Ok(session.find_accounts(Wanted::Ids(&[(client, id)]), true).await?.pop())
 }
 
 /// Read without a lock: who takes the name in the meantime makes ours a conflict, and the next try sees it.
@@ -165,8 +159,8 @@ async fn members<S: Session>(
 }
 
 /// The account as it stands now, with what its groups allow.
-async fn written<S: Session>(session: &mut S, id: Uuid) -> Result<AccountChanged> {
-    let found = session.find_accounts(Wanted::Ids(&[id]), false).await?.pop();
+async fn written<S: Session>(session: &mut S, client: Uuid, id: Uuid) -> Result<AccountChanged> {
+    let found = session.find_accounts(Wanted::Ids(&[(client, id)]), false).await?.pop();
     Ok(found.map_or(AccountChanged::NotFound, |account| AccountChanged::Done(Box::new(account))))
 }
 

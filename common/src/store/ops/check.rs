@@ -1,7 +1,7 @@
 //! Checking a code: the only way to `approved`.
 
 use super::super::session::{Result, Session};
-use super::super::{Check, Checked, Ended, Rules};
+use super::super::{AccountConflict, Check, Checked, Ended, Rules};
 use super::holders::{Holders, Worth};
 use super::memory::Memory;
 use super::{Answers, Rows, sorted};
@@ -63,6 +63,11 @@ pub(in crate::store) async fn check<S: Session>(
                 let account = account.and_then(|account| holders.approve(&row.key, account, now));
                 approved(apply(&mut rows, item.id, |row| row.end(Status::Approved, now)), account)
             }
+            // The account was deleted while its number was being verified: nobody is left that it could be for.
+            Verdict::Orphan => {
+                apply(&mut rows, item.id, |row| row.end(Status::Canceled, now));
+                Checked::Canceled
+            }
             Verdict::Wrong => {
                 if !rules.test_numbers.contains(pair.1) {
                     let number = numbers.change_or(pair, || ClientNumber::new(pair.0, pair.1));
@@ -89,6 +94,7 @@ enum Verdict {
     /// With the account that it is for.
     Right(Option<uuid::Uuid>),
     Wrong,
+    Orphan,
     Answer(Checked),
 }
 
@@ -126,6 +132,7 @@ fn judge(
         (false, _) | (true, Worth::Stranger) => Verdict::Wrong,
         (true, Worth::Number) => Verdict::Right(None),
         (true, Worth::Account(account)) => Verdict::Right(Some(account.id)),
+        (true, Worth::Refused(AccountConflict::Unknown)) => Verdict::Orphan,
         (true, Worth::Refused(conflict)) => Verdict::Answer(Checked::Account(conflict)),
     }
 }

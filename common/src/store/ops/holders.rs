@@ -43,7 +43,7 @@ impl Holders {
     ) -> Result<Self> {
         let keys: Vec<_> = keys.filter(|key| concerns(key)).collect();
         let pairs = sorted(keys.iter().map(|key| (key.client, key.phone)));
-        let ids = sorted(keys.iter().filter_map(|key| key.account));
+        let ids = sorted(keys.iter().filter_map(|key| Some((key.client, key.account?))));
         let mut found = session.find_accounts(Wanted::Verified(&pairs), lock).await?;
         found.extend(session.find_accounts(Wanted::Ids(&ids), lock).await?);
         Ok(Self {

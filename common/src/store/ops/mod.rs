@@ -27,8 +27,7 @@ use crate::phone::PhoneNumber;
 use crate::verification::{Delivery, Message, Route, Status, Verification};
 
 pub(super) use accounts::{
-    accounts_of, change_account, create_account, delete_account, delete_group, list_accounts, list_groups,
-    put_group,
+    change_account, create_account, delete_account, delete_group, list_accounts, list_groups, put_group,
 };
 pub(super) use block::block;
 pub(super) use cancel::cancel;
