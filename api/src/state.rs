@@ -201,6 +201,8 @@ impl App {
         id: Uuid,
         at_least: i64,
     ) -> Result<Arc<Verification>, Problem> {
+        // What is remembered may be right, but nobody could tell any more.
+        self.require_store()?;
         let row = match self.changes.recent.get(id, at_least) {
             Some(row) => row,
             None => {
