@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use axum::extract::{Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, Query, RawQuery, Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use crate::faults::{Change, Faults, InvalidFault};
 use crate::fields::read_body;
 use crate::ledger::last_ten_digits;
-use crate::{Sandbox, hosts, page};
+use crate::page::Inbox;
+use crate::{Sandbox, hosts, live, page};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
@@ -25,8 +26,8 @@ pub(crate) fn routes(sandbox: Sandbox) -> Router {
         .route("/", get(|| async { Redirect::to("/inbox") }))
         .route("/readyz", get(|| async { "ready\n" }))
         .route("/inbox", get(inbox_page))
-        .route("/inbox.css", get(|| async { asset("text/css; charset=utf-8", page::STYLE) }))
-        .route("/inbox.js", get(|| async { asset("text/javascript; charset=utf-8", page::SCRIPT) }))
+        .route("/inbox/events", get(live::events))
+        .route("/assets/{file}", get(asset))
         .route("/inbox.json", get(inbox).delete(clear_inbox))
         .route("/faults", get(faults).put(put_faults))
         .route("/stats.json", get(|State(sandbox): State<Sandbox>| async move { Json(sandbox.stats()) }))
@@ -43,8 +44,12 @@ async fn protect(request: Request, next: Next) -> Response {
     response
 }
 
-fn asset(media_type: &'static str, content: &'static str) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, media_type)], content)
+async fn asset(Path(name): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let asset = look::find(&name, &page::FILES);
+    asset.map_or_else(
+        || StatusCode::NOT_FOUND.into_response(),
+        |asset| asset.answer(query.as_deref(), &headers).into_response(),
+    )
 }
 
 /// A query's parameters by name; unknown ones are passed over.
@@ -99,16 +104,22 @@ fn whole_number<T: std::str::FromStr>(parameters: &Parameters, name: &str, defau
     value.parse().map_err(|_| Problem::field(name, "must be a whole number, 0 or more"))
 }
 
-async fn inbox_page(State(sandbox): State<Sandbox>, parameters: Parameters) -> Html<String> {
-    let asked = parameters.get("to").map_or("", |to| to.trim());
-    let number = last_ten_digits(asked);
-    // What is no number has no messages.
-    let messages = if asked.is_empty() || number.is_some() {
-        sandbox.ledger().newest(number.as_deref(), DEFAULT_LIMIT)
-    } else {
-        Vec::new()
-    };
-    Html(page::render(&messages, asked, &sandbox.stats()))
+/// `q` is looked for in numbers and texts; a whole number, by `to` or `q`, is its own messages only.
+async fn inbox_page(
+    State(sandbox): State<Sandbox>,
+    parameters: Parameters,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Html<String> {
+    let asked = parameters.get("to").or_else(|| parameters.get("q")).map_or("", |asked| asked.trim());
+    let number = last_ten_digits(asked).filter(|_| !asked.chars().any(char::is_alphabetic));
+    let (faults, stats) = (sandbox.faults(), sandbox.stats());
+    let (messages, more) = sandbox.ledger().search(number.as_deref().unwrap_or(asked), DEFAULT_LIMIT);
+    let named = uri.authority().map(|authority| authority.as_str());
+    let host = named.or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or("localhost");
+    let sign_up = sandbox.0.sign_up.as_deref();
+    let (messages, faults) = (&messages[..], &faults);
+    Html(Inbox { messages, more, asked, stats, faults, host, sign_up }.render())
 }
 
 async fn inbox(State(sandbox): State<Sandbox>, parameters: Parameters) -> Result<Response, Problem> {
@@ -120,7 +131,7 @@ async fn inbox(State(sandbox): State<Sandbox>, parameters: Parameters) -> Result
 
 async fn clear_inbox(State(sandbox): State<Sandbox>, parameters: Parameters) -> Result<StatusCode, Problem> {
     let number = receiver(&parameters)?;
-    sandbox.ledger().forget(number.as_deref());
+    sandbox.forget(number.as_deref());
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -167,6 +178,7 @@ impl Sandbox {
         let change = Change::read(present.clone(), fields)?;
         *present = change.faults;
         drop(present);
+        self.touch();
         if let Some(credits) = change.credits {
             self.set_credits(credits);
         }

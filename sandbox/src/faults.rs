@@ -12,7 +12,7 @@ const MAX_DELAY_MS: u64 = 60_000;
 
 /// HTTP answers that can be forced, besides the gateway's own codes: what proxies and failing servers say. 403 is one
 /// without a code in it.
-const FORCED_STATUSES: [u16; 6] = [403, 429, 500, 502, 503, 504];
+pub(crate) const FORCED_STATUSES: [u16; 6] = [403, 429, 500, 502, 503, 504];
 
 /// How the simulator misbehaves, on sends and credit calls alike.
 ///

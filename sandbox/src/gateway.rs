@@ -117,6 +117,7 @@ async fn send(State(sandbox): State<Sandbox>, request: Request) -> Response {
             response
         }
     };
+    sandbox.touch();
     sandbox.think().await;
     response
 }

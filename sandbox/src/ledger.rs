@@ -72,6 +72,7 @@ pub(crate) struct Ledger {
     bytes: usize,
     next_id: u64,
     consumed: u64,
+    cleared: u64,
     stats: Stats,
 }
 
@@ -84,6 +85,7 @@ impl Ledger {
             bytes: 0,
             next_id: 1,
             consumed: 0,
+            cleared: 0,
             stats,
         }
     }
@@ -95,6 +97,16 @@ impl Ledger {
     /// Credits used up since the start.
     pub(crate) fn consumed(&self) -> u64 {
         self.consumed
+    }
+
+    /// How often messages were forgotten on demand.
+    pub(crate) fn cleared(&self) -> u64 {
+        self.cleared
+    }
+
+    /// The id of the message taken last, 0 when none was.
+    pub(crate) fn newest_id(&self) -> u64 {
+        self.next_id - 1
     }
 
     pub(crate) fn set_credits(&mut self, credits: u64) {
@@ -160,14 +172,35 @@ impl Ledger {
         wanted.take(limit).map(Arc::clone).collect()
     }
 
+    /// The newest messages whose number or text holds `asked`, and whether there are more than `limit` of them.
+    pub(crate) fn search(&self, asked: &str, limit: usize) -> (Vec<Arc<Message>>, bool) {
+        let asked = asked.to_lowercase();
+        let holds = |message: &&Arc<Message>| {
+            message.to.contains(&asked) || message.text.to_lowercase().contains(&asked)
+        };
+        let mut found: Vec<_> =
+            self.messages.iter().rev().filter(holds).take(limit + 1).map(Arc::clone).collect();
+        let more = found.len() > limit;
+        found.truncate(limit);
+        (found, more)
+    }
+
     /// Everything after `since`, oldest first.
     pub(crate) fn after(&self, since: u64) -> Vec<Arc<Message>> {
         let start = self.messages.partition_point(|message| message.id <= since);
         self.messages.range(start..).map(Arc::clone).collect()
     }
 
+    /// The newest messages after `since`, oldest first.
+    pub(crate) fn newest_after(&self, since: u64, limit: usize) -> Vec<Arc<Message>> {
+        let start = self.messages.partition_point(|message| message.id <= since);
+        let start = start.max(self.messages.len().saturating_sub(limit));
+        self.messages.range(start..).map(Arc::clone).collect()
+    }
+
     /// Forgets the messages to one number, or all.
     pub(crate) fn forget(&mut self, to: Option<&str>) {
+        self.cleared += 1;
         self.messages.retain(|message| to.is_some_and(|to| message.to != to));
         self.bytes = self.messages.iter().map(|message| size(message)).sum();
     }
@@ -186,8 +219,20 @@ pub(crate) fn last_ten_digits(number: &str) -> Option<String> {
 /// The first run of 4 to 10 ASCII digits that no ASCII letter or digit touches. Other scripts may touch it: Nepali
 /// joins its endings to a number.
 fn code_in(text: &str) -> Option<&str> {
-    text.split(|c: char| !c.is_ascii_alphanumeric())
-        .find(|word| (4..=10).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit()))
+    around_code(text).map(|(_, code, _)| code)
+}
+
+/// A text as what comes before its code, the code, and what comes after.
+pub(crate) fn around_code(text: &str) -> Option<(&str, &str, &str)> {
+    let mut start = 0;
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric()) {
+        let end = start + word.len();
+        if (4..=10).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some((&text[..start], word, &text[end..]));
+        }
+        start = end + text[end..].chars().next().map_or(0, char::len_utf8);
+    }
+    None
 }
 
 #[cfg(test)]
@@ -215,6 +260,7 @@ mod tests {
         ] {
             assert_eq!(code_in(text), code, "{text}");
         }
+        assert_eq!(around_code("A1234 कोड 1234हो"), Some(("A1234 कोड ", "1234", "हो")));
     }
 
     #[test]
@@ -243,6 +289,24 @@ mod tests {
         ledger.forget(Some("9800000001"));
         assert!(ids(&ledger).is_empty());
         assert_eq!(ledger.bytes, 0);
+    }
+
+    #[test]
+    fn messages_are_found_by_number_and_text() {
+        let mut ledger = Ledger::new(100, 10);
+        for (to, text) in [("9800000001", "Your CODE"), ("9800000002", "तपाईंको कोड"), ("9800000001", "x")]
+        {
+            send(&mut ledger, vec![to], text, 1).unwrap();
+        }
+        let found = |asked: &str, limit| {
+            let (found, more) = ledger.search(asked, limit);
+            (found.iter().map(|message| message.id).collect::<Vec<_>>(), more)
+        };
+        assert_eq!(found("", 10), (vec![3, 2, 1], false));
+        assert_eq!(found("your code", 10), (vec![1], false));
+        assert_eq!(found("कोड", 10), (vec![2], false));
+        assert_eq!(found("00001", 1), (vec![3], true));
+        assert_eq!(found("nothing", 10), (vec![], false));
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! It is a program for development and tests. Everything is in memory and bounded; nothing it takes is ever sent.
 
 mod control;
+mod fault_form;
 mod faults;
 mod fields;
 mod gateway;
 mod hosts;
 mod ledger;
+mod live;
 mod page;
 mod refusal;
 mod silence;
@@ -23,6 +25,7 @@ use hulak_common::rng::Rng;
 use hulak_common::serve::{ServeOptions, serve};
 use hulak_common::shutdown::Shutdown;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 
 use crate::faults::Fate;
 pub use crate::faults::{Faults, InvalidFault};
@@ -52,6 +55,8 @@ pub struct SandboxConfig {
     /// Names under which the pages may be visited, besides the loopback ones and the bound address. The gateway's
     /// own paths answer to any.
     pub allowed_hosts: Vec<String>,
+    /// A page that asks for codes, which an empty inbox leads to.
+    pub sign_up: Option<String>,
 }
 
 impl Default for SandboxConfig {
@@ -63,6 +68,7 @@ impl Default for SandboxConfig {
             faults: Faults::default(),
             capacity: 100_000,
             allowed_hosts: Vec::new(),
+            sign_up: None,
         }
     }
 }
@@ -76,12 +82,19 @@ struct Inner {
     token: Option<String>,
     from: Option<String>,
     allowed_hosts: Vec<String>,
+    sign_up: Option<String>,
     clock: SharedClock,
     rng: Rng,
     faults: Mutex<Faults>,
     ledger: Mutex<Ledger>,
     /// Set once, when serving begins: the pages answer to it.
     bound: OnceLock<SocketAddr>,
+    /// Set with it: ends what would never end.
+    shutdown: OnceLock<Shutdown>,
+    /// Counts up when something has changed that pages show.
+    touched: watch::Sender<u64>,
+    /// Places for those who listen.
+    listeners: Arc<Semaphore>,
 }
 
 impl Sandbox {
@@ -92,11 +105,15 @@ impl Sandbox {
             token: config.token,
             from: config.from,
             allowed_hosts: config.allowed_hosts,
+            sign_up: config.sign_up,
             clock,
             rng,
             faults: Mutex::new(config.faults),
             ledger: Mutex::new(Ledger::new(config.credits, config.capacity)),
             bound: OnceLock::new(),
+            shutdown: OnceLock::new(),
+            touched: watch::Sender::new(0),
+            listeners: Arc::new(Semaphore::new(live::LISTENERS)),
         }))
     }
 
@@ -121,7 +138,7 @@ impl Sandbox {
 
     /// Forgets every message; credits and counters stay.
     pub fn clear_inbox(&self) {
-        self.ledger().forget(None);
+        self.forget(None);
     }
 
     /// What goes wrong at present.
@@ -133,17 +150,32 @@ impl Sandbox {
     /// Changes what goes wrong, from the next call on.
     pub fn set_faults(&self, faults: Faults) {
         *self.lock_faults() = faults;
+        self.touch();
     }
 
     /// Sets the credits on the account.
     pub fn set_credits(&self, credits: u64) {
         self.ledger().set_credits(credits);
+        self.touch();
     }
 
     /// What has happened so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.ledger().stats()
+    }
+
+    fn forget(&self, to: Option<&str>) {
+        self.ledger().forget(to);
+        self.touch();
+    }
+
+    /// Wakes who listens. A call of the gateway comes by here, so with nobody there it costs one look. A listener that
+    /// comes a moment later finds the change by itself: it looks at the ledger once it is counted.
+    fn touch(&self) {
+        if self.0.touched.receiver_count() > 0 {
+            self.0.touched.send_modify(|count| *count = count.wrapping_add(1));
+        }
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -175,6 +207,7 @@ pub async fn run(listener: TcpListener, sandbox: Sandbox, shutdown: Shutdown) ->
     let bound = listener.local_addr()?;
     // A second `run` of the same simulator keeps the first address; both are the operator's own.
     let _ = sandbox.0.bound.set(bound);
+    let _ = sandbox.0.shutdown.set(shutdown.clone());
     let service = silence::keeping(sandbox.router(), shutdown.clone());
     let options =
         ServeOptions { max_connections: 8192, header_timeout: IDLE, drain: DRAIN, ..ServeOptions::default() };

@@ -114,18 +114,75 @@ async fn the_page_shows_messages_and_runs_none_of_their_text() {
     assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     assert_eq!(response.headers()["cache-control"], "no-store");
     let page = response.text().await.unwrap();
-    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; 4321 &quot;कोड&quot;"), "{page}");
-    assert!(page.contains("<p class=\"code\">4321</p>") && !page.contains("alert(1)<"), "{page}");
+    let text = "&lt;script&gt;alert(1)&lt;/script&gt; &amp; <mark>4321</mark> &quot;कोड&quot;";
+    assert!(
+        page.contains(text) && page.contains("data-copy=\"4321\"") && !page.contains("alert(1)<"),
+        "{page}"
+    );
+    assert!(page.contains("From Hulak · 1 part, 1 credit · UCS-2, 38 of 70"), "{page}");
     assert!(!page.contains(OTHER));
-    for (path, media_type) in
-        [("/inbox.css", "text/css; charset=utf-8"), ("/inbox.js", "text/javascript; charset=utf-8")]
-    {
-        let response = simulator.client.get(simulator.url(path)).send().await.unwrap();
-        assert_eq!(response.headers()["content-type"], media_type);
+    let files: Vec<_> =
+        page.split("\"/assets/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let mut size = page.len();
+    for name in ["hulak.css", "inbox.css", "inbox.js", "logo.svg"] {
+        let file = files.iter().find(|file| file.starts_with(name)).unwrap();
+        let response = simulator.client.get(simulator.url(&format!("/assets/{file}"))).send().await.unwrap();
+        assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable", "{name}");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        size += response.bytes().await.unwrap().len();
     }
-    let asked = simulator.client.get(simulator.url("/inbox?to=%22%3E%3Cb")).send().await.unwrap();
-    let page = asked.text().await.unwrap();
-    assert!(page.contains("value=\"&quot;&gt;&lt;b\"") && page.contains("No messages yet"), "{page}");
+    assert!(size < 100_000, "{size} bytes");
+    assert_eq!(simulator.get("/assets/page.rs").await.0, 404);
+}
+
+async fn page(simulator: &Simulator, path: &str) -> String {
+    simulator.client.get(simulator.url(path)).send().await.unwrap().text().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_page_groups_by_number_and_finds() {
+    let simulator = with_three().await;
+    let all = page(&simulator, "/inbox").await;
+    let places = [NUMBER, OTHER].map(|to| all.find(&format!("data-key=\"{to}\"")).unwrap());
+    assert!(places[0] < places[1], "the newest conversation is first");
+    assert_eq!(all.matches("<article").count(), 2);
+    assert!(all.contains(">2 messages</span>") && all.contains(">1 message</span>"), "{all}");
+    simulator.send(&with("text", "तपाईंको कोड 778899 हो।")).await;
+    for (asked, found) in [("700000", 1), ("778899", 1), ("YOUR%20CODE", 3), ("%2B977%20981-2345678", 3)] {
+        let found_page = page(&simulator, &format!("/inbox?q={asked}")).await;
+        assert_eq!(found_page.matches("class=\"sms\"").count(), found, "{asked}");
+    }
+    let none = page(&simulator, "/inbox?to=%22%3E%3Cb").await;
+    assert!(none.contains("value=\"&quot;&gt;&lt;b\"") && none.contains("Nothing found"), "{none}");
+}
+
+#[tokio::test]
+async fn an_empty_inbox_tells_how_to_begin() {
+    let simulator = start().await;
+    let empty = page(&simulator, "/inbox").await;
+    assert!(empty.contains("No messages yet"), "{empty}");
+    assert!(
+        empty.contains(&format!("curl http://{}/v2/sms/", simulator.addr)) && !empty.contains("target="),
+        "{empty}"
+    );
+    let sign_up = Some("http://localhost:1/verify?a=1&b".to_owned());
+    let simulator = start_with(SandboxConfig { sign_up, ..config() }).await;
+    assert!(page(&simulator, "/inbox").await.contains("href=\"http://localhost:1/verify?a=1&amp;b\""));
+}
+
+#[tokio::test]
+async fn the_page_says_what_is_wrong_with_the_gateway() {
+    let simulator = start().await;
+    assert!(!page(&simulator, "/inbox").await.contains("message warn"));
+    let put =
+        simulator.client.put(simulator.url("/faults")).body("{\"response_code\":1008,\"error_rate\":0.5}");
+    assert_eq!(put.send().await.unwrap().status(), 200);
+    let wrong = page(&simulator, "/inbox").await;
+    assert!(
+        wrong.contains("Every call is answered 1008 (Invalid Sender). 50 % of the calls fail"),
+        "{wrong}"
+    );
+    assert!(wrong.contains("<option value=\"1008\" selected>"), "{wrong}");
 }
 
 #[tokio::test]
@@ -147,7 +204,7 @@ async fn pages_answer_only_to_known_hosts_and_the_gateway_to_any() {
     let get = async |path: &str, host: &str| {
         simulator.client.get(simulator.url(path)).header("host", host).send().await.unwrap().status().as_u16()
     };
-    for path in ["/", "/inbox", "/inbox.json", "/inbox.js", "/faults", "/stats.json", "/log.json"] {
+    for path in ["/", "/inbox", "/inbox.json", "/assets/inbox.js", "/faults", "/stats.json", "/log.json"] {
         assert_eq!(get(path, "rebound.example").await, 421, "{path}");
         assert_eq!(get(path, "localhost:8081").await, 200, "{path}");
         assert_eq!(get(path, "SMS.example:8081").await, 200, "{path}");
