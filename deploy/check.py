@@ -5,6 +5,7 @@ Nothing here needs Docker or a package: this runs in every `make check`, also wh
 goes wrong unseen, such as a setting that no container is ever given, or a crate that the image is built without.
 """
 
+import json
 import re
 import sys
 import tomllib
@@ -316,6 +317,58 @@ def check_embedded(checks, members, sources):
                 checks.that(there, f"deploy/Dockerfile: {needed}, which {path.relative_to(ROOT)} embeds, is not copied")
 
 
+def known_metrics():
+    """The names in the catalogue, with those of a histogram's parts."""
+    entries = re.findall(r'Kind::(\w+)(?:\([A-Z]+\))?,\s*"(hulak_\w+)"', read("common/src/meter/catalogue.rs"))
+    names = {name for kind, name in entries if kind != "Histogram"}
+    return names | {f"{name}_{part}" for kind, name in entries if kind == "Histogram" for part in ("bucket", "sum", "count")}
+
+
+def queries(node):
+    """Every query of a dashboard."""
+    if isinstance(node, dict):
+        return ([node["expr"]] if "expr" in node else []) + [query for value in node.values() for query in queries(value)]
+    return [query for value in node for query in queries(value)] if isinstance(node, list) else []
+
+
+def check_monitoring(checks, services):
+    metrics = known_metrics()
+    checks.that(len(metrics) > 30, "common/src/meter/catalogue.rs: its metrics were not found")
+    texts = {"deploy/prometheus/alerts.yml": read("deploy/prometheus/alerts.yml")}
+    dashboards = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
+    checks.that(len(dashboards) == 2, "deploy/grafana/dashboards: there are two")
+    for path in dashboards:
+        board = json.loads(path.read_text(encoding="utf-8"))
+        where = path.relative_to(ROOT).as_posix()
+        texts[where] = "\n".join(queries(board))
+        sources = {panel["datasource"]["uid"] for panel in board["panels"] if "datasource" in panel}
+        checks.that(sources == {"prometheus"}, f"{where}: panels ask the provisioned data source")
+        ids = [panel["id"] for panel in board["panels"]]
+        checks.that(len(ids) == len(set(ids)) and board["uid"], f"{where}: ids are unique")
+    used = set()
+    for where, text in texts.items():
+        names = set(re.findall(r"\bhulak_\w+", text))
+        used |= names
+        checks.that(names, f"{where}: uses no metric")
+        for name in sorted(names - metrics):
+            checks.that(False, f"{where}: no program exports {name} (common/src/meter/catalogue.rs)")
+    for name in sorted(metrics):
+        shown = name in used or re.sub(r"_(sum|count)$", "_bucket", name) in used
+        checks.that(shown, f"{name} is in no dashboard and no alert")
+    for name in ("prometheus", "grafana"):
+        checks.that(services[name].get("profiles") == ["monitoring"], f"docker-compose.yml: {name}: its profile")
+        for volume in services[name]["volumes"]:
+            source = volume.split(":")[0]
+            there = (ROOT / source).exists() if source.startswith("./") else source == f"{name}-data"
+            checks.that(there, f"docker-compose.yml: {name}: no {source}")
+    config = read("deploy/prometheus/prometheus.yml")
+    for name, port in (("api", "9090"), ("worker", "9091")):
+        address = services[name]["environment"]["HULAK_ADMIN_ADDR"]
+        checks.that(address.endswith(f":{port}"), f"docker-compose.yml: {name}: Prometheus asks at {port}")
+        found = re.search(rf"names: \[{name}\]\s+type: A\s+port: {port}\b", config)
+        checks.that(found, f"deploy/prometheus/prometheus.yml: {name} at {port}")
+
+
 def main():
     checks = Checks()
     workspace = tomllib.loads(read("Cargo.toml"))
@@ -330,6 +383,7 @@ def main():
     check_secrets(checks, compose["services"], example)
     check_services(checks, compose, binaries)
     check_image(checks, workspace, members, binaries)
+    check_monitoring(checks, compose["services"])
     for failure in checks.failures:
         print(f"deploy/check.py: {failure}", file=sys.stderr)
     if checks.failures:

@@ -43,6 +43,7 @@ pub(super) enum Package {
     FakeTime,
     Node,
     Pip,
+    Prometheus,
 }
 
 impl Package {
@@ -53,6 +54,7 @@ impl Package {
             Self::FakeTime => "libfaketime",
             Self::Node => "Node.js (18 or newer)",
             Self::Pip => "pip for Python 3",
+            Self::Prometheus => "promtool (of Prometheus)",
         }
     }
 
@@ -63,6 +65,7 @@ impl Package {
             Self::FakeTime => "libfaketime",
             Self::Node => "nodejs",
             Self::Pip => "python3-pip",
+            Self::Prometheus => "prometheus",
         }
     }
 }
@@ -90,6 +93,15 @@ pub async fn node() -> Result<PathBuf, ServiceError> {
 /// When it is missing and cannot be installed.
 pub async fn python() -> Result<PathBuf, ServiceError> {
     found_or_installed(|| program("python3").filter(|it| has_pip(it)).ok_or_else(|| vec![Package::Pip])).await
+}
+
+/// Finds promtool, which checks the alert rules, or installs it (and Prometheus with it, which is not started) as
+/// [`ensure`] does: the program.
+///
+/// # Errors
+/// When it is missing and cannot be installed.
+pub async fn promtool() -> Result<PathBuf, ServiceError> {
+    found_or_installed(|| program("promtool").ok_or_else(|| vec![Package::Prometheus])).await
 }
 
 async fn found_or_installed<T>(find: impl Fn() -> Result<T, Vec<Package>>) -> Result<T, ServiceError> {
