@@ -106,7 +106,6 @@ async fn serve(cli: &Cli) -> Done {
     let store = connect::store(
         &cli.backends.database(environment)?,
         cli.rules.rules(keyring.clone()),
-        Arc::clone(&clock),
         CONNECTIONS,
         "hulak-api",
     )?;
@@ -155,11 +154,10 @@ async fn migrate(cli: &Cli) -> Done {
 
 /// Opens the database for one command.
 async fn with_store(cli: &Cli, work: impl AsyncFnOnce(&dyn Store) -> Result<(), CommandError>) -> Done {
-    let clock: SharedClock = Arc::new(DatabaseClock::new());
     let url = cli.backends.database(Environment::process())?;
     // Nothing is derived here, so whoever runs a command need not know the secret.
     let keyring = Keyring::new(Secret::from_bytes(Rng::system().bytes::<32>().to_vec())?, None);
-    let store = connect::store(&url, cli.rules.rules(keyring), clock, 1, "hulak-command")?;
+    let store = connect::store(&url, cli.rules.rules(keyring), 1, "hulak-command")?;
     let done = work(&*store).await;
     store.close().await;
     Ok(done?)

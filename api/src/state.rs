@@ -241,7 +241,7 @@ impl App {
     /// Turns a store's trouble into an answer, and lets the monitor know.
     pub(crate) fn refuse(&self, error: &StoreError) -> Problem {
         if matches!(error, StoreError::Unavailable(_)) {
-            self.monitor.report_down();
+            self.monitor.report_trouble();
         }
         Problem::from(error)
     }

@@ -38,12 +38,7 @@ impl DatabaseClock {
     /// A clock that agrees with this machine's until it is calibrated.
     #[must_use]
     pub fn new() -> Self {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self {
-            started: Instant::now(),
-            started_at: i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX),
-            offset_ms: AtomicI64::new(0),
-        }
+        Self { started: Instant::now(), started_at: machine_now().as_millis(), offset_ms: AtomicI64::new(0) }
     }
 
     /// How far the database's clock is ahead of this machine's, in milliseconds.
@@ -66,14 +61,21 @@ impl Clock for DatabaseClock {
     }
 
     fn calibrate(&self, read: Timestamp, before: Timestamp, took: Duration) {
-        // The reading was made about half way through the exchange. Differences below the exchange's own length
-        // are noise; leaving them alone keeps the clock from shivering.
+        // The reading was made somewhere within the exchange, so it bounds the error only: what lies within the bounds
+        // (and a millisecond of rounding) may be no error at all. Correcting what surely is one, and no more, never
+        // pushes a good clock off when an exchange was slow.
         let half = i64::try_from(took.as_millis() / 2).unwrap_or(0);
         let error = read.as_millis() - (before.as_millis() + half);
-        if error.abs() > half.max(1) {
-            self.offset_ms.fetch_add(error, Ordering::Relaxed);
-        }
+        let sure = (error.abs() - (half + 1)).max(0);
+        self.offset_ms.fetch_add(sure * error.signum(), Ordering::Relaxed);
     }
+}
+
+/// What this machine's clock says, which somebody may set at any time. Only a database that has no clock of its own goes by it.
+#[must_use]
+pub fn machine_now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A clock for tests: it stands still until it is moved.
@@ -127,5 +129,23 @@ mod tests {
         let before = clock.now();
         clock.calibrate(before + Duration::from_secs(600), before, Duration::from_millis(2));
         assert!((599_990..=600_010).contains(&(clock.now() - before).as_millis()));
+    }
+
+    #[test]
+    fn a_slow_exchange_does_not_push_a_good_clock_off() {
+        let clock = DatabaseClock::new();
+        let before = clock.now();
+        let took = Duration::from_millis(2_000);
+        // The reading was made at the very beginning, or at the very end, of two slow seconds.
+        for read in [before, before + took] {
+            clock.calibrate(read, before, took);
+            assert_eq!(clock.offset_ms(), 0);
+        }
+        // A hundred milliseconds ahead for sure, and perhaps two seconds more.
+        clock.calibrate(before + took + Duration::from_millis(101), before, took);
+        assert_eq!(clock.offset_ms(), 100);
+        // A quick exchange tells more.
+        clock.calibrate(before + Duration::from_millis(500), before, Duration::from_millis(2));
+        assert_eq!(clock.offset_ms(), 100 + 497);
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::broker::{AmqpBroker, Broker, Topology};
-use crate::clock::SharedClock;
 use crate::config::ConfigError;
 use crate::rng::Rng;
 use crate::store::{Database, Postgres, Rules, Sqlite, Store};
@@ -17,14 +16,13 @@ use crate::store::{Database, Postgres, Rules, Sqlite, Store};
 pub fn store(
     url: &SecretString,
     rules: Rules,
-    clock: SharedClock,
     connections: u32,
     application: &str,
 ) -> Result<Arc<dyn Store>, ConfigError> {
     let bad = |reason: &dyn std::fmt::Display| ConfigError::new("HULAK_DATABASE_URL", reason);
     let text = url.expose_secret();
     if let Some(path) = text.strip_prefix("sqlite://") {
-        let sqlite = Sqlite::open(path.as_ref(), clock).map_err(|error| bad(&error))?;
+        let sqlite = Sqlite::open(path.as_ref()).map_err(|error| bad(&error))?;
         return Ok(Arc::new(Database::new(sqlite, rules)));
     }
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {

@@ -344,7 +344,7 @@ pub struct Message {
     pub due_at: Timestamp,
     /// When the relay publishes it (again); `None` while a worker holds it and once it is final.
     pub publish_at: Option<Timestamp>,
-    /// How often it was confirmed by the broker.
+    /// How often the broker confirmed it since it was last put back.
     pub publishes: i32,
     /// Who may record its outcome. Kept after the end, so that recording twice is seen as such.
     pub claim: Option<Uuid>,
@@ -399,6 +399,8 @@ impl Message {
         self.state = Delivery::Queued;
         self.due_at = due_at;
         self.publish_at = Some(due_at);
+        // Its next job is a new one: should it get lost, the relay waits no longer than after the first.
+        self.publishes = 0;
         self.claim = None;
         self.lease_until = None;
         self.updated_at = now;

@@ -101,7 +101,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         inbox: simulator.as_ref().map(TcpListener::local_addr).transpose()?,
         data: cli.data_dir.display().to_string(),
     };
-    let store = store(cli, environment, &data, cli.rules.rules(keyring.clone()), &clock)?;
+    let store = store(cli, environment, &data, cli.rules.rules(keyring.clone()))?;
     let broker = broker(cli, environment, &rng)?;
     // Before the greeting, so that its curl line works at once.
     store.migrate().await?;
@@ -185,13 +185,12 @@ fn store(
     environment: Environment,
     data: &DataDir,
     rules: Rules,
-    clock: &SharedClock,
 ) -> Result<Arc<dyn Store>, Failure> {
     if cli.backends.database_url.is_some() || environment.secret("HULAK_DATABASE_URL")?.is_some() {
         let url = cli.backends.database(environment)?;
-        return Ok(connect::store(&url, rules, Arc::clone(clock), 16, "hulak")?);
+        return Ok(connect::store(&url, rules, 16, "hulak")?);
     }
-    Ok(Arc::new(Database::new(Sqlite::open(&data.database(), Arc::clone(clock))?, rules)))
+    Ok(Arc::new(Database::new(Sqlite::open(&data.database())?, rules)))
 }
 
 /// Memory, unless a broker is named.

@@ -447,16 +447,13 @@ fn open_store(
     database: Option<&TestDatabase>,
     directory: &std::path::Path,
 ) -> Arc<dyn Store> {
-    let (rules, clock) = (options.rules.clone(), Arc::clone(&options.clock));
+    let rules = options.rules.clone();
     let url = options.database_url.clone().or_else(|| database.map(TestDatabase::url));
     match url {
         Some(url) => {
             Arc::new(Database::new(Postgres::new(&url.into(), 8, "hulak-test").expect("the database"), rules))
         }
-        None => Arc::new(Database::new(
-            Sqlite::open(&directory.join("hulak.db"), clock).expect("the file"),
-            rules,
-        )),
+        None => Arc::new(Database::new(Sqlite::open(&directory.join("hulak.db")).expect("the file"), rules)),
     }
 }
 

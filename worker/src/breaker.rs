@@ -28,6 +28,8 @@ struct State {
     trying: bool,
     /// Refusals in a row.
     refusals: u32,
+    /// How often it has opened.
+    openings: u64,
 }
 
 /// The circuit.
@@ -42,6 +44,8 @@ pub struct Breaker {
 pub struct Pass<'a> {
     breaker: &'a Breaker,
     trial: bool,
+    /// See [`State::openings`]: what was sent before it opened tells nothing about the account as it is now.
+    openings: u64,
 }
 
 /// What a message's answer tells about the account.
@@ -58,7 +62,7 @@ impl Breaker {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            state: Mutex::new(State { phase: Phase::Closed, trying: false, refusals: 0 }),
+            state: Mutex::new(State { phase: Phase::Closed, trying: false, refusals: 0, openings: 0 }),
             phase: watch::Sender::new(Phase::Closed),
         }
     }
@@ -84,12 +88,12 @@ impl Breaker {
 
     fn try_pass(&self) -> Result<Option<Pass<'_>>, ()> {
         self.change(|state| match state.phase {
-            Phase::Closed => Ok(Some(Pass { breaker: self, trial: false })),
+            Phase::Closed => Ok(Some(Pass { breaker: self, trial: false, openings: state.openings })),
             Phase::Open => Ok(None),
             Phase::Trial if state.trying => Err(()),
             Phase::Trial => {
                 state.trying = true;
-                Ok(Some(Pass { breaker: self, trial: true }))
+                Ok(Some(Pass { breaker: self, trial: true, openings: state.openings }))
             }
         })
     }
@@ -132,9 +136,30 @@ impl Default for Breaker {
 }
 
 impl Pass<'_> {
+    /// Whether the message may still go: while it waited for its turn the circuit may have opened.
+    #[must_use]
+    pub fn renew(&mut self) -> bool {
+        let (trial, openings) = (self.trial, &mut self.openings);
+        self.breaker.change(|state| {
+            *openings = state.openings;
+            trial || state.phase == Phase::Closed
+        })
+    }
+
+    /// Resolves when the message may not go any more.
+    pub async fn voided(&self) {
+        if self.trial {
+            return std::future::pending().await;
+        }
+        // The breaker outlives its passes, so waiting cannot fail.
+        let _opened =
+            self.breaker.phase().wait_for(|phase| *phase != Phase::Closed).await.map(|phase| *phase);
+    }
+
     /// What the message's answer tells. Answers whether the circuit has just opened.
     pub fn settle(mut self, verdict: Verdict) -> bool {
         let trial = std::mem::take(&mut self.trial);
+        let openings = self.openings;
         self.breaker.change(|state| {
             if trial {
                 state.trying = false;
@@ -149,8 +174,10 @@ impl Pass<'_> {
                     state.refusals = 0;
                     false
                 }
-                // Messages that were already out when it opened come back with the same refusal: counted once.
-                (Verdict::Refused, Phase::Closed) | (Verdict::Refused, Phase::Trial) => {
+                // Messages that were already out when it opened come back with the same refusal: counted once, also when
+                // they come back during the trial, or after it.
+                (Verdict::Refused, Phase::Closed | Phase::Trial) if openings == state.openings => {
+                    state.openings += 1;
                     state.refusals = state.refusals.saturating_add(1);
                     state.phase = Phase::Open;
                     true
@@ -197,6 +224,31 @@ mod tests {
         assert!(!again.settle(Verdict::Good));
         assert_eq!(*breaker.phase().borrow(), Phase::Closed);
         assert!(breaker.pass().await.is_some() && breaker.pass().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_was_out_when_it_opened_has_no_say_in_the_trial() {
+        let breaker = Breaker::new();
+        let mut passes = Vec::new();
+        for _ in 0..4 {
+            passes.push(breaker.pass().await.unwrap());
+        }
+        passes.pop().unwrap().settle(Verdict::Refused);
+        let mut waiting = passes.pop().unwrap();
+        assert!(!waiting.renew(), "it was not sent yet, and may not be");
+        waiting.voided().await;
+
+        breaker.probed(Verdict::Good);
+        let mut trial = breaker.pass().await.unwrap();
+        assert!(trial.renew() && !waiting.renew());
+        assert!(!passes.pop().unwrap().settle(Verdict::Refused));
+        assert_eq!(*breaker.phase().borrow(), Phase::Trial, "an old refusal ends no trial");
+        trial.settle(Verdict::Good);
+        assert!(!passes.pop().unwrap().settle(Verdict::Refused));
+        assert_eq!(*breaker.phase().borrow(), Phase::Closed, "nor does it open the circuit again");
+        // One that waited all the time, and is sent now, does.
+        assert!(waiting.renew() && waiting.settle(Verdict::Refused));
+        assert_eq!(breaker.wait(), Duration::from_secs(1));
     }
 
     #[tokio::test]

@@ -107,7 +107,6 @@ async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
     let store = connect::store(
         &cli.backends.database(environment)?,
         cli.rules.rules(keyring.clone()),
-        Arc::clone(&clock),
         CONNECTIONS,
         "hulak-worker",
     )?;

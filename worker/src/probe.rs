@@ -29,7 +29,8 @@ pub async fn run(breaker: Arc<Breaker>, gateway: Arc<dyn Gateway>, rng: Rng, shu
                 () = tokio::time::sleep(rest) => false,
             };
             if open {
-                tokio::time::sleep(breaker.wait()).await;
+                // With jitter: all workers met the same refusal at about the same time.
+                tokio::time::sleep(breaker.wait().mul_f64(0.8 + 0.4 * rng.fraction())).await;
                 decide(&breaker, ask(&*gateway).await);
             } else {
                 // The circuit is not opened by this: a message that is refused says more than a question.
@@ -62,6 +63,10 @@ fn decide(breaker: &Breaker, probe: Probe) {
             tracing::warn!(code = gateway_code, "the gateway still refuses the account");
             breaker.probed(Verdict::Refused);
         }
-        Probe::NoAnswer => tracing::warn!("the gateway does not say how the account is doing"),
+        Probe::NoAnswer => {
+            tracing::warn!("the gateway does not say how the account is doing");
+            // It is not to be asked as often as at first for as long as that lasts.
+            breaker.probed(Verdict::Refused);
+        }
     }
 }

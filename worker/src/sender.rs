@@ -29,6 +29,9 @@ type Reply<T> = Result<T, Arc<StoreError>>;
 /// How long a message that the account's refusal stopped rests before the relay brings it again.
 const ACCOUNT_REST: Duration = Duration::from_secs(1);
 
+/// How long a job is kept whose claim failed.
+const CLAIM_PAUSE: Duration = Duration::from_millis(500);
+
 /// How early a job may come for its message to be waited for, and how often.
 const EARLY: Duration = Duration::from_secs(1);
 const EARLY_TRIES: usize = 3;
@@ -140,9 +143,20 @@ impl Sender {
     async fn attempt(&self, id: MessageId) -> Attempt {
         // What is not begun when a stop is asked for is left to the other workers.
         let leave = async {
-            let pass = self.parts.breaker.pass().await?;
-            self.parts.pacer.permit().await;
-            Some(pass)
+            loop {
+                let mut pass = self.parts.breaker.pass().await?;
+                // Where permits are slow, many wait for theirs when the first refusal comes back.
+                let permitted = tokio::select! {
+                    biased;
+                    () = pass.voided() => false,
+                    () = self.parts.pacer.permit() => true,
+                };
+                match (permitted, pass.renew()) {
+                    (true, true) => return Some(pass),
+                    (true, false) => self.parts.pacer.unused(),
+                    (false, _) => {}
+                }
+            }
         };
         let leave = tokio::select! {
             biased;
@@ -165,16 +179,21 @@ impl Sender {
             }
             Ok(Err(error)) => {
                 if matches!(*error, StoreError::Unavailable(_)) {
-                    self.parts.monitor.report_down();
+                    self.parts.monitor.report_trouble();
                 }
-                tracing::warn!(%id, %error, "not claimed; the job goes back");
-                Attempt::Over(Handled::GiveBack)
+                self.unclaimed(id, &error).await
             }
-            Err(full) => {
-                tracing::warn!(%id, %full, "not claimed; the job goes back");
-                Attempt::Over(Handled::GiveBack)
-            }
+            Err(full) => self.unclaimed(id, &full).await,
         }
+    }
+
+    /// The claim failed. The job comes again as soon as it is given back, so it is kept for a moment.
+    async fn unclaimed(&self, id: MessageId, reason: &(dyn std::fmt::Display + Sync)) -> Attempt {
+        self.parts.pacer.unused();
+        tracing::warn!(%id, %reason, "not claimed; the job goes back");
+        let pause = CLAIM_PAUSE.mul_f64(0.5 + self.parts.rng.fraction());
+        tokio::select! { () = tokio::time::sleep(pause) => {}, () = self.parts.shutdown.begun() => {} }
+        Attempt::Over(Handled::GiveBack)
     }
 
     /// What to do after a claim that was not granted.
@@ -190,7 +209,7 @@ impl Sender {
     }
 
     /// How it went, and how many parts went out if some may have.
-    async fn deliver(&self, grant: &Grant, pass: Pass<'_>) -> (Outcome, Option<i16>) {
+    async fn deliver(&self, grant: &Grant, mut pass: Pass<'_>) -> (Outcome, Option<i16>) {
         let row = &grant.verification;
         if grant.route == Route::Null {
             return (Outcome::Accepted, None);
@@ -214,6 +233,10 @@ impl Sender {
             let (took, answer) = self.mimic.sample(&self.parts.rng);
             tokio::time::sleep(took).await;
             return (self.outcome(grant, answer), None);
+        }
+        if !pass.renew() {
+            // It opened while the claim was made.
+            return (Outcome::GivenBack { after: ACCOUNT_REST, error: None }, None);
         }
         let watch = Stopwatch::start();
         let answer = self.parts.gateway.send(grant.phone, &text).await;
@@ -309,7 +332,8 @@ impl Sender {
 fn note(id: MessageId, answer: &Claimed) {
     match answer {
         Claimed::UnknownKey => {
-            tracing::error!(%id, "its code was made with a secret that is not known here: set HULAK_SECRET_PREVIOUS");
+            tracing::error!(%id, "its code was made with a secret that is not known here: set HULAK_SECRET_PREVIOUS; \
+                other workers are asked");
         }
         Claimed::Missing => tracing::warn!(%id, "there is no such message"),
         Claimed::Paced(until) | Claimed::NotDue(until) => tracing::debug!(%id, %until, "not yet"),

@@ -98,18 +98,57 @@ impl<B: Backend> Database<B> {
             }
             Err(_) => {
                 let mut batch = Batch { answers: Vec::with_capacity(items.len()), events: Vec::new() };
+                let mut away = None;
                 for item in items.chunks(1) {
+                    if let Some(away) = &away {
+                        // It went away in the middle. Asking it for each of the others would keep them waiting as long.
+                        batch.answers.push(Err(Arc::clone(away)));
+                        continue;
+                    }
                     match self.transact(operation, item).await {
                         Ok((answers, events)) => {
                             batch.answers.extend(answers.into_iter().map(Ok));
                             batch.events.extend(events);
                         }
-                        Err(error) => batch.answers.push(Err(Arc::new(error))),
+                        Err(error) => {
+                            let gone = matches!(error, StoreError::Unavailable(_));
+                            let error = Arc::new(error);
+                            away = gone.then(|| Arc::clone(&error));
+                            batch.answers.push(Err(error));
+                        }
                     }
                 }
                 batch
             }
         }
+    }
+
+    /// Ends what is found, and answers how many were found, how many ended, and what changed.
+    async fn sweep<Id, L, E>(
+        &self,
+        look: &L,
+        end: &E,
+        limit: u32,
+    ) -> Result<(usize, usize, Vec<StatusEvent>), StoreError>
+    where
+        Id: Send + Sync + std::fmt::Debug,
+        L: Operation<B::Session, Item = u32, Answer = Vec<Id>>,
+        E: Operation<B::Session, Item = Id, Answer = bool>,
+    {
+        let (found, _) = self.transact(look, &[limit]).await?;
+        let found: Vec<Id> = found.into_iter().flatten().collect();
+        let Batch { answers, events } = self.batch(end, &found).await;
+        let mut ended = 0;
+        for (id, answer) in found.iter().zip(answers) {
+            match answer {
+                Ok(done) => ended += usize::from(done),
+                Err(error) if error.is_unavailable() => {
+                    tracing::debug!(%error, ?id, "left to the next sweep");
+                }
+                Err(error) => tracing::error!(%error, ?id, "a row that cannot be ended"),
+            }
+        }
+        Ok((found.len(), ended, events))
     }
 
     async fn transact<O>(
@@ -166,8 +205,10 @@ operation!(Canceling: Cancel => Canceled, ops::cancel);
 operation!(Blocking: Block => (), ops::block);
 operation!(Claiming: Claim => Claimed, ops::claim);
 operation!(Recording: Record => Recorded, ops::record);
-operation!(TakingBack: u32 => usize, ops::take_back);
-operation!(Expiring: u32 => usize, ops::expire);
+operation!(Lapsing: u32 => Vec<MessageId>, ops::lapsed);
+operation!(TakingBack: MessageId => bool, ops::take_back);
+operation!(Overdue: u32 => Vec<Uuid>, ops::overdue);
+operation!(Expiring: Uuid => bool, ops::expire);
 
 #[async_trait]
 impl<B: Backend> Store for Database<B> {
@@ -219,20 +260,21 @@ impl<B: Backend> Store for Database<B> {
     }
 
     async fn reap(&self, limit: u32, now: Timestamp) -> Result<(Reaped, Vec<StatusEvent>), StoreError> {
-        // Two transactions: one that has locked messages may not go on to lock other verifications.
-        let (leases, mut events) = self.transact(&TakingBack { rules: &self.rules, now }, &[limit]).await?;
-        let leases: usize = leases.into_iter().sum();
-        let expired = match self.transact(&Expiring { rules: &self.rules, now }, &[limit]).await {
-            Ok((expired, more)) => {
-                events.extend(more);
-                expired.into_iter().sum()
-            }
-            // What was taken back has to be told. The next sweep finds the rest, and the error if it lasts.
-            Err(_) if leases > 0 => return Ok((Reaped { expired: 0, leases, more: true }, events)),
-            Err(error) => return Err(error),
-        };
-        let full = limit as usize;
-        Ok((Reaped { expired, leases, more: expired >= full || leases >= full }, events))
+        let (rules, full) = (&self.rules, limit as usize);
+        let (lapsed, taken, mut events) =
+            self.sweep(&Lapsing { rules, now }, &TakingBack { rules, now }, limit).await?;
+        // Transactions of their own: one that has locked messages may not go on to lock other verifications.
+        let (overdue, ended, more) =
+            match self.sweep(&Overdue { rules, now }, &Expiring { rules, now }, limit).await {
+                Ok(swept) => swept,
+                // What was taken back has to be told. The next sweep finds the rest, and the error if it lasts.
+                Err(_) if taken > 0 => (0, 0, Vec::new()),
+                Err(error) => return Err(error),
+            };
+        events.extend(more);
+        // Rows that cannot be ended are found each time: they are no reason to look again at once.
+        let more = (lapsed >= full && taken > 0) || (overdue >= full && ended > 0);
+        Ok((Reaped { expired: ended, leases: taken, more }, events))
     }
 
     async fn verifications(&self, batch: &[(Uuid, Uuid)]) -> Batch<Option<Verification>> {

@@ -232,7 +232,7 @@ pub enum Claimed {
     NotDue(Timestamp),
     /// The number has to rest; its due time was moved.
     Paced(Timestamp),
-    /// The secret its code was made with is not known here; it was left as it is.
+    /// The secret its code was made with is not known here; its due time was moved, so that another worker may try.
     UnknownKey,
 }
 
@@ -468,8 +468,9 @@ const WORKER_FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// How long a message that a relay has taken is left to it.
 const RELAY_GRACE_MS: i64 = 5_000;
-/// How long after the broker's first confirm a message is published again; doubles with each.
-const CONFIRMED_MS: i64 = 60_000;
+/// How long after the broker's first confirm a message is published again; doubles with each. Well below the default of
+/// `HULAK_MAX_BACKLOG_AGE`: a job that got lost is no sign that the workers are behind.
+const CONFIRMED_MS: i64 = 30_000;
 
 /// Hands each asker the row it asked for, when it is its client's.
 fn deal(batch: &[(Uuid, Uuid)], found: Result<Vec<Verification>, StoreError>) -> Batch<Option<Verification>> {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{Store, StoreError};
 use crate::clock::{SharedClock, Stopwatch};
@@ -14,8 +14,12 @@ use crate::shutdown::Shutdown;
 
 /// Between two looks at a database that answers.
 const PULSE: Duration = Duration::from_secs(1);
-/// Between two looks at one that does not.
+/// Between two looks at one that does not, at first; it doubles up to about a second, with jitter, because every process is
+/// looking.
 const RETRY: Duration = Duration::from_millis(250);
+const RETRY_DOUBLINGS: u32 = 2;
+/// Between a look and one that somebody's trouble calls for: trouble comes in crowds.
+const GAP: Duration = Duration::from_millis(50);
 /// A look that takes longer counts as no answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -32,37 +36,44 @@ pub enum Health {
 
 /// Knows how the database is doing, so that nobody has to wait to find out.
 #[derive(Debug, Clone)]
-pub struct Monitor(Arc<watch::Sender<Health>>);
+pub struct Monitor(Arc<Watched>);
+
+#[derive(Debug)]
+struct Watched {
+    health: watch::Sender<Health>,
+    trouble: Notify,
+}
 
 impl Monitor {
     /// A database that was not reached yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(Health::Starting)))
+        Self(Arc::new(Watched { health: watch::Sender::new(Health::Starting), trouble: Notify::new() }))
     }
 
     /// How it is doing.
     #[must_use]
     pub fn health(&self) -> Health {
-        *self.0.borrow()
+        *self.0.health.borrow()
     }
 
     /// Resolves when it is up.
     pub async fn up(&self) {
-        let mut health = self.0.subscribe();
+        let mut health = self.0.health.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         let _up = health.wait_for(|health| *health == Health::Up).await;
     }
 
     /// Resolves when it is not up.
     pub async fn away(&self) {
-        let mut health = self.0.subscribe();
+        let mut health = self.0.health.subscribe();
         let _away = health.wait_for(|health| *health != Health::Up).await;
     }
 
-    /// Somebody just found that it does not answer.
-    pub fn report_down(&self) {
-        self.0.send_if_modified(|health| std::mem::replace(health, Health::Down) != Health::Down);
+    /// Somebody was not served. That may be a slow statement or a line that broke, which is nobody else's trouble, so
+    /// nothing is concluded from it: the database is looked at right away.
+    pub fn report_trouble(&self) {
+        self.0.trouble.notify_one();
     }
 
     /// Waits for the database, applies the migrations, runs `prepare`, and then looks after it until the stop.
@@ -99,19 +110,24 @@ impl Monitor {
                 Err(error) => return Err(error),
             }
         }
-        self.0.send_replace(Health::Up);
-        self.watch(&*store, &clock, &shutdown).await;
+        self.0.health.send_replace(Health::Up);
+        self.watch(&*store, &clock, &rng, &shutdown).await;
         Ok(())
     }
 
-    async fn watch(&self, store: &dyn Store, clock: &SharedClock, shutdown: &Shutdown) {
+    async fn watch(&self, store: &dyn Store, clock: &SharedClock, rng: &Rng, shutdown: &Shutdown) {
+        let mut failures = 0;
         loop {
-            let pause = if self.health() == Health::Up { PULSE } else { RETRY };
-            tokio::select! { () = tokio::time::sleep(pause) => {}, () = shutdown.aborted() => return }
+            tokio::select! { () = self.pause(failures, rng) => {}, () = shutdown.aborted() => return }
             let answer = tokio::time::timeout(PATIENCE, calibrate(store, clock)).await;
+            failures = if matches!(answer, Ok(Ok(()))) { 0 } else { failures + 1 };
             match answer {
                 Ok(Ok(())) => {
-                    if self.0.send_if_modified(|health| std::mem::replace(health, Health::Up) != Health::Up) {
+                    if self
+                        .0
+                        .health
+                        .send_if_modified(|health| std::mem::replace(health, Health::Up) != Health::Up)
+                    {
                         tracing::info!("the database answers again");
                     }
                 }
@@ -121,8 +137,20 @@ impl Monitor {
         }
     }
 
+    async fn pause(&self, failures: u32, rng: &Rng) {
+        if failures > 0 {
+            let pause = RETRY * (1 << (failures - 1).min(RETRY_DOUBLINGS));
+            return tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * rng.fraction())).await;
+        }
+        let trouble = async {
+            tokio::time::sleep(GAP).await;
+            self.0.trouble.notified().await;
+        };
+        tokio::select! { () = tokio::time::sleep(PULSE) => {}, () = trouble => {} }
+    }
+
     fn note_down(&self, reason: &dyn std::fmt::Display) {
-        if self.0.send_if_modified(|health| std::mem::replace(health, Health::Down) != Health::Down) {
+        if self.0.health.send_if_modified(|health| std::mem::replace(health, Health::Down) != Health::Down) {
             tracing::error!(%reason, "the database does not answer");
         }
     }

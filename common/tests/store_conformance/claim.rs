@@ -21,7 +21,7 @@ on_both_stores!(
     what_has_ended_is_not_sent,
     an_older_code_is_not_sent,
     only_the_newest_message_is_shown,
-    an_unknown_key_is_left_as_it_is,
+    what_one_worker_has_no_key_for_waits_for_another,
     there_is_no_such_message,
     the_null_route_is_neither_paced_nor_pacing,
     one_batch_grants_one_of_a_number,
@@ -211,20 +211,28 @@ async fn only_the_newest_message_is_shown(kind: Kind) {
     assert_eq!(Verification { history: shown.history.clone(), ..told }, shown);
 }
 
-async fn an_unknown_key_is_left_as_it_is(kind: Kind) {
+async fn what_one_worker_has_no_key_for_waits_for_another(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
-    let before =
-        (world.read(&pending).await, world.message(pending.newest_message()).await, world.report(1).await);
+    let (id, number) = (pending.newest_message(), world.report(1).await);
     let stranger = world.another(Rules { keyring: Keyring::new(secret(9), None), ..rules() });
-    let batch = stranger.claim(&[wish(pending.newest_message())], at(1)).await;
-    assert!(batch.events.is_empty());
-    assert_eq!(only(batch), Claimed::UnknownKey);
-    let after =
-        (world.read(&pending).await, world.message(pending.newest_message()).await, world.report(1).await);
-    assert_eq!(after, before);
+    let mut now = at(1);
+    for _ in 0..10 {
+        let batch = stranger.claim(&[wish(id)], now).await;
+        assert!(batch.events.is_empty());
+        assert_eq!(only(batch), Claimed::UnknownKey);
+        let row = world.message(id).await;
+        let due = now + secs(3);
+        assert_eq!((row.state.as_str(), row.due_at, row.publish_at), ("queued", due, Some(due)));
+        assert_eq!((row.attempts, row.claim, row.lease_until), (0, None, None), "no attempt is spent");
+        assert_eq!(world.read(&pending).await, pending, "callers see nothing of it");
+        // However long nobody knows the key: it is no work that the workers are behind with.
+        assert_eq!(world.store.waiting_since(due - MS).await.unwrap(), None);
+        now = due;
+    }
+    assert_eq!(world.report(1).await, number, "the number is not paced");
     let rotated = world.another(Rules { keyring: Keyring::new(secret(9), Some(secret(1))), ..rules() });
-    let claimed = only(rotated.claim(&[wish(pending.newest_message())], at(1)).await);
+    let claimed = only(rotated.claim(&[wish(id)], now).await);
     assert!(matches!(claimed, Claimed::Granted(_)), "{claimed:?}");
 }
 

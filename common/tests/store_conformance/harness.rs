@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::clock::FrozenClock;
 use hulak_common::code::{Code, CodeLength, Keyring, Salt, Secret};
 use hulak_common::job::{MessageId, StatusEvent};
 use hulak_common::limits::NumberLimits;
@@ -241,7 +240,7 @@ fn open(site: &Site, rules: Rules) -> Arc<dyn Store> {
             Arc::new(Database::new(backend, rules))
         }
         Site::Sqlite(dir) => {
-            let backend = Sqlite::open(&file(dir), Arc::new(FrozenClock::at(START))).unwrap();
+            let backend = Sqlite::open(&file(dir)).unwrap();
             Arc::new(Database::new(backend, rules))
         }
     }
@@ -268,6 +267,14 @@ impl World {
         behind!(self, |connection| async {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map(drop)
         });
+    }
+
+    /// The address of the database, when it is PostgreSQL.
+    pub(crate) fn url(&self) -> String {
+        match &self.site {
+            Site::Postgres(database) => database.url(),
+            Site::Sqlite(_) => panic!("a file has no address"),
+        }
     }
 
     /// A count of rows.

@@ -17,3 +17,4 @@ mod relay_reaper;
 mod requests;
 mod resend;
 mod story;
+mod watch;

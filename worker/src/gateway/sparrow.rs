@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hulak_common::phone::PhoneNumber;
 use hulak_common::verification::DeliveryFault;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -69,7 +69,8 @@ impl Sparrow {
         install_tls();
         let http = Client::builder()
             .timeout(config.timeout)
-            .connect_timeout(config.timeout.min(Duration::from_secs(5)))
+            // Well before the whole call's time is over: only a connection that was given up says that nothing was sent.
+            .connect_timeout((config.timeout / 2).min(Duration::from_secs(5)))
             .pool_max_idle_per_host(config.connections)
             // Shorter than servers commonly keep idle connections: a request written to one that the server is just
             // closing would end as unknown.
@@ -150,7 +151,7 @@ async fn read(mut response: Response) -> Option<String> {
 
 async fn classify(response: Response) -> Answer {
     let status = response.status();
-    let retry_after = retry_after(&response);
+    let retry_after = retry_after(response.headers());
     let text = read(response).await;
     let answer = judge(status.as_u16(), text.as_deref().and_then(code), retry_after);
     match answer {
@@ -189,10 +190,21 @@ fn known(code: i32) -> Option<Answer> {
     })
 }
 
-/// Seconds only: the date form would need the gateway's clock to agree with ours.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
+/// How long the gateway asks us to wait. A date is read by the gateway's own clock, which is the answer's `Date`: without
+/// one it tells nothing.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let asked = text(RETRY_AFTER)?;
+    let wait = match asked.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => http_date(asked)?.duration_since(http_date(text(DATE)?)?).try_into().unwrap_or_default(),
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`
+fn http_date(text: &str) -> Option<jiff::Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 /// The beginning of an answer without any digit: an echo of our request must not put a number or a code into the log.
@@ -248,6 +260,34 @@ mod tests {
             }
             proptest::prop_assert!(masked(&text).chars().all(|c| !c.is_numeric()));
         }
+    }
+
+    #[test]
+    fn the_wait_that_is_asked_for_is_read_in_both_its_forms() {
+        let wait = |asked: &str, date: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, asked.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(DATE, date.parse().unwrap());
+            }
+            retry_after(&headers).map(|wait| wait.as_secs())
+        };
+        let noon = Some("Sun, 06 Nov 1994 12:00:00 GMT");
+        assert_eq!(wait("7", None), Some(7));
+        assert_eq!(wait(" 7 ", noon), Some(7));
+        assert_eq!(wait("86400", None), Some(600), "not for longer than a code may live");
+        assert_eq!(
+            wait("Sun, 06 Nov 1994 12:00:09 GMT", noon),
+            Some(9),
+            "by the gateway's clock, not by ours"
+        );
+        assert_eq!(wait("Sun, 06 Nov 1994 11:59:59 GMT", noon), Some(0));
+        assert_eq!(wait("Mon, 07 Nov 1994 12:00:00 GMT", noon), Some(600));
+        assert_eq!(wait("Sun, 06 Nov 1994 12:00:09 GMT", None), None);
+        for unreadable in ["", "soon", "-3", "1.5", "06 Nov 12:00"] {
+            assert_eq!(wait(unreadable, noon), None, "{unreadable}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 
     #[test]

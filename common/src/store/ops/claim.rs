@@ -1,11 +1,17 @@
 //! Claiming a message: whoever is granted one calls the gateway at once, and nobody else does.
 
+use std::time::Duration;
+
 use super::super::session::{Result, Session};
 use super::super::{Claim, Claimed, Grant, Rules};
 use super::{Answers, Traffic};
 use crate::number::Number;
 use crate::time::Timestamp;
 use crate::verification::{Delivery, Message, Route, Status, Verification};
+
+/// How long a message rests whose key the asking worker does not know. Another one may know it, so not for long; and not at
+/// all would let the API take it for a message that no worker has time for.
+const UNKNOWN_KEY_REST: Duration = Duration::from_secs(3);
 
 pub(in crate::store) async fn claim<S: Session>(
     session: &mut S,
@@ -35,7 +41,14 @@ fn decide(traffic: &mut Traffic, rules: &Rules, item: &Claim, now: Timestamp) ->
         }
         return answer.into();
     }
-    if matches!(answer, Answer::Done | Answer::UnknownKey) {
+    if matches!(answer, Answer::UnknownKey) {
+        // Nothing has happened to the verification: it waits as before, for a worker that knows the key.
+        if let Some(message) = traffic.messages.change(item.id) {
+            message.requeue(now + UNKNOWN_KEY_REST, now);
+        }
+        return answer.into();
+    }
+    if matches!(answer, Answer::Done) {
         return answer.into();
     }
     let Some((number, verification, message)) = traffic.change(item.id) else {

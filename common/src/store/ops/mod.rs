@@ -34,7 +34,7 @@ pub(super) use cancel::cancel;
 pub(super) use check::check;
 pub(super) use claim::claim;
 pub(super) use create::create;
-pub(super) use reap::{expire, take_back};
+pub(super) use reap::{expire, lapsed, overdue, take_back};
 pub(super) use record::record;
 pub(super) use resend::resend;
 

@@ -1,58 +1,83 @@
 //! What time ends: verifications past their life, and claims of workers that are gone.
+//!
+//! They are looked for in one transaction and ended in another, so that a row that cannot be read keeps nothing else from its
+//! end. The locked row decides: in between it may have been recorded, or ended by another process.
+
+use uuid::Uuid;
 
 use super::super::session::{Result, Session};
 use super::super::{Outcome, Rules};
 use super::{Answers, Effects, Rows, Traffic, record, sorted};
 use crate::job::MessageId;
 use crate::time::Timestamp;
-use crate::verification::{Delivery, DeliveryError, DeliveryFault, Status, Verification};
+use crate::verification::{Delivery, DeliveryError, DeliveryFault, Message, Status, Verification};
 
-/// Takes back claims whose lease has run out. Answers how many.
-pub(in crate::store) async fn take_back<S: Session>(
-    session: &mut S,
-    rules: &Rules,
-    limits: &[u32],
-    now: Timestamp,
-) -> Result<Answers<usize>> {
-    let limit = limits.iter().copied().max().unwrap_or_default();
-    let ids = session.lapsed(limit, now).await?;
-    if ids.is_empty() {
-        return Ok((vec![0], Effects::default()));
-    }
-    let mut traffic = Traffic::lock(session, &ids).await?;
-    let mut count = 0;
-    for id in ids {
-        // Read without a lock, so it may have been recorded or reaped in between: the locked row decides.
-        let lapsed = |at: Option<Timestamp>| at.is_some_and(|until| until <= now);
-        match traffic.view(id) {
-            Some((_, _, message)) if message.state == Delivery::Sending && lapsed(message.lease_until) => {}
-            _ => continue,
-        }
-        if let Some((number, verification, message)) = traffic.change(id) {
-            // The worker may only be slow: without its claim it cannot record over what is decided here.
-            message.claim = None;
-            let error = DeliveryError { code: DeliveryFault::WorkerLost, gateway_code: None };
-            record::apply(rules, number, verification, message, Outcome::Ambiguous(error), now);
-            count += 1;
-        }
-    }
-    Ok((vec![count], traffic.save(session).await?))
-}
-
-/// Expires verifications past their life. Answers how many.
-pub(in crate::store) async fn expire<S: Session>(
+/// Finds claims whose lease has run out.
+pub(in crate::store) async fn lapsed<S: Session>(
     session: &mut S,
     _rules: &Rules,
     limits: &[u32],
     now: Timestamp,
-) -> Result<Answers<usize>> {
-    let limit = limits.iter().copied().max().unwrap_or_default();
-    let ids = session.overdue(limit, now).await?;
-    if ids.is_empty() {
-        return Ok((vec![0], Effects::default()));
+) -> Result<Answers<Vec<MessageId>>> {
+    let mut found = Vec::with_capacity(limits.len());
+    for limit in limits {
+        found.push(session.lapsed(*limit, now).await?);
     }
-    let mut rows = Rows::load(session.lock_verifications(&ids).await?, |row: &Verification| row.id);
+    Ok((found, Effects::default()))
+}
+
+/// Takes these claims back. Answers which were.
+pub(in crate::store) async fn take_back<S: Session>(
+    session: &mut S,
+    rules: &Rules,
+    ids: &[MessageId],
+    now: Timestamp,
+) -> Result<Answers<bool>> {
+    let mut traffic = Traffic::lock(session, ids).await?;
+    let lapsed = |message: &Message| {
+        message.state == Delivery::Sending && message.lease_until.is_some_and(|until| until <= now)
+    };
+    let mut taken = Vec::with_capacity(ids.len());
+    for id in ids {
+        if !traffic.view(*id).is_some_and(|(_, _, message)| lapsed(message)) {
+            taken.push(false);
+            continue;
+        }
+        if let Some((number, verification, message)) = traffic.change(*id) {
+            // The worker may only be slow: without its claim it cannot record over what is decided here.
+            message.claim = None;
+            let error = DeliveryError { code: DeliveryFault::WorkerLost, gateway_code: None };
+            record::apply(rules, number, verification, message, Outcome::Ambiguous(error), now);
+        }
+        taken.push(true);
+    }
+    Ok((taken, traffic.save(session).await?))
+}
+
+/// Finds verifications past their life.
+pub(in crate::store) async fn overdue<S: Session>(
+    session: &mut S,
+    _rules: &Rules,
+    limits: &[u32],
+    now: Timestamp,
+) -> Result<Answers<Vec<Uuid>>> {
+    let mut found = Vec::with_capacity(limits.len());
+    for limit in limits {
+        found.push(session.overdue(*limit, now).await?);
+    }
+    Ok((found, Effects::default()))
+}
+
+/// Expires these verifications. Answers which were.
+pub(in crate::store) async fn expire<S: Session>(
+    session: &mut S,
+    _rules: &Rules,
+    ids: &[Uuid],
+    now: Timestamp,
+) -> Result<Answers<bool>> {
+    let mut rows = Rows::load(session.lock_verifications(ids).await?, |row: &Verification| row.id);
     let overdue = |row: &Verification| row.status == Status::Pending && row.expires_at <= now;
+    let expired: Vec<bool> = ids.iter().map(|id| rows.get(*id).is_some_and(overdue)).collect();
     let newest: Vec<MessageId> = sorted(
         ids.iter()
             .filter_map(|id| rows.get(*id))
@@ -72,5 +97,5 @@ pub(in crate::store) async fn expire<S: Session>(
     }
     session.update_verifications(&rows.updated()).await?;
     session.update_messages(&messages.updated()).await?;
-    Ok((vec![newest.len()], rows.effects().and(&messages)))
+    Ok((expired, rows.effects().and(&messages)))
 }

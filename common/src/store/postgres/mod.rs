@@ -1,6 +1,7 @@
 //! PostgreSQL: rows travel many at a time through `UNNEST`.
 
 mod clients;
+mod pulse;
 mod requests;
 mod session;
 mod traffic;
@@ -11,9 +12,10 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::migrate::{AppliedMigration, Migrate as _};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{PgPool, Row as _};
+use sqlx::{Connection as _, PgPool, Row as _};
 use uuid::Uuid;
 
 use super::rows::{client_number_columns, number_columns};
@@ -25,12 +27,16 @@ use crate::number::{ClientNumber, Number, NumberReport};
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 use crate::verification::Verification;
+use pulse::Pulse;
 pub(super) use session::PgSession;
 
 /// How long a request waits for a free connection before it is told that the database is unavailable.
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// No statement of ours takes longer unless something is wrong; a stuck one must not hold its locks.
 const STATEMENT_TIMEOUT_MS: &str = "5000";
+
+/// How long a connection may have been idle to be trusted.
+const IDLE: Duration = Duration::from_millis(500);
 
 /// A little longer than a statement may take: beyond it the line is dead.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -41,6 +47,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postg
 #[derive(Debug)]
 pub struct Postgres {
     pool: PgPool,
+    pulse: Pulse,
 }
 
 impl Postgres {
@@ -60,14 +67,59 @@ impl Postgres {
             .max_connections(connections)
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+            // After a restart of the server every idle connection is dead. Testing those that have been idle for a while
+            // finds them before anybody's work does, and costs nothing when there is much to do.
+            .before_acquire(|connection, meta| {
+                async move { Ok(meta.idle_for < IDLE || connection.ping().await.is_ok()) }.boxed()
+            })
+            .connect_lazy_with(options.clone());
+        Ok(Self { pool, pulse: Pulse::new(options) })
     }
 }
 
 impl Postgres {
     async fn lease(&self) -> Result<Lease> {
         Ok(Lease(Some(self.pool.acquire().await?)))
+    }
+
+    /// Whether nothing is left to migrate, found out within [`PATIENCE`]: it is so at nearly every start.
+    async fn is_migrated(&self) -> Result<bool> {
+        let mut lease = self.lease().await?;
+        let looked = tokio::time::timeout(PATIENCE, async {
+            let sql = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+            if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *lease).await? {
+                return Ok(false);
+            }
+            let dirty = lease.dirty_version(&MIGRATIONS.table_name).await?;
+            let applied = lease.list_applied_migrations(&MIGRATIONS.table_name).await?;
+            Ok::<_, StoreError>(dirty.is_none() && is_all(&applied))
+        });
+        let found = looked.await.map_err(|late| StoreError::Unavailable(Box::new(late)))??;
+        lease.finish();
+        Ok(found)
+    }
+
+    async fn apply_migrations(&self) -> Result<()> {
+        // sqlx takes an advisory lock, so that many processes may start at once. It keeps it when a migration fails:
+        // the lock has to go with the connection.
+        let mut connection = self.pool.acquire().await?;
+        connection.close_on_drop();
+        // An index on a large table takes as long as it takes.
+        sqlx::raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+            .execute(&mut *connection)
+            .await?;
+        Ok(MIGRATIONS.run_direct(None, &mut *connection, false).await?)
+    }
+
+    /// Resolves when the database does not answer any more. A migration may take as long as it likes, so only this tells
+    /// a long one from a line that has gone dead.
+    async fn silence(&self) -> StoreError {
+        loop {
+            tokio::time::sleep(PATIENCE).await;
+            if let Err(error) = self.time().await {
+                return error;
+            }
+        }
     }
 
     /// Runs statements outside a transaction, within [`PATIENCE`].
@@ -84,6 +136,13 @@ impl Postgres {
             Err(late) => Err(StoreError::Unavailable(Box::new(late))),
         }
     }
+}
+
+/// Whether these are the migrations of this program, no fewer and no more.
+fn is_all(applied: &[AppliedMigration]) -> bool {
+    let ours = MIGRATIONS.iter().filter(|migration| !migration.migration_type.is_down_migration());
+    ours.map(|migration| (migration.version, &migration.checksum))
+        .eq(applied.iter().map(|migration| (migration.version, &migration.checksum)))
 }
 
 /// A connection that goes back to the pool only when its work is finished. Otherwise it is closed: nobody knows what it
@@ -125,25 +184,25 @@ impl Backend for Postgres {
     type Session = PgSession;
 
     async fn begin(&self) -> Result<PgSession> {
-        PgSession::begin(self.lease().await?).await
+        match PgSession::begin(self.lease().await?).await {
+            // A line that broke a moment ago. Nothing was asked of it yet, so another one will do.
+            Err(StoreError::Unavailable(_)) => PgSession::begin(self.lease().await?).await,
+            begun => begun,
+        }
     }
 
     async fn migrate(&self) -> Result<()> {
-        // sqlx takes an advisory lock, so that many processes may start at once. It keeps it when a migration fails:
-        // the lock has to go with the connection.
-        let mut connection = self.pool.acquire().await?;
-        connection.close_on_drop();
-        // An index on a large table takes as long as it takes.
-        sqlx::raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
-            .execute(&mut *connection)
-            .await?;
-        Ok(MIGRATIONS.run_direct(None, &mut *connection, false).await?)
+        if self.is_migrated().await? {
+            return Ok(());
+        }
+        tokio::select! {
+            done = self.apply_migrations() => done,
+            silent = self.silence() => Err(silent),
+        }
     }
 
     async fn time(&self) -> Result<Timestamp> {
-        // The only statement that looks at the database's clock.
-        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        self.run(|connection| sqlx::query_scalar(sql).fetch_one(connection).boxed()).await
+        self.pulse.time().await
     }
 
     async fn verifications(&self, ids: &[Uuid]) -> Result<Vec<Verification>> {
@@ -301,6 +360,7 @@ impl Backend for Postgres {
     }
 
     async fn close(&self) {
+        self.pulse.close().await;
         self.pool.close().await;
     }
 }

@@ -15,7 +15,7 @@ use super::rows::{self, client_number_columns, number_columns, verification_colu
 use super::session::{Backend, Result};
 use super::{Connections, KeyOwner, List, Load, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL};
 use crate::client::{ClientRecord, KeyRecord, SettingsChange};
-use crate::clock::SharedClock;
+use crate::clock::machine_now;
 use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
 use crate::phone::PhoneNumber;
@@ -38,15 +38,14 @@ const READ_VERIFICATION: &str =
 pub struct Sqlite {
     writer: SqlitePool,
     readers: SqlitePool,
-    clock: SharedClock,
 }
 
 impl Sqlite {
-    /// Opens (or makes) the file at `path`. The machine's clock is the database's, so `clock` answers for it.
+    /// Opens (or makes) the file at `path`.
     ///
     /// # Errors
     /// When the path cannot be used.
-    pub fn open(path: &Path, clock: SharedClock) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         // Not as an address, in which a file name's `?`, `#` and `%` would mean something.
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -60,7 +59,6 @@ impl Sqlite {
         Ok(Self {
             writer: pool(1).connect_lazy_with(options.clone()),
             readers: pool(READERS).connect_lazy_with(options),
-            clock,
         })
     }
 }
@@ -96,7 +94,8 @@ impl Backend for Sqlite {
     }
 
     async fn time(&self) -> Result<Timestamp> {
-        Ok(self.clock.now())
+        // The machine's clock is this database's, also after a suspend, or after somebody has set it.
+        Ok(machine_now())
     }
 
     async fn verifications(&self, ids: &[Uuid]) -> Result<Vec<Verification>> {

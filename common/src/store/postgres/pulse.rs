@@ -1,0 +1,79 @@
+//! Whether the server answers, asked on a line that nobody else uses: a pool whose connections are all at work says nothing
+//! about the server.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::Mutex;
+
+use super::super::StoreError;
+use super::super::session::Result;
+use crate::time::Timestamp;
+
+/// Connecting and the question together.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A line that has gone dead is not waited for.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The only statement that looks at the database's clock.
+const TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/// A connection for one question.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    options: PgConnectOptions,
+    line: Mutex<Line>,
+}
+
+#[derive(Debug)]
+enum Line {
+    Open(Box<PgConnection>),
+    /// Not connected, or given up on in the middle of a question.
+    None,
+    Closed,
+}
+
+impl Pulse {
+    pub(super) fn new(options: PgConnectOptions) -> Self {
+        Self { options, line: Mutex::new(Line::None) }
+    }
+
+    /// What the server's clock says.
+    pub(super) async fn time(&self) -> Result<Timestamp> {
+        let asked = tokio::time::timeout(PATIENCE, async {
+            let mut line = self.line.lock().await;
+            match std::mem::replace(&mut *line, Line::None) {
+                Line::Closed => {
+                    *line = Line::Closed;
+                    return Err(sqlx::Error::PoolClosed);
+                }
+                // When it broke, the server may have been restarted: only a new one tells.
+                Line::Open(mut connection) => {
+                    if let Ok(time) = ask(&mut connection).await {
+                        *line = Line::Open(connection);
+                        return Ok(time);
+                    }
+                }
+                Line::None => {}
+            }
+            let mut connection = Box::new(self.options.connect().await?);
+            let time = ask(&mut connection).await?;
+            *line = Line::Open(connection);
+            Ok(time)
+        });
+        Ok(asked.await.map_err(|late| StoreError::Unavailable(Box::new(late)))??)
+    }
+
+    pub(super) async fn close(&self) {
+        let line = std::mem::replace(&mut *self.line.lock().await, Line::Closed);
+        if let Line::Open(connection) = line {
+            let _gone = tokio::time::timeout(GOODBYE, connection.close()).await;
+        }
+    }
+}
+
+async fn ask(connection: &mut PgConnection) -> sqlx::Result<Timestamp> {
+    sqlx::query_scalar(TIME).fetch_one(connection).await
+}

@@ -1,0 +1,161 @@
+//! Knowing how the database is doing: its clock, its silences, and trouble that is not its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hulak_common::clock::{Clock as _, DatabaseClock, SharedClock};
+use hulak_common::rng::Rng;
+use hulak_common::shutdown::Shutdown;
+use hulak_common::store::{Database, Health, Monitor, Postgres, Store};
+use hulak_testkit::answer::eventually;
+use hulak_testkit::proxy::Proxy;
+use sqlx::{Connection as _, PgConnection};
+use url::Url;
+
+use crate::harness::*;
+
+on_both_stores!(a_clock_that_has_gone_wrong_follows_the_databases);
+
+/// A store of [`World`]'s database, with its own connections.
+fn open(url: &str, connections: u32) -> Arc<dyn Store> {
+    let backend = Postgres::new(&url.to_owned().into(), connections, "store-conformance").unwrap();
+    Arc::new(Database::new(backend, rules()))
+}
+
+/// Watches a store until the test's end.
+fn watch(store: &Arc<dyn Store>, clock: SharedClock) -> Monitor {
+    let monitor = Monitor::new();
+    let (watching, store) = (monitor.clone(), Arc::clone(store));
+    tokio::spawn(async move {
+        watching.run(store, clock, Rng::system(), Shutdown::new(), || async { Ok(()) }).await
+    });
+    monitor
+}
+
+/// As after a suspend, or when somebody has set the time.
+async fn a_clock_that_has_gone_wrong_follows_the_databases(kind: Kind) {
+    let world = kind.world(rules()).await;
+    let clock = Arc::new(DatabaseClock::new());
+    let monitor = watch(&world.store, Arc::clone(&clock) as SharedClock);
+    monitor.up().await;
+    for wrong in [secs(HOUR), secs(DAY)] {
+        let now = clock.now();
+        clock.calibrate(now + wrong, now, Duration::ZERO);
+        // The tests' server is on this machine, so there is no offset to it.
+        eventually("the right time", || async { (clock.offset_ms().abs() < 1_000).then_some(()) }).await;
+    }
+}
+
+/// Statements that are slow, and a pool that has no connection left, are the trouble of those who wait for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn slow_statements_do_not_make_the_database_look_away() {
+    let world = Kind::Postgres.world(rules()).await;
+    let store = open(&world.url(), 2);
+    let monitor = watch(&store, Arc::new(DatabaseClock::new()));
+    monitor.up().await;
+    let mut locker = PgConnection::connect(&world.url()).await.unwrap();
+    let mut lock = locker.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE numbers").execute(&mut *lock).await.unwrap();
+
+    let mut reads = tokio::task::JoinSet::new();
+    for n in 0..8 {
+        let store = Arc::clone(&store);
+        reads.spawn(async move { store.number(CLIENT, phone(n)).await });
+    }
+    let away = tokio::spawn({
+        let monitor = monitor.clone();
+        async move { monitor.away().await }
+    });
+    let mut refused = 0;
+    while refused < 6 {
+        assert!(reads.join_next().await.unwrap().unwrap().unwrap_err().is_unavailable());
+        refused += 1;
+        monitor.report_trouble();
+        store.time().await.unwrap();
+    }
+    lock.rollback().await.unwrap();
+    while let Some(read) = reads.join_next().await {
+        read.unwrap().unwrap();
+    }
+    assert_eq!(monitor.health(), Health::Up);
+    assert!(!away.is_finished(), "nobody else was told that it is away");
+    store.close().await;
+}
+
+/// After a quick restart of the server every connection in the pool is dead, and nobody's request is to find that out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn connections_that_died_meanwhile_fail_nobody() {
+    let world = Kind::Postgres.world(rules()).await;
+    let ours =
+        "pg_stat_activity WHERE datname = current_database() AND application_name = 'store-conformance'";
+    let hang_up = async || {
+        world.sql(&format!("SELECT pg_terminate_backend(pid) FROM {ours}")).await;
+        eventually("the hanging up", || async { (world.count(ours).await == 0).then_some(()) }).await;
+    };
+    // A transaction that cannot begin begins on another connection.
+    let busy = open(&world.url(), 1);
+    for n in 0..3 {
+        only(busy.create(&[ask(n)], START).await);
+        busy.time().await.unwrap();
+        hang_up().await;
+    }
+    // Connections that have been idle for a while are looked at before they are used.
+    let idle = open(&world.url(), 4);
+    let reads = (0..4).map(|n| idle.number(CLIENT, phone(n)));
+    futures_util::future::try_join_all(reads).await.unwrap();
+    hang_up().await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    for n in 0..4 {
+        idle.number(CLIENT, phone(n)).await.unwrap();
+    }
+    busy.close().await;
+    idle.close().await;
+}
+
+async fn in_front_of(url: &str) -> (Proxy, String) {
+    let mut url = Url::parse(url).unwrap();
+    let upstream = SocketAddr::new([127, 0, 0, 1].into(), url.port().unwrap_or(5432));
+    let proxy = Proxy::start(upstream).await.unwrap();
+    url.set_port(Some(proxy.addr().port())).unwrap();
+    (proxy, url.into())
+}
+
+/// A start may meet a line that goes dead between two statements.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_migration_does_not_wait_for_a_silent_database() {
+    let patience = secs(MINUTE);
+    let nothing_to_do = async {
+        let world = Kind::Postgres.world(rules()).await;
+        let (proxy, url) = in_front_of(&world.url()).await;
+        let store = open(&url, 1);
+        store.number(CLIENT, phone(1)).await.unwrap();
+        proxy.stall();
+        let refused = tokio::time::timeout(patience, store.migrate()).await.expect("it gave up");
+        assert!(refused.unwrap_err().is_unavailable());
+        proxy.heal().await.unwrap();
+        store.migrate().await.unwrap();
+    };
+    let in_the_middle = async {
+        let world = Kind::Postgres.bare(rules()).await;
+        let (proxy, url) = in_front_of(&world.url()).await;
+        let store = open(&url, 1);
+        let mut other = PgConnection::connect(&world.url()).await.unwrap();
+        // Another process migrates, which may take as long as it takes.
+        sqlx::migrate::Migrate::lock(&mut other).await.unwrap();
+        let migrating = tokio::spawn({
+            let store = Arc::clone(&store);
+            async move { store.migrate().await }
+        });
+        let waiting = "pg_locks WHERE locktype = 'advisory' AND NOT granted \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        eventually("the wait", || async { (world.count(waiting).await == 1).then_some(()) }).await;
+        proxy.stall();
+        let refused = tokio::time::timeout(patience, migrating).await.expect("it gave up").unwrap();
+        assert!(refused.unwrap_err().is_unavailable());
+        other.close().await.unwrap();
+        proxy.heal().await.unwrap();
+        store.migrate().await.unwrap();
+    };
+    tokio::join!(nothing_to_do, in_the_middle);
+}
