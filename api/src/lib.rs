@@ -14,6 +14,7 @@ pub mod once;
 pub mod openapi;
 pub mod problem;
 pub mod publisher;
+mod queue;
 pub(crate) mod recent;
 pub mod resource;
 pub mod router;

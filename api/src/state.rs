@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use hulak_common::account::Account;
 use hulak_common::api_key::ApiKey;
-use hulak_common::batch::{Batcher, Bounds};
 use hulak_common::clock::{SharedClock, Stopwatch};
 use hulak_common::code::Keyring;
 use hulak_common::phone::{Operators, PhonePattern};
@@ -28,6 +27,7 @@ use crate::load::Backlog;
 use crate::once::OnceKeys;
 use crate::problem::Problem;
 use crate::publisher::Publisher;
+use crate::queue::{Places, Queue};
 use crate::token::ClientTokens;
 use crate::wait::Changes;
 
@@ -36,6 +36,9 @@ use crate::wait::Changes;
 const KEY_MEMORY: Duration = Duration::from_secs(4);
 /// How many keys are remembered.
 const KEYS: u64 = 10_000;
+
+/// Calls of the store, outside of batches, that are under way or wait for a connection.
+const UNBATCHED: usize = 256;
 
 type Answer<T> = Result<T, Arc<StoreError>>;
 
@@ -72,11 +75,12 @@ pub struct App {
     pub(crate) changes: Arc<Changes>,
     pub(crate) shutdown: Shutdown,
     backlog: Backlog,
-    create: Batcher<Create, Answer<Created>>,
-    resend: Batcher<Resend, Answer<Resent>>,
-    cancel: Batcher<Cancel, Answer<Canceled>>,
-    check: Batcher<Check, Answer<Checked>>,
-    read: Batcher<(Uuid, Uuid), Answer<Option<Verification>>>,
+    create: Queue<Create, Answer<Created>>,
+    resend: Queue<Resend, Answer<Resent>>,
+    cancel: Queue<Cancel, Answer<Canceled>>,
+    check: Queue<Check, Answer<Checked>>,
+    read: Queue<(Uuid, Uuid), Answer<Option<Verification>>>,
+    unbatched: Places,
     keys: Cache<[u8; 32], Arc<KeyOwner>>,
 }
 
@@ -153,6 +157,7 @@ impl App {
             create: creating(&store, &clock, publisher.clone()),
             check: checking(&store, &clock, publisher.clone()),
             read: reading(&store),
+            unbatched: Places::new(UNBATCHED),
             keys: Cache::builder().max_capacity(KEYS).time_to_live(KEY_MEMORY).build(),
             public_url,
             pattern,
@@ -175,23 +180,23 @@ impl App {
     /// Records a request for a code.
     pub(crate) async fn create(&self, item: Create) -> Result<Created, Problem> {
         self.backlog.admit()?;
-        self.answer(self.create.submit(item)).await
+        self.answer(self.create.submit(item.key.client, item)).await
     }
 
     /// Checks a code.
     pub(crate) async fn check(&self, item: Check) -> Result<Checked, Problem> {
-        self.answer(self.check.submit(item)).await
+        self.answer(self.check.submit(item.client, item)).await
     }
 
     /// Sends a code again.
     pub(crate) async fn resend(&self, item: Resend) -> Result<Resent, Problem> {
         self.backlog.admit()?;
-        self.answer(self.resend.submit(item)).await
+        self.answer(self.resend.submit(item.client, item)).await
     }
 
     /// Takes a verification back.
     pub(crate) async fn cancel(&self, item: Cancel) -> Result<Canceled, Problem> {
-        self.answer(self.cancel.submit(item)).await
+        self.answer(self.cancel.submit(item.client, item)).await
     }
 
     /// A verification of a client: from memory, when what is remembered is fresh and not older than `at_least`.
@@ -207,7 +212,7 @@ impl App {
             Some(row) => row,
             None => {
                 let age = Stopwatch::start();
-                let found = self.answer(self.read.submit((client, id))).await?;
+                let found = self.answer(self.read.submit(client, (client, id))).await?;
                 self.changes.recent.put(Arc::new(found.ok_or_else(Problem::not_found)?), age)
             }
         };
@@ -238,6 +243,18 @@ impl App {
         if self.monitor.health() == Health::Up { Ok(()) } else { Err(Problem::unavailable()) }
     }
 
+    /// Runs a call of the store that is not batched.
+    pub(crate) async fn unbatched<T>(
+        &self,
+        client: Uuid,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Problem> {
+        self.require_store()?;
+        // Without a share for each client, one that asks for much would wait on every connection to the database.
+        let _place = self.unbatched.enter(client)?;
+        call.await.map_err(|error| self.refuse(&error))
+    }
+
     /// Turns a store's trouble into an answer, and lets the monitor know.
     pub(crate) fn refuse(&self, error: &StoreError) -> Problem {
         if matches!(error, StoreError::Unavailable(_)) {
@@ -259,16 +276,16 @@ impl App {
     }
 }
 
-/// A batcher over one of the store's calls; what it changed is announced.
+/// A queue for one of the store's calls; what it changed is announced.
 macro_rules! batcher {
     ($name:ident, $call:ident: $item:ty => $answer:ty) => {
         fn $name(
             store: &Arc<dyn Store>,
             clock: &SharedClock,
             publisher: Publisher,
-        ) -> Batcher<$item, Answer<$answer>> {
+        ) -> Queue<$item, Answer<$answer>> {
             let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-            Batcher::spawn(Bounds::default(), move |items: Vec<$item>| {
+            Queue::spawn(move |items: Vec<$item>| {
                 let (store, clock, publisher) = (Arc::clone(&store), Arc::clone(&clock), publisher.clone());
                 async move {
                     let Batch { answers, events } = store.$call(&items, clock.now()).await;
@@ -285,9 +302,9 @@ batcher!(checking, check: Check => Checked);
 batcher!(resending, resend: Resend => Resent);
 batcher!(canceling, cancel: Cancel => Canceled);
 
-fn reading(store: &Arc<dyn Store>) -> Batcher<(Uuid, Uuid), Answer<Option<Verification>>> {
+fn reading(store: &Arc<dyn Store>) -> Queue<(Uuid, Uuid), Answer<Option<Verification>>> {
     let store = Arc::clone(store);
-    Batcher::spawn(Bounds::default(), move |items: Vec<(Uuid, Uuid)>| {
+    Queue::spawn(move |items: Vec<(Uuid, Uuid)>| {
         let store = Arc::clone(&store);
         async move { store.verifications(&items).await.answers }
     })

@@ -8,3 +8,4 @@ pub mod metrics;
 pub mod proxy;
 pub mod services;
 pub mod stack;
+pub mod stalls;

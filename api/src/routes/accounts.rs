@@ -155,9 +155,8 @@ pub async fn create(
 ) -> Result<Response, Problem> {
     let new = parse(&app, client.0.client, &request)?;
     let (remember, _place) = app.once.enter(key, &Caller::Client(client), keep)?;
-    app.require_store()?;
-    let made = app.store.create_account(&NewAccount { remember, ..new }, app.clock.now()).await;
-    match made.map_err(|error| app.refuse(&error))? {
+    let (client, new) = (new.client, NewAccount { remember, ..new });
+    match app.unbatched(client, app.store.create_account(&new, app.clock.now())).await? {
         AccountChanged::Done(account) => Ok(located(created(&account), account.id)),
         AccountChanged::Answered(text) => {
             let kept = Kept::<once::Object>::read(&text)?;
@@ -252,9 +251,7 @@ pub async fn change(
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found())?;
     let patch = patch(&app, owner.client, id, request)?;
-    app.require_store()?;
-    let changed = app.store.change_account(&patch, app.clock.now()).await;
-    match changed.map_err(|error| app.refuse(&error))? {
+    match app.unbatched(owner.client, app.store.change_account(&patch, app.clock.now())).await? {
         AccountChanged::Done(account) => Ok(shown(&account)),
         other => Err(refusal(other)),
     }
@@ -303,8 +300,7 @@ pub async fn delete(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found())?;
-    app.require_store()?;
-    let deleted = app.store.delete_account(owner.client, id).await.map_err(|error| app.refuse(&error))?;
+    let deleted = app.unbatched(owner.client, app.store.delete_account(owner.client, id)).await?;
     if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
 }
 
@@ -327,9 +323,8 @@ pub async fn list(
         Ok(true)
     })?;
     let (client, before, limit) = (owner.client, paging.before, paging.limit + 1);
-    app.require_store()?;
-    let found = app.store.accounts(&AccountList { client, id: None, username, phone, before, limit }).await;
-    let found = found.map_err(|error| app.refuse(&error))?;
+    let wanted = AccountList { client, id: None, username, phone, before, limit };
+    let found = app.unbatched(client, app.store.accounts(&wanted)).await?;
     let view = |account: &_| once::object(&AccountView::new(account));
     Ok(page(&paging, &found, |account| account.id, view))
 }

@@ -87,9 +87,8 @@ pub async fn put(
     let owner = client.0.client;
     let (remember, _place) = app.once.enter(key, &Caller::Client(client), keep)?;
     let now = app.clock.now();
-    app.require_store()?;
     let put = PutGroup { id: app.rng.uuid_v7(now), client: owner, name, permissions, remember };
-    let answer = app.store.put_group(&put, now).await.map_err(|error| app.refuse(&error))?;
+    let answer = app.unbatched(owner, app.store.put_group(&put, now)).await?;
     let (status, group) = match &answer {
         GroupPut::Made(group) => (StatusCode::CREATED, group),
         GroupPut::Replaced(group) => (StatusCode::OK, group),
@@ -134,8 +133,7 @@ fn parse(request: &GroupRequest) -> Result<(GroupName, Vec<Permission>), Problem
 /// # Errors
 /// None of its own.
 pub async fn list(State(app): State<SharedApp>, Client(owner, _): Client) -> Result<Response, Problem> {
-    app.require_store()?;
-    let groups = app.store.groups(owner.client).await.map_err(|error| app.refuse(&error))?;
+    let groups = app.unbatched(owner.client, app.store.groups(owner.client)).await?;
     let data = groups.iter().map(GroupView::new).collect();
     Ok((NO_STORE, Json(Groups { data, next_cursor: None })).into_response())
 }
@@ -149,8 +147,7 @@ pub async fn read(
     Client(owner, _): Client,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    app.require_store()?;
-    let groups = app.store.groups(owner.client).await.map_err(|error| app.refuse(&error))?;
+    let groups = app.unbatched(owner.client, app.store.groups(owner.client)).await?;
     let found = groups.iter().find(|group| group.name.as_str() == name).ok_or_else(Problem::not_found)?;
     let mut response = Json(GroupView::new(found)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -167,8 +164,7 @@ pub async fn delete(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let name = name.parse().map_err(|_| Problem::not_found())?;
-    app.require_store()?;
     let group = GroupRef { client: owner.client, name };
-    let deleted = app.store.delete_group(&group).await.map_err(|error| app.refuse(&error))?;
+    let deleted = app.unbatched(owner.client, app.store.delete_group(&group)).await?;
     if deleted { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
 }

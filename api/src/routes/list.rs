@@ -114,9 +114,8 @@ pub async fn list(
             filter(&mut list, name, value)
         })?;
     (list.before, list.limit) = (paging.before, paging.limit + 1);
-    app.require_store()?;
     let now = app.clock.now();
-    let rows = app.store.list(&list, now).await.map_err(|error| app.refuse(&error))?;
+    let rows = app.unbatched(list.client, app.store.list(&list, now)).await?;
     let view = |row: &_| VerificationView::new(row, &app.operators, false, now);
     Ok(page(&paging, &rows, |row| row.id, view))
 }

@@ -88,9 +88,8 @@ async fn set(
     block: Option<(Timestamp, Option<String>)>,
 ) -> Result<Response, Problem> {
     let phone = parse(&path)?;
-    state.require_store()?;
     let block = Block { client: client.0.client, phone, block };
-    state.store.block(&block, state.clock.now()).await.map_err(|error| state.refuse(&error))?;
+    state.unbatched(block.client, state.store.block(&block, state.clock.now())).await?;
     read(state, client, path).await
 }
 
@@ -109,8 +108,7 @@ pub async fn read(
     Path(phone): Path<String>,
 ) -> Result<Response, Problem> {
     let phone = parse(&phone)?;
-    app.require_store()?;
-    let report = app.store.number(owner.client, phone).await.map_err(|error| app.refuse(&error))?;
+    let report = app.unbatched(owner.client, app.store.number(owner.client, phone)).await?;
     let view = PhoneView::new(&report, &app.operators, app.clock.now());
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(view)).into_response())
 }

@@ -2,7 +2,12 @@
 
 use hulak_testkit::proxy::Proxy;
 
+use futures_util::StreamExt as _;
+
 use super::*;
+
+/// How often a job was put off, as the broker keeps it.
+const PUT_OFFS: &str = "x-hulak-put-offs";
 
 /// A corner of the test broker for one test, with names of its own.
 pub(crate) struct House {
@@ -63,12 +68,23 @@ impl House {
 
     /// Puts anything on the queue of jobs.
     async fn post(&self, payload: &[u8]) {
+        self.post_with(payload, FieldTable::default()).await;
+    }
+
+    async fn post_with(&self, payload: &[u8], headers: FieldTable) {
         let (_connection, channel) = self.stranger().await;
         channel.confirm_select(Default::default()).await.unwrap();
         let queue = self.topology.send_queue().into();
         let options = BasicPublishOptions::default();
-        let posted =
-            channel.basic_publish("".into(), queue, options, payload, BasicProperties::default()).await;
+        let posted = channel
+            .basic_publish(
+                "".into(),
+                queue,
+                options,
+                payload,
+                BasicProperties::default().with_headers(headers),
+            )
+            .await;
         assert!(posted.unwrap().await.unwrap().is_ack());
     }
 }
@@ -135,16 +151,44 @@ async fn a_newer_job_waits_for_a_newer_worker_and_holds_up_nobody() {
                 next(&mut consumer).await.ack().await;
             }
             assert!(timeout(SHORT, consumer.next()).await.is_err());
-            consumer.close().await;
-            // Still there, and no dead letter.
+            // A newer worker comes, and gets it as a new job: no count has brought it nearer its death.
             let (_connection, channel) = house.stranger().await;
-            eventually("the newer job is back", async || {
-                let got =
-                    channel.basic_get(house.topology.send_queue().into(), Default::default()).await.unwrap();
-                got.is_some_and(|message| message.delivery.data.starts_with(br#"{"v":9"#))
-            })
-            .await;
+            let queue = house.topology.send_queue();
+            let newer =
+                channel.basic_consume(queue.into(), "".into(), Default::default(), FieldTable::default());
+            let mut newer = newer.await.unwrap();
+            let got = tokio::select! {
+                got = soon("the newer job", newer.next()) => got,
+                other = consumer.next() => panic!("not for this worker: {other:?}"),
+            };
+            let got = got.unwrap().unwrap();
+            assert_eq!((got.data.as_slice(), got.redelivered), (&br#"{"v":9,"what":"ever"}"#[..], false));
+            let headers = got.properties.headers().clone().unwrap_or_default();
+            assert!(headers.inner().get(PUT_OFFS).is_some(), "{headers:?}");
+            assert!(
+                headers
+                    .inner()
+                    .get("x-delivery-count")
+                    .is_none_or(|count| *count == AMQPValue::LongLongInt(0))
+            );
+            got.acker.ack(Default::default()).await.unwrap();
             assert_eq!(broker.dead_count().await, Ok(0));
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_worker_is_not_waited_for_without_end() {
+    let house = House::new();
+    house
+        .visit(async |broker| {
+            let mut consumer = consume(&*broker, 1).await;
+            let mut headers = FieldTable::default();
+            headers.insert(PUT_OFFS.into(), AMQPValue::LongUInt(3_600));
+            house.post_with(br#"{"v":9}"#, headers).await;
+            assert!(timeout(SHORT, consumer.next()).await.is_err());
+            eventually("a dead letter", async || broker.dead_count().await == Ok(1)).await;
+            assert_eq!(broker.peek_dead(1).await.unwrap()[0].payload, r#"{"v":9}"#);
         })
         .await;
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hulak_testkit::stack::{Shape, Stack, StackOptions};
+use hulak_testkit::stalls::Stalls;
 
 use super::*;
 
@@ -87,6 +88,7 @@ async fn two_apis_see_the_same() {
 async fn the_accounts_rate_holds_across_workers() {
     let options = StackOptions { workers: 3, rate: 60.0, ..StackOptions::new(Shape::Production) };
     let stack = Stack::start(options).await;
+    let stalls = Stalls::watch();
     let ids = ask_many(&stack, 0..150).await;
     for id in &ids {
         until_delivery(&stack, id, "sent").await;
@@ -94,11 +96,13 @@ async fn the_accounts_rate_holds_across_workers() {
     let mut moments: Vec<i64> =
         stack.sandbox.inbox().iter().map(|message| message.received_at.as_millis()).collect();
     moments.sort_unstable();
+    // Calls that were on their way while this process stood still arrive together after it. That the rate is also used up is
+    // for `make chaos CHAOS="--measure rate"` to show.
+    let span = 1_000 + i64::try_from(stalls.longest().as_millis()).unwrap();
+    let most = usize::try_from(66 * span / 1_000).unwrap();
     for (n, moment) in moments.iter().enumerate() {
         let within = moments[n..].iter().take_while(|later| **later < moment + 1_000).count();
-        assert!(within <= 66, "{within} messages within a second at 60 a second");
+        assert!(within <= most, "{within} messages within a second at 60 a second: {stalls:?}");
     }
-    let took = moments[149] - moments[0];
-    assert!(took < 5_000, "150 messages took {took} ms at 60 a second");
     stack.stop().await;
 }

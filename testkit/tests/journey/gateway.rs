@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hulak_common::clock::Stopwatch;
+use hulak_common::time::Timestamp;
 use hulak_sandbox::Faults;
 use hulak_testkit::stack::{Shape, Stack, StackOptions, eventually, rules};
 
@@ -14,6 +16,9 @@ both_shapes!(
     a_lost_answer_is_sent_once_more_and_counted_apart,
     a_lost_answer_is_left_alone_when_told_so,
     what_expires_before_it_is_sent_is_not_sent,
+    what_is_asked_to_wait_is_tried_at_its_time,
+    what_has_expired_does_not_hold_up_what_has_not,
+    one_message_goes_first_and_a_refusal_doubles_the_wait,
 );
 
 fn forced(code: u16) -> Faults {
@@ -112,5 +117,88 @@ async fn what_expires_before_it_is_sent_is_not_sent(shape: Shape) {
     stack.set_faults(Faults::none());
     assert_eq!(stack.sandbox.inbox().len(), 0);
     assert_eq!(number(&stack, "9812345678").await["otp_count"], 0);
+    stack.stop().await;
+}
+
+async fn what_is_asked_to_wait_is_tried_at_its_time(shape: Shape) {
+    let stack = Stack::start(StackOptions::new(shape)).await;
+    // The machine may be busy, so one round of three has to be in time.
+    let mut late = Vec::new();
+    for round in 0..3 {
+        late = lateness(&stack, round * 4..(round + 1) * 4).await;
+        if late.iter().all(|late| *late < Duration::from_millis(500)) {
+            return stack.stop().await;
+        }
+    }
+    panic!("due times are not honoured within 500 ms: {late:?}");
+}
+
+/// How long after their due times messages arrive that the gateway has asked to wait.
+async fn lateness(stack: &Stack, numbers: std::ops::Range<usize>) -> Vec<Duration> {
+    stack.set_faults(Faults { retry_after_s: Some(3), ..forced(503) });
+    let mut waiting = Vec::new();
+    // One after the other, so that they are not due at the same look of the relay.
+    for n in numbers {
+        let id = ask(stack, &phone(n)).await;
+        let body = stack.until(&id, |body| !body["delivery"]["next_attempt_at"].is_null()).await;
+        let time = |text: &Value| text.as_str().unwrap().parse::<Timestamp>().unwrap();
+        let due = time(&body["delivery"]["next_attempt_at"]);
+        assert!(due >= time(&body["created_at"]) + Duration::from_secs(3), "{body}");
+        waiting.push((n, id, due));
+    }
+    stack.set_faults(Faults::none());
+    let mut late = Vec::new();
+    for (n, id, due) in waiting {
+        until_delivery(stack, &id, "sent").await;
+        let received = stack.sandbox.latest_to(&phone(n)).unwrap().received_at;
+        assert!(received >= due, "not before its time");
+        late.push(received - due);
+    }
+    late
+}
+
+/// The gateway is slower than the demand: who asks now is not to wait behind codes that are of no use any more.
+async fn what_has_expired_does_not_hold_up_what_has_not(shape: Shape) {
+    let mut rules = rules();
+    rules.code_ttl = Duration::from_secs(5);
+    let stack = Stack::start(StackOptions { rules, rate: 4.0, ..StackOptions::new(shape) }).await;
+    let old = ask_many(&stack, 0..100).await;
+    stack.until(&old[99], |body| body["status"] == "expired").await;
+    // At four a second it would be its turn in twenty seconds, and its code dead by then.
+    let fresh = ask(&stack, "9812345678").await;
+    stack.until(&fresh, |body| !["queued", "sending"].contains(&delivery(body))).await;
+    assert_eq!(delivery(&stack.get(&format!("/v1/verifications/{fresh}")).await.body), "sent");
+    let sent = received(&stack).len() - 1;
+    assert!(sent < 60, "{sent} of 100 at four a second: nothing expired, and nothing was shown");
+    stack.stop().await;
+}
+
+/// 1008 is never told by the probe, so that each probe is good and only a message finds out.
+async fn one_message_goes_first_and_a_refusal_doubles_the_wait(shape: Shape) {
+    // A permit every 200 ms: nearly all are still waiting for theirs when the first refusal comes back.
+    let stack = Stack::start(StackOptions { rate: 5.0, ..StackOptions::new(shape) }).await;
+    stack.set_faults(forced(1008));
+    let ids = ask_many(&stack, 0..20).await;
+    let calls = || stack.sandbox.stats().requests;
+    eventually("the first refusal", || async { (calls() > 0).then_some(()) }).await;
+    let opening = calls();
+    assert!(opening <= 2, "{opening} calls before the circuit was open");
+    let mut watch = Stopwatch::start();
+    for (trial, wait) in [(1, 800), (2, 1_600), (3, 3_200)] {
+        eventually("a trial", || async { (calls() >= opening + trial).then_some(()) }).await;
+        assert_eq!(calls(), opening + trial, "one message, not all of them");
+        // A moment less: the call is counted when it begins, and the wait begins at its end.
+        assert!(watch.elapsed() > Duration::from_millis(wait - 100), "{trial}: {:?}", watch.elapsed());
+        watch = Stopwatch::start();
+    }
+    for id in &ids {
+        let body = stack.get(&format!("/v1/verifications/{id}")).await.body;
+        assert!(["queued", "sending"].contains(&delivery(&body)), "{body}");
+    }
+    stack.set_faults(Faults::none());
+    for id in &ids {
+        until_delivery(&stack, id, "sent").await;
+    }
+    assert!(received(&stack).values().all(|count| *count == 1));
     stack.stop().await;
 }

@@ -4,6 +4,7 @@
 mod faults;
 mod flow;
 mod gateway;
+mod poison;
 
 use std::collections::HashMap;
 

@@ -13,13 +13,19 @@ use lapin::{Acker, Channel};
 use tokio::time::{sleep, timeout};
 
 use super::super::{Consumer, Delivery, Handle, Subscription, Topology};
-use super::session::Session;
+use super::publisher::{self, Post};
+use super::session::{Link, Session};
 use super::topology::{self, table, text};
 use crate::job::{JobError, SendJob, StatusEvent, decode_events};
 
 /// How long a job from a newer release is kept from coming round again: a release is rolled out over minutes, and
 /// without a pause this worker and the queue would play ball with it.
 const NEWER_PAUSE: Duration = Duration::from_secs(1);
+/// How often a job has been put off in this way.
+const PUT_OFFS: &str = "x-hulak-put-offs";
+/// How often it may be: for about an hour, which is longer than any code lives, and bounds what a release that was taken back
+/// leaves behind.
+const MAX_PUT_OFFS: u32 = 3_600;
 /// Writing an ack. It ends sooner when the connection does.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,11 +38,13 @@ const EVENT_PREFETCH: u16 = 64;
 pub(super) struct AmqpConsumer {
     channel: Channel,
     deliveries: lapin::Consumer,
+    publishing: Link,
 }
 
 /// Starts consuming jobs.
 pub(super) async fn consume(
     session: &Session,
+    publishing: Link,
     topology: &Topology,
     prefetch: u16,
 ) -> lapin::Result<AmqpConsumer> {
@@ -48,7 +56,7 @@ pub(super) async fn consume(
     let options = BasicConsumeOptions::default();
     let queue = topology.send_queue().into();
     let deliveries = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
-    Ok(AmqpConsumer { channel, deliveries })
+    Ok(AmqpConsumer { channel, deliveries, publishing })
 }
 
 #[async_trait]
@@ -68,7 +76,7 @@ impl Consumer for AmqpConsumer {
                     let handle = Handle::Amqp(AmqpHandle(delivery.acker));
                     return Some(Delivery { job, redelivered: delivery.redelivered, handle });
                 }
-                Err(JobError::Newer { version }) => put_off(delivery.acker, version),
+                Err(JobError::Newer { version }) => put_off(delivery, version, self.publishing.clone()),
                 Err(error) => bury(&delivery.acker, delivery.data.len(), error),
             }
         }
@@ -80,19 +88,49 @@ impl Consumer for AmqpConsumer {
     }
 }
 
-/// A job for a newer worker goes back in a while. It takes one place of the prefetch meanwhile, which also bounds how
-/// many of these tasks there are.
-fn put_off(acker: Acker, version: u32) {
-    tracing::info!(version, "a job is from a newer release and is left for a newer worker");
+/// A job for a newer worker goes back in a while, as a new one: one that was only given back would die by the queue's delivery
+/// limit. It takes one place of the prefetch meanwhile, which also bounds how many of these tasks there are.
+fn put_off(delivery: lapin::message::Delivery, version: u32, publishing: Link) {
+    let lapin::message::Delivery { acker, data, properties, .. } = delivery;
+    let times = put_offs(properties.headers().as_ref()) + 1;
+    if times > MAX_PUT_OFFS {
+        tracing::warn!(
+            version,
+            "a job is from a newer release that did not come, and goes to the dead letters"
+        );
+        return reject(&acker);
+    }
+    if times == 1 {
+        tracing::info!(version, "a job is from a newer release and is left for a newer worker");
+    }
+    let headers = table([(PUT_OFFS, AMQPValue::LongUInt(times))]);
+    let again = [Post { payload: data, headers }];
     tokio::spawn(async move {
-        sleep(NEWER_PAUSE).await;
-        AmqpHandle(acker).requeue().await;
+        // While the broker takes nothing, or the line is gone, it stays in hand; what was not acknowledged when the channel
+        // ends comes again by itself.
+        while acker.usable() {
+            sleep(NEWER_PAUSE).await;
+            if publisher::post(&publishing, &again).await == [Ok(())] {
+                return AmqpHandle(acker).ack().await;
+            }
+        }
     });
+}
+
+fn put_offs(headers: Option<&FieldTable>) -> u32 {
+    match headers.and_then(|headers| headers.inner().get(PUT_OFFS)) {
+        Some(AMQPValue::LongUInt(times)) => *times,
+        _ => 0,
+    }
 }
 
 /// Garbage goes to the dead letters.
 fn bury(acker: &Acker, bytes: usize, error: JobError) {
     tracing::warn!(%error, bytes, "something on the queue is not a job and goes to the dead letters");
+    reject(acker);
+}
+
+fn reject(acker: &Acker) {
     // The first poll hands it to the connection; whether it got there shows when it comes again.
     let _ = acker.reject(BasicRejectOptions { requeue: false }).now_or_never();
 }

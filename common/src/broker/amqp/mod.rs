@@ -163,7 +163,7 @@ impl Broker for AmqpBroker {
     async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError> {
         let consumer = self
             .set_up("consume jobs", |session| async move {
-                consumer::consume(&session, &self.topology, prefetch).await
+                consumer::consume(&session, self.publishing.clone(), &self.topology, prefetch).await
             })
             .await?;
         Ok(Box::new(consumer))

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::message::BasicReturnMessage;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -103,9 +104,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Something for the queue of jobs.
+pub(super) struct Post {
+    pub(super) payload: Vec<u8>,
+    pub(super) headers: FieldTable,
+}
+
 /// Publishes the jobs, giving up when the time is over, the connection is gone, or the broker blocks it.
 pub(super) async fn publish(link: &Link, jobs: &[SendJob]) -> Vec<Result<(), PublishError>> {
-    let unavailable = || vec![Err(PublishError::Unavailable); jobs.len()];
+    let posts: Vec<_> =
+        jobs.iter().map(|job| Post { payload: job.encode(), headers: FieldTable::default() }).collect();
+    post(link, &posts).await
+}
+
+/// The same for whatever is to stand in the queue.
+pub(super) async fn post(link: &Link, posts: &[Post]) -> Vec<Result<(), PublishError>> {
+    let unavailable = || vec![Err(PublishError::Unavailable); posts.len()];
     let Some(session) = link.publishable() else { return unavailable() };
     let publisher = &session.publisher;
     let mut stop = pin!(async {
@@ -127,7 +141,7 @@ pub(super) async fn publish(link: &Link, jobs: &[SendJob]) -> Vec<Result<(), Pub
     };
     let Some((_slot, channel)) = prepared else { return unavailable() };
     let queue = publisher.topology.send_queue();
-    let outcome = send_all(&channel, &queue, jobs, stop).await;
+    let outcome = send_all(&channel, &queue, posts, stop).await;
     if outcome.complete {
         // An incomplete one has confirms to come that nobody waits for: that channel is dropped, which closes it.
         lock(&publisher.idle).push(channel);
@@ -150,16 +164,16 @@ struct Outcome {
 async fn send_all(
     channel: &Channel,
     queue: &str,
-    jobs: &[SendJob],
+    posts: &[Post],
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Outcome {
     // These are polled in order, and each writes at its first poll: all are written before any confirm is looked at.
-    let mut pending: FuturesUnordered<_> = jobs
+    let mut pending: FuturesUnordered<_> = posts
         .iter()
         .enumerate()
-        .map(|(index, job)| async move { (index, send(channel, queue, index, job).await) })
+        .map(|(index, post)| async move { (index, send(channel, queue, index, post).await) })
         .collect();
-    let mut results = vec![Err(PublishError::Unconfirmed); jobs.len()];
+    let mut results = vec![Err(PublishError::Unconfirmed); posts.len()];
     let mut returned = Vec::new();
     let complete = loop {
         let next = tokio::select! {
@@ -188,14 +202,15 @@ async fn send_all(
     Outcome { results, complete, unroutable }
 }
 
-async fn send(channel: &Channel, queue: &str, index: usize, job: &SendJob) -> Fate {
+async fn send(channel: &Channel, queue: &str, index: usize, post: &Post) -> Fate {
     let properties = BasicProperties::default()
         .with_content_type("application/json".into())
         .with_delivery_mode(PERSISTENT)
+        .with_headers(post.headers.clone())
         .with_correlation_id(index.to_string().into());
     let options = BasicPublishOptions { mandatory: true, ..Default::default() };
     // Through the default exchange, where every queue is bound by its name.
-    let written = channel.basic_publish("".into(), queue.into(), options, &job.encode(), properties).await;
+    let written = channel.basic_publish("".into(), queue.into(), options, &post.payload, properties).await;
     let Ok(confirm) = written else { return Fate::Answered(Err(PublishError::Unavailable)) };
     match confirm.await {
         Ok(Confirmation::Ack(None)) => Fate::Answered(Ok(())),
