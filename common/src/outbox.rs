@@ -31,7 +31,7 @@ pub struct Outbox {
 }
 
 /// A message that the broker has, and when it was published.
-type Confirmed = (Timestamp, MessageId);
+type Confirmed = (MessageId, Timestamp);
 
 impl Outbox {
     /// Starts writing confirms down, until `shutdown` begins and what is waiting is written.
@@ -60,7 +60,7 @@ impl Outbox {
                     for id in job.ids() {
                         count += 1;
                         // When it has no room the relay publishes a copy, which the claim will refuse.
-                        let _forgotten = self.confirmed.try_send((published_at, *id));
+                        let _forgotten = self.confirmed.try_send((*id, published_at));
                     }
                 }
                 Err(error) => tracing::debug!(%error, messages = job.ids().len(), "left to the relay"),
@@ -85,14 +85,10 @@ async fn note_confirms(mut waiting: mpsc::Receiver<Confirmed>, store: Arc<dyn St
         while let Ok(one) = waiting.try_recv() {
             confirmed.push(one);
         }
-        confirmed.sort_unstable();
-        // By the moment of publishing: what fell due after it (another try, say) was not what the broker confirmed.
-        for together in confirmed.chunk_by(|one, next| one.0 == next.0) {
-            let ids: Vec<MessageId> = together.iter().map(|(_, id)| *id).collect();
-            for chunk in ids.chunks(CONFIRM_BATCH) {
-                if let Err(error) = store.confirm_published(chunk, together[0].0).await {
-                    tracing::debug!(%error, messages = chunk.len(), "confirms not noted; the relay publishes copies");
-                }
+        // With the moment of publishing: what fell due after it (another try, say) was not what the broker confirmed.
+        for chunk in confirmed.chunks(CONFIRM_BATCH) {
+            if let Err(error) = store.confirm_published(chunk).await {
+                tracing::debug!(%error, messages = chunk.len(), "confirms not noted; the relay publishes copies");
             }
         }
         confirmed.clear();

@@ -141,7 +141,8 @@ async fn plans(
     let before = std::fs::read_to_string(&log)?.len();
     let (store, now) = (open(url)?, clock.now());
     let taken = store.take_due(512, now).await?;
-    store.confirm_published(&taken, now).await?;
+    let confirmed: Vec<_> = taken.iter().map(|id| (*id, now)).collect();
+    store.confirm_published(&confirmed).await?;
     store.waiting_since(now).await?;
     store.reap(500, now).await?;
     store.close().await;

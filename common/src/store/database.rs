@@ -300,8 +300,8 @@ impl<B: Backend> Store for Database<B> {
         self.backend.take_due(limit, now).await
     }
 
-    async fn confirm_published(&self, ids: &[MessageId], now: Timestamp) -> Result<(), StoreError> {
-        self.backend.confirm_published(ids, now).await
+    async fn confirm_published(&self, confirmed: &[(MessageId, Timestamp)]) -> Result<(), StoreError> {
+        self.backend.confirm_published(confirmed).await
     }
 
     async fn waiting_since(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {

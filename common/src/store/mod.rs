@@ -412,9 +412,9 @@ pub trait Store: AccountStore + Send + Sync + std::fmt::Debug + 'static {
 
     /// Takes up to `limit` messages whose publishing is due, and puts the others off their track for a moment.
     async fn take_due(&self, limit: u32, now: Timestamp) -> Result<Vec<MessageId>, StoreError>;
-    /// Notes that the broker has these, so that the relay leaves them alone for a while. The time is that of publishing:
+    /// Notes that the broker has these, so that the relay leaves them alone for a while. Each comes with the time of its publishing:
     /// a message whose due time came later has been tried since, and is the relay's again.
-    async fn confirm_published(&self, ids: &[MessageId], published_at: Timestamp) -> Result<(), StoreError>;
+    async fn confirm_published(&self, confirmed: &[(MessageId, Timestamp)]) -> Result<(), StoreError>;
     /// Expires verifications and takes back claims, a bounded number of each.
     async fn reap(&self, limit: u32, now: Timestamp) -> Result<(Reaped, Vec<StatusEvent>), StoreError>;
 

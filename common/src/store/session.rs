@@ -13,7 +13,7 @@ use crate::job::MessageId;
 use crate::number::{ClientNumber, Number, NumberReport};
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
-use crate::verification::{LiveKey, Message, Verification};
+use crate::verification::{Message, Verification};
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
@@ -34,8 +34,10 @@ pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
     fn verifications(&self, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Verification>>> + Send;
     fn number(&self, client: Uuid, phone: PhoneNumber) -> impl Future<Output = Result<NumberReport>> + Send;
     fn take_due(&self, limit: u32, now: Timestamp) -> impl Future<Output = Result<Vec<MessageId>>> + Send;
-    fn confirm_published(&self, ids: &[MessageId], now: Timestamp)
-    -> impl Future<Output = Result<()>> + Send;
+    fn confirm_published(
+        &self,
+        confirmed: &[(MessageId, Timestamp)],
+    ) -> impl Future<Output = Result<()>> + Send;
     fn waiting_since(&self, now: Timestamp) -> impl Future<Output = Result<Option<Timestamp>>> + Send;
     fn load(&self, now: Timestamp) -> impl Future<Output = Result<Load>> + Send;
     fn connections(&self) -> Connections;
@@ -114,8 +116,8 @@ pub(super) trait Session: AccountSession + Send {
     /// Writes locked clients' numbers back.
     fn update_client_numbers(&mut self, rows: &[&ClientNumber]) -> impl Future<Output = Result<()>> + Send;
 
-    /// Locks the pending verifications with these keys.
-    fn lock_live(&mut self, keys: &[&LiveKey]) -> impl Future<Output = Result<Vec<Verification>>> + Send;
+    /// Locks the pending verifications of these numbers.
+    fn lock_live(&mut self, phones: &[PhoneNumber]) -> impl Future<Output = Result<Vec<Verification>>> + Send;
     /// Reads verifications, without locking.
     fn verifications(&mut self, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Verification>>> + Send;
     /// Locks verifications.

@@ -96,7 +96,7 @@ async fn a_message_that_is_not_due_is_refused_until_then(kind: Kind) {
 async fn a_job_that_came_too_early_comes_again_in_time(kind: Kind) {
     let world = kind.world(rules()).await;
     let id = world.begin(&ask(1), START).await.newest_message();
-    world.store.confirm_published(&[id], START).await.unwrap();
+    world.store.confirm_published(&[(id, START)]).await.unwrap();
     assert!(world.message(id).await.publish_at > Some(at(10)), "confirmed");
     assert_eq!(world.claim(id, START - MS * 5).await, Claimed::NotDue(START));
     assert_eq!(world.message(id).await.publish_at, Some(START));

@@ -210,7 +210,8 @@ async fn relays_share_the_outbox(kind: Kind) {
             if batch.is_empty() {
                 return mine;
             }
-            store.confirm_published(&batch[..batch.len() / 2], at(2)).await.unwrap();
+            let half: Vec<_> = batch[..batch.len() / 2].iter().map(|id| (*id, at(2))).collect();
+            store.confirm_published(&half).await.unwrap();
             mine.extend(batch);
         }
     })

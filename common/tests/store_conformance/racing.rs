@@ -96,7 +96,7 @@ impl Racer {
     single!(
         reap(limit: u32, now: Timestamp) => (Reaped, Vec<StatusEvent>),
         take_due(limit: u32, now: Timestamp) => Vec<MessageId>,
-        confirm_published(ids: &[MessageId], now: Timestamp) => (),
+        confirm_published(confirmed: &[(MessageId, Timestamp)]) => (),
         heartbeat(worker: Uuid, now: Timestamp) => u32,
         install_key(key: &NewKey, id: Uuid, now: Timestamp) => Uuid,
         revoke_key(hash: &[u8; 32], now: Timestamp) => Option<Timestamp>,

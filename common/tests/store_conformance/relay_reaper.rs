@@ -69,7 +69,7 @@ async fn a_confirm_puts_the_relay_off_longer_each_time(kind: Kind) {
     let id = verification.newest_message();
     let mut now = at(1);
     for (publishes, wait) in (1..).zip([30, 60, 120, 240, 480, 960, 1920, 1920]) {
-        world.store.confirm_published(&[id], now).await.unwrap();
+        world.store.confirm_published(&[(id, now)]).await.unwrap();
         let row = world.message(id).await;
         assert_eq!((row.publishes, row.publish_at), (publishes, Some(now + secs(wait))));
         now = now + secs(wait);
@@ -81,11 +81,15 @@ async fn a_confirm_puts_the_relay_off_longer_each_time(kind: Kind) {
     let others = [world.begin(&ask(2), START).await, world.begin(&ask(3), START).await];
     let [two, three] = others.map(|verification| verification.newest_message());
     let unknown = MessageId { seq: 9, ..two };
-    world.store.confirm_published(&[three, two, unknown, three], at(1)).await.unwrap();
+    world
+        .store
+        .confirm_published(&[(three, at(1)), (two, at(1)), (unknown, at(1)), (three, at(1))])
+        .await
+        .unwrap();
     for id in [two, three] {
         assert!(world.message(id).await.publish_at >= Some(at(31)));
     }
-    world.store.confirm_published(&[], at(1)).await.unwrap();
+    world.store.confirm_published(&[]).await.unwrap();
 }
 
 async fn a_confirm_does_not_overwrite_a_later_due_time(kind: Kind) {
@@ -94,10 +98,10 @@ async fn a_confirm_does_not_overwrite_a_later_due_time(kind: Kind) {
     let grant = world.grant(&pending, at(1)).await;
     world.record(&grant, Outcome::Retry { after: secs(4), error: BUSY }, at(2)).await;
     let before = world.message(grant.id).await;
-    world.store.confirm_published(&[grant.id], at(3)).await.unwrap();
+    world.store.confirm_published(&[(grant.id, at(3))]).await.unwrap();
     assert_eq!(world.message(grant.id).await, before);
     assert_eq!(take(&world, at(6)).await, [grant.id]);
-    world.store.confirm_published(&[grant.id], at(6)).await.unwrap();
+    world.store.confirm_published(&[(grant.id, at(6))]).await.unwrap();
     assert_eq!(world.message(grant.id).await.publish_at, Some(at(36)));
 }
 
@@ -107,11 +111,11 @@ async fn every_try_is_put_off_from_the_beginning(kind: Kind) {
     let pending = world.begin(&ask(1), START).await;
     let id = pending.newest_message();
     for now in [START, at(30), at(90)] {
-        world.store.confirm_published(&[id], now).await.unwrap();
+        world.store.confirm_published(&[(id, now)]).await.unwrap();
     }
     let grant = world.grant(&pending, at(91)).await;
     world.record(&grant, Outcome::Retry { after: secs(4), error: BUSY }, at(92)).await;
-    world.store.confirm_published(&[id], at(96)).await.unwrap();
+    world.store.confirm_published(&[(id, at(96))]).await.unwrap();
     assert_eq!(world.message(id).await.publish_at, Some(at(126)));
 }
 
@@ -120,12 +124,12 @@ async fn a_confirm_of_what_is_claimed_or_final_does_nothing(kind: Kind) {
     let pending = world.begin(&ask(1), START).await;
     let grant = world.grant(&pending, at(1)).await;
     let claimed = world.message(grant.id).await;
-    world.store.confirm_published(&[grant.id], at(2)).await.unwrap();
+    world.store.confirm_published(&[(grant.id, at(2))]).await.unwrap();
     assert_eq!(world.message(grant.id).await, claimed);
     assert_eq!(take(&world, at(HOUR)).await, []);
     world.record(&grant, Outcome::Accepted, at(3)).await;
     let sent = world.message(grant.id).await;
-    world.store.confirm_published(&[grant.id], at(4)).await.unwrap();
+    world.store.confirm_published(&[(grant.id, at(4))]).await.unwrap();
     assert_eq!(world.message(grant.id).await, sent);
     assert_eq!(take(&world, at(HOUR)).await, []);
 }

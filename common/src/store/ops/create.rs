@@ -58,8 +58,7 @@ impl Desk {
         let pairs = sorted(batch.iter().map(|item| (item.key.client, item.key.phone)));
         let client_numbers =
             Rows::load(session.client_numbers(&pairs, false).await?, |row| (row.client, row.phone));
-        let keys: Vec<_> = batch.iter().map(|item| &item.key).collect();
-        let verifications = session.lock_live(&keys).await?;
+        let verifications = session.lock_live(&phones).await?;
         let holders = Holders::load(session, batch.iter().map(|item| &item.key), false).await?;
         let live = verifications.iter().map(|row| (row.key.clone(), row.id)).collect();
         let verifications = Rows::load(verifications, |row| row.id);

@@ -148,16 +148,16 @@ impl Backend for Sqlite {
             .collect()
     }
 
-    async fn confirm_published(&self, ids: &[MessageId], now: Timestamp) -> Result<()> {
+    async fn confirm_published(&self, confirmed: &[(MessageId, Timestamp)]) -> Result<()> {
         // Only while it waits for a worker now: a later due time has its own publish time, a claim has none.
         let sql = "UPDATE messages SET publishes = publishes + 1, publish_at = ?3 + ?4 * (1 << min(publishes, 6)) \
              WHERE verification_id = ?1 AND seq = ?2 AND publish_at IS NOT NULL AND due_at <= ?3";
         let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for id in ids {
+        for (id, published_at) in confirmed {
             sqlx::query(sql)
                 .bind(id.verification)
                 .bind(id.seq)
-                .bind(now)
+                .bind(*published_at)
                 .bind(super::CONFIRMED_MS)
                 .execute(&mut *tx)
                 .await?;

@@ -17,7 +17,7 @@ use crate::job::MessageId;
 use crate::number::{ClientNumber, Number};
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
-use crate::verification::{LiveKey, Message, Verification};
+use crate::verification::{Message, Verification};
 
 /// A transaction; dropping it rolls it back.
 #[derive(Debug)]
@@ -194,24 +194,15 @@ impl Session for SqliteSession {
         .await
     }
 
-    async fn lock_live(&mut self, keys: &[&LiveKey]) -> Result<Vec<Verification>> {
-        let keys: std::collections::HashSet<_> = keys.iter().collect();
-        let mut found: Vec<rows::VerificationRow> = Vec::with_capacity(keys.len());
-        // The expression on account_id is the one of the index verifications_live.
+    async fn lock_live(&mut self, phones: &[PhoneNumber]) -> Result<Vec<Verification>> {
+        let mut found: Vec<rows::VerificationRow> = Vec::with_capacity(phones.len());
         let sql = concat!(
             "SELECT ",
             verification_columns!(),
-            " FROM verifications WHERE status = 'pending' AND phone = ? AND client_id = ? \
-             AND purpose = ? AND coalesce(account_id, x'00000000000000000000000000000000') = ? AND session = ?"
+            " FROM verifications WHERE phone = ? AND status = 'pending'"
         );
-        for key in keys {
-            let select = sqlx::query_as(sql)
-                .bind(key.phone.to_i64())
-                .bind(key.client)
-                .bind(key.purpose.as_str())
-                .bind(key.account.unwrap_or_default())
-                .bind(&key.session);
-            found.extend(self.read(select).await?);
+        for phone in phones {
+            found.extend(self.read(sqlx::query_as(sql).bind(phone.to_i64())).await?);
         }
         rows::all(found)
     }
