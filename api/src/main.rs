@@ -90,6 +90,7 @@ fn main() {
     if let Err(error) = done {
         fail(&error);
     }
+    hulak_common::telemetry::flush();
 }
 
 type Done = Result<(), Box<dyn std::error::Error>>;

@@ -196,6 +196,7 @@ pub fn parse<T: CommandFactory + FromArgMatches>() -> T {
 
 /// Ends the process with one line on stderr.
 pub fn fail(reason: &dyn std::fmt::Display) -> ! {
+    crate::telemetry::flush();
     let program = std::env::args_os().next().map(std::path::PathBuf::from);
     let program = program.as_deref().and_then(std::path::Path::file_name).unwrap_or_default();
     eprintln!("{}: {reason}", program.display());

@@ -36,3 +36,7 @@ pub mod time;
 pub mod verification;
 pub mod vitals;
 pub mod web;
+
+/// Every program's. Requests and messages are many small allocations on several threads, which this one serves in half the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

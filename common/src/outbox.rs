@@ -18,7 +18,7 @@ const CONFIRM_DELAY: Duration = Duration::from_secs(1);
 /// Confirms that may wait to be written down; those beyond are forgotten, and the relay publishes a harmless copy.
 const CONFIRM_QUEUE: usize = 65_536;
 /// About as many jobs are made of a batch before messages share them.
-const JOBS: usize = 32;
+const JOBS: usize = 10;
 /// Confirms in one statement.
 const CONFIRM_BATCH: usize = 1_000;
 

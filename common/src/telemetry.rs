@@ -1,8 +1,10 @@
 //! Logs. They go to stderr, one line an event, as text or JSON. Codes, keys and whole numbers never get here: their types do not
 //! print them.
 
-use std::io::IsTerminal as _;
+use std::io::{BufWriter, IsTerminal as _};
+use std::sync::{Mutex, PoisonError};
 
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::text_enum::text_enum;
@@ -17,6 +19,27 @@ text_enum! {
     }
 }
 
+/// Lines that may wait to be written. Beyond it whoever logs waits, as with a terminal that does not scroll.
+const LINES: usize = 16_384;
+
+/// Writes what is still waiting, when it is dropped.
+static WRITING: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+
+/// Lines are written by a thread of its own, as many at a time as there are: a system call for each would cost more than
+/// most of what they tell of.
+fn writer() -> NonBlocking {
+    let stderr = BufWriter::with_capacity(1 << 16, std::io::stderr());
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(false).buffered_lines_limit(LINES).finish(stderr);
+    *WRITING.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+    writer
+}
+
+/// Writes what is still waiting. Call it at the end of a program; what is logged later may be lost.
+pub fn flush() {
+    drop(WRITING.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
 /// Starts logging. `filter` is in the syntax of `tracing_subscriber::EnvFilter`, for instance `info,hulak_worker=debug`.
 ///
 /// # Errors
@@ -24,7 +47,7 @@ text_enum! {
 pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::builder().parse(filter).map_err(|error| error.to_string())?;
     let builder = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(writer())
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter);
     match format {

@@ -57,6 +57,7 @@ fn main() {
     if let Err(error) = runtime.block_on(start(settings)) {
         fail(&error);
     }
+    hulak_common::telemetry::flush();
 }
 
 async fn start(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {

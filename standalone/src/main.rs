@@ -73,6 +73,7 @@ fn main() {
     if let Err(error) = runtime.block_on(run(&cli)) {
         fail(&error);
     }
+    hulak_common::telemetry::flush();
 }
 
 async fn run(cli: &Cli) -> Result<(), Failure> {

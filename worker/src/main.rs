@@ -88,6 +88,7 @@ fn main() {
     if let Err(error) = done {
         fail(&error);
     }
+    hulak_common::telemetry::flush();
 }
 
 async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {

@@ -117,7 +117,8 @@ pub(super) trait Session: AccountSession + Send {
     fn update_client_numbers(&mut self, rows: &[&ClientNumber]) -> impl Future<Output = Result<()>> + Send;
 
     /// Locks the pending verifications of these numbers.
-    fn lock_live(&mut self, phones: &[PhoneNumber]) -> impl Future<Output = Result<Vec<Verification>>> + Send;
+    fn lock_live(&mut self, phones: &[PhoneNumber])
+    -> impl Future<Output = Result<Vec<Verification>>> + Send;
     /// Reads verifications, without locking.
     fn verifications(&mut self, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Verification>>> + Send;
     /// Locks verifications.

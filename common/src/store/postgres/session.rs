@@ -160,13 +160,14 @@ impl Session for PgSession {
     }
 
     async fn lock_live(&mut self, phones: &[PhoneNumber]) -> Result<Vec<Verification>> {
-        // Locks come after the numbers', by number. Asked for by number alone, and not by all of a key: whatever the planner
-        // knows of the table, each index on the number finds these rows, while one that begins with the client would read
-        // all that the client has.
+        // Locks come after the numbers', by number, which is how they are given. One look for each number: whatever the
+        // planner knows of the table, that goes by an index on the number, while all at once, or with the rest of a key,
+        // it may read all that is pending, or all that a client has.
         let sql = concat!(
             "SELECT ",
             verification_columns!(),
-            " FROM verifications WHERE phone = ANY($1) AND status = 'pending' ORDER BY phone, id FOR UPDATE"
+            " FROM UNNEST($1::bigint[]) AS u (number) CROSS JOIN LATERAL (SELECT * FROM verifications \
+             WHERE phone = u.number AND status = 'pending' ORDER BY id FOR UPDATE) AS v"
         );
         let phones: Vec<i64> = phones.iter().map(|phone| phone.to_i64()).collect();
         let found = sqlx::query_as(sql).bind(phones).fetch_all(&mut *self.tx).await?;

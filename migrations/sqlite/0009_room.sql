@@ -1,0 +1,2 @@
+-- PostgreSQL leaves room in its pages here; SQLite changes rows in place. The versions of both schemas stay the same.
+SELECT 1;
