@@ -202,7 +202,9 @@ impl Session for SqliteSession {
             " FROM verifications WHERE phone = ? AND status = 'pending'"
         );
         for phone in phones {
-            found.extend(self.read(sqlx::query_as(sql).bind(phone.to_i64())).await?);
+            let rows: Vec<rows::VerificationRow> =
+                sqlx::query_as(sql).bind(phone.to_i64()).fetch_all(&mut *self.tx).await?;
+            found.extend(rows);
         }
         rows::all(found)
     }
