@@ -9,6 +9,7 @@ pub mod config;
 mod error;
 pub mod evidence;
 pub mod faults;
+pub mod heartbeat;
 pub mod judge;
 pub mod load;
 pub mod measure;

@@ -1,6 +1,7 @@
 //! When which fault was on, and how soon things went on again afterwards.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use hulak_common::clock::SharedClock;
 
@@ -66,6 +67,14 @@ impl Journal {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.push(Window { kind, what: what.into(), from: self.clock.now().as_millis(), to: None });
         Open { journal: self, index: windows.len() - 1 }
+    }
+
+    /// A fault has ended that took this long.
+    pub fn past(&self, kind: Kind, what: impl Into<String>, took: Duration) {
+        let to = self.clock.now();
+        let from = (to - took).as_millis();
+        let window = Window { kind, what: what.into(), from, to: Some(to.as_millis()) };
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner).push(window);
     }
 
     /// All windows so far.

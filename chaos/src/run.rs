@@ -9,7 +9,7 @@ use crate::judge::{Broken, Promise, Verdict, judge};
 use crate::load::{LATE_NUMBERS, Load};
 use crate::schedule::{APIS, Schedule, WORKERS};
 use crate::world::{Shape, World};
-use crate::{Binaries, ChaosError, Plan, Report, evidence, faults};
+use crate::{Binaries, ChaosError, Plan, Report, evidence, faults, heartbeat};
 
 /// Client applications.
 const CLIENTS: usize = 3;
@@ -59,6 +59,7 @@ pub async fn run(
         done = work => done,
         never = faults::watch(&world) => never,
         () = tell(&world, &load, begun, &progress) => Ok(()),
+        () = heartbeat::watch(&world) => Ok(()),
     };
     if done.is_err() {
         progress(&format!("the logs: {}", world.keep_logs(plan.seed, "").display()));

@@ -248,6 +248,12 @@ impl World {
         Ok(())
     }
 
+    /// A file on the disk that the services use.
+    #[must_use]
+    pub fn heartbeat_file(&self) -> PathBuf {
+        self.directory.path().join("heartbeat")
+    }
+
     /// Copies every log, and `evidence`, to where a person can read them.
     #[must_use]
     pub fn keep_logs(&self, label: u64, evidence: &str) -> PathBuf {

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use hulak_common::verification::{Route, Status};
 
-use super::{Court, Promise, through_the_gateway};
+use super::{Court, LATE, Promise, through_the_gateway};
 use crate::Millis;
+use crate::recovery::Kind;
 
 /// Processes' clocks agree to this many milliseconds: each reads whole ones, and corrects what is more than noise.
 const GRAIN: Millis = 5;
+const SECOND: Millis = 1_000;
 /// How old a claim may be when its call is made: the lease without the time a call and a half of the margin take. It was
 /// granted before the end; the call comes after it.
 const HALF_MARGIN: Millis = 5_000;
@@ -45,6 +47,30 @@ impl Court<'_> {
         for what in found {
             self.complain(Promise::OverLimit, what);
         }
+    }
+
+    pub(super) fn the_accounts_rate_holds(&mut self) {
+        let most = (self.settings.rate + self.settings.rate / 10) as usize;
+        let mut moments: Vec<Millis> = self.evidence.taken.iter().map(|taken| taken.at).collect();
+        moments.sort_unstable();
+        let too_many = moments.iter().enumerate().find_map(|(n, from)| {
+            let within = moments[n..].partition_point(|at| *at < from + SECOND);
+            (within > most && !self.let_go_between(*from, from + SECOND)).then_some((*from, within))
+        });
+        if let Some((from, within)) = too_many {
+            let what = format!("the gateway took {within} in the second from {from}, {most} may be");
+            self.complain(Promise::OverLimit, what);
+        }
+    }
+
+    /// Whether a fault that held messages back (a frozen worker, a silent or slow wire, a slow gateway) may have let them go
+    /// together at that time. Kills hold nothing back.
+    fn let_go_between(&self, from: Millis, to: Millis) -> bool {
+        let holding = |kind| matches!(kind, Kind::Holding | Kind::Other);
+        self.evidence.windows.iter().filter(|window| holding(window.kind)).any(|window| {
+            // One that is on from before until after lets nothing go.
+            window.to.is_some_and(|end| end <= to && from <= end + LATE)
+        })
     }
 
     pub(super) fn nothing_is_sent_after_the_end(&mut self) {

@@ -25,7 +25,7 @@ pub enum Promise {
     Doubled,
     /// What has ended is not sent, and nothing is sent that no row accounts for.
     Unasked,
-    /// Pace and quotas of a number.
+    /// Pace and quotas of a number, and the account's rate.
     OverLimit,
     /// A number's counts are the gateway's.
     Counts,
@@ -155,6 +155,7 @@ pub fn judge(evidence: &Evidence, settings: &Settings) -> Verdict {
     court.nothing_is_doubled();
     court.nothing_is_sent_after_the_end();
     court.limits_hold();
+    court.the_accounts_rate_holds();
     court.counts_agree();
     court.codes_are_single_use();
     court.apis_show_what_is();

@@ -190,6 +190,43 @@ fn what_nobody_asked_for_is_found() {
     assert_eq!(broken(&evidence), [], "held back by the wire");
 }
 
+/// Messages for a number each, all sent, so many milliseconds apart.
+fn spread(count: u32, apart: Millis) -> Evidence {
+    let mut evidence = Evidence::default();
+    for n in 0..count {
+        let (id, phone) = (Uuid::from_u128(u128::from(n) + 1), format!("98{n:08}"));
+        let at = Millis::from(n) * apart;
+        let sent = good();
+        let own =
+            |message: Message| Message { verification: id, phone: phone.clone(), created_at: at, ..message };
+        evidence.messages.extend(sent.messages.into_iter().map(own));
+        let own =
+            |row: Verification| Verification { id, phone: phone.clone(), expires_at: at + 60_000, ..row };
+        evidence.verifications.extend(sent.verifications.into_iter().map(own));
+        evidence.numbers.push(Number { phone: phone.clone(), otp_count: 1, ambiguous_count: 0 });
+        evidence.shown.push(Shown { id, delivery: "sent".to_owned(), messages: 1 });
+        evidence.counted.push((phone.clone(), 1, 0));
+        evidence.taken.push(Taken { phone, code: Some(CODE.to_owned()), at });
+    }
+    evidence
+}
+
+#[test]
+fn the_accounts_rate_is_held() {
+    // The settings allow 200 a second, and a tenth more.
+    assert_eq!(broken(&spread(1_000, 5)), []);
+    let mut evidence = spread(1_000, 4);
+    assert_eq!(broken(&evidence), [Promise::OverLimit]);
+    let window = |kind, from, to| Window { kind, what: String::new(), from, to: Some(to) };
+    evidence.windows = vec![window(Kind::Kill, 0, 4_000)];
+    assert_eq!(broken(&evidence), [Promise::OverLimit], "a kill is no excuse");
+    evidence.windows = vec![window(Kind::Other, -5_000, 60_000)];
+    assert_eq!(broken(&evidence), [Promise::OverLimit], "nor is a fault that lets nothing go");
+    evidence = spread(300, 2);
+    evidence.windows = vec![window(Kind::Holding, -5_000, -100)];
+    assert_eq!(broken(&evidence), [], "they were held back, and came together");
+}
+
 #[test]
 fn pace_and_quota_are_held() {
     let mut evidence = repeated();

@@ -1,6 +1,10 @@
 //! The broker, the database and the workers go away, and come back.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hulak_common::clock::Stopwatch;
 use hulak_testkit::proxy::Proxy;
+use hulak_testkit::services::RabbitMq;
 use hulak_testkit::stack::{Shape, Stack, StackOptions, eventually, rules};
 use std::time::Duration;
 
@@ -96,4 +100,44 @@ async fn an_outcome_is_kept_while_the_database_is_away() {
     assert_eq!(received(&stack).get("9812345678"), Some(&1));
     stack.stop().await;
     database.drop_now().await;
+}
+
+/// Short of disk the broker keeps its connections and takes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_out_of_disk_holds_up_no_caller() {
+    let directory = tempfile::tempdir().unwrap();
+    let rabbit = RabbitMq::start(directory.path()).await.unwrap();
+    let broker_url = Some(rabbit.url());
+    let stack = Stack::start(StackOptions { broker_url, ..StackOptions::new(Shape::Production) }).await;
+    let first = ask(&stack, "9812345678").await;
+    until_delivery(&stack, &first, "sent").await;
+
+    rabbit.ctl(&["set_disk_free_limit", "1000000GB"]).await.unwrap();
+    let admins = [&stack.apis[0].admin, &stack.workers[0].admin];
+    for admin in admins {
+        eventually("everybody to see it", || async {
+            // A connection is blocked when it publishes next.
+            ask_any(&stack).await;
+            let answer = Answer::of(stack.http.get(format!("{admin}/readyz"))).await;
+            assert_eq!(answer.status, 200, "without a broker they are still ready");
+            (answer.body["broker"] == "degraded").then_some(())
+        })
+        .await;
+    }
+    let watch = Stopwatch::start();
+    let waiting = ask(&stack, "9840000000").await;
+    assert!(watch.elapsed() < Duration::from_secs(5), "{:?}", watch.elapsed());
+    assert_eq!(delivery(&stack.get(&format!("/v1/verifications/{waiting}")).await.body), "queued");
+
+    rabbit.ctl(&["set_disk_free_limit", "50MB"]).await.unwrap();
+    until_delivery(&stack, &waiting, "sent").await;
+    assert_eq!(received(&stack).get("9840000000"), Some(&1));
+    stack.stop().await;
+}
+
+/// Asks for the code of some number, so that there is something to publish.
+async fn ask_any(stack: &Stack) {
+    static NUMBERS: AtomicUsize = AtomicUsize::new(0);
+    ask(stack, &phone(NUMBERS.fetch_add(1, Ordering::Relaxed))).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }

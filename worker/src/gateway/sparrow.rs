@@ -290,6 +290,33 @@ mod tests {
         assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 
+    /// A short timeout for the whole call is no reason to call an attempt ambiguous that never got a connection.
+    #[tokio::test]
+    async fn a_gateway_that_takes_no_connection_was_sent_nothing() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        // With its queue full, a listener leaves those who come without an answer.
+        let connect =
+            || tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(address));
+        let mut queue = Vec::new();
+        while let Ok(connected) = connect().await {
+            queue.push(connected.unwrap());
+            assert!(queue.len() < 100, "the queue has no end");
+        }
+        let sparrow = Sparrow::new(SparrowConfig {
+            base: format!("http://{address}/v2").parse().unwrap(),
+            token: "token".to_owned().into(),
+            from: "Hulak".to_owned(),
+            timeout: Duration::from_secs(1),
+            connections: 1,
+        });
+        let to = PhoneNumber::parse("9812345678").unwrap();
+        let answer = sparrow.unwrap().send(to, &"text".to_owned().into()).await;
+        assert_eq!(answer, Answer::NotNow { retry_after: None });
+    }
+
     #[test]
     fn what_is_logged_of_an_answer_has_no_digits() {
         assert_eq!(masked("code 123456 to 9812345678 १२"), "code •••••• to •••••••••• ••");
