@@ -252,7 +252,11 @@ impl App {
         self.require_store()?;
         // Without a share for each client, one that asks for much would wait on every connection to the database.
         let _place = self.unbatched.enter(client)?;
-        call.await.map_err(|error| self.refuse(&error))
+        tokio::select! {
+            done = call => done.map_err(|error| self.refuse(&error)),
+            // As for those who wait for a batch.
+            () = self.monitor.away() => Err(Problem::unavailable()),
+        }
     }
 
     /// Turns a store's trouble into an answer, and lets the monitor know.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hulak_common::clock::{Clock as _, DatabaseClock, SharedClock};
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Database, Health, Monitor, Postgres, Store};
+use hulak_common::store::{Created, Database, Health, Monitor, Postgres, Store};
 use hulak_testkit::answer::eventually;
 use hulak_testkit::proxy::Proxy;
 use sqlx::{Connection as _, PgConnection};
@@ -158,4 +158,37 @@ async fn a_migration_does_not_wait_for_a_silent_database() {
         store.migrate().await.unwrap();
     };
     tokio::join!(nothing_to_do, in_the_middle);
+}
+
+/// A batch that fails is tried one by one. When the database goes away in the middle of that, nobody waits for each of the
+/// others to find out as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_batch_does_not_wait_for_each_of_its_items_when_the_database_goes_away() {
+    let world = Kind::Postgres.world(rules()).await;
+    let creates: Vec<_> = (0..100).map(ask).collect();
+    let mut made = Vec::new();
+    for created in all(world.store.create(&creates, START).await) {
+        match created {
+            Created::New(verification) => made.push(verification),
+            other => panic!("{other:?}"),
+        }
+    }
+    // One that cannot be read, so that the batch as a whole fails.
+    world.sql(&format!("UPDATE verifications SET purpose = 'novelty' WHERE id = '{}'", made[99].id)).await;
+    let (proxy, url) = in_front_of(&world.url()).await;
+    let store = open(&url, 1);
+    // Each item takes its time, so that there are some left when the line goes dead.
+    proxy.delay(Duration::from_millis(10));
+    let claiming = tokio::spawn(async move {
+        let wishes: Vec<_> = made.iter().map(|verification| wish(verification.newest_message())).collect();
+        store.claim(&wishes, at(1)).await.answers
+    });
+    let claimed = "messages WHERE state = 'sending'";
+    eventually("the first items", || async { (world.count(claimed).await > 1).then_some(()) }).await;
+    proxy.stall();
+    // One transaction may take eight seconds.
+    let answers = tokio::time::timeout(secs(40), claiming).await.expect("it gave up").unwrap();
+    let (done, away): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.is_ok());
+    assert!(done.len() > 1 && away.len() > 1, "{} and {}", done.len(), away.len());
+    assert!(away.iter().all(|answer| answer.as_ref().unwrap_err().is_unavailable()));
 }

@@ -22,7 +22,7 @@ use super::{
     process::{Process, Signal, dying_with_us, log_to, run_to_end, tail},
 };
 
-const READY_LIMIT: Duration = Duration::from_secs(90);
+const READY_LIMIT: Duration = Duration::from_secs(180);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 const CTL_LIMIT: Duration = Duration::from_secs(60);
 const TRY_LIMIT: Duration = Duration::from_secs(2);
