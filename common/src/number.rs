@@ -21,6 +21,10 @@ pub struct Number {
     pub paced_until: Option<Timestamp>,
     /// When messages were asked for.
     pub asked: SlidingLog,
+    /// Until when operators have blocked it for all clients.
+    pub blocked_until: Option<Timestamp>,
+    /// Why.
+    pub block_reason: Option<String>,
 }
 
 impl Number {
@@ -34,7 +38,15 @@ impl Number {
             last_sent_at: None,
             paced_until: None,
             asked: SlidingLog::default(),
+            blocked_until: None,
+            block_reason: None,
         }
+    }
+
+    /// Whether verifications for it are refused now for all clients, and until when.
+    #[must_use]
+    pub fn blocked(&self, now: Timestamp) -> Option<Timestamp> {
+        self.blocked_until.filter(|until| *until > now)
     }
 }
 
@@ -83,4 +95,12 @@ pub struct NumberReport {
     pub number: Number,
     /// Within the asking client.
     pub client: ClientNumber,
+}
+
+impl NumberReport {
+    /// Until when the asking client may make no verification for it, by whoever's block that is.
+    #[must_use]
+    pub fn blocked(&self, now: Timestamp) -> Option<Timestamp> {
+        self.number.blocked(now).max(self.client.blocked(now))
+    }
 }

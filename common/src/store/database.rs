@@ -25,6 +25,7 @@ macro_rules! operation {
 
 // After the macro, which it uses.
 mod accounts;
+mod operators;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,8 @@ use super::ops::Effects;
 use super::session::{Backend, Session};
 use super::{
     Batch, Block, Cancel, Canceled, Check, Checked, Claim, Claimed, Connections, Create, Created, KeyOwner,
-    List, Load, NewKey, Reaped, Record, Recorded, Resend, Resent, Rules, Store, StoreError, ops,
+    List, Load, NewKey, OperatorStore, Reaped, Record, Recorded, Resend, Resent, Rules, Store, StoreError,
+    ops,
 };
 use crate::client::{ClientRecord, KeyRecord, SettingsChange};
 use crate::job::{MessageId, StatusEvent};
@@ -211,7 +213,10 @@ operation!(Overdue: u32 => Vec<Uuid>, ops::overdue);
 operation!(Expiring: Uuid => bool, ops::expire);
 
 #[async_trait]
-impl<B: Backend> Store for Database<B> {
+impl<B: Backend> Store for Database<B>
+where
+    Self: OperatorStore,
+{
     async fn migrate(&self) -> Result<(), StoreError> {
         self.backend.migrate().await
     }

@@ -11,6 +11,7 @@ mod database;
 mod error;
 mod list;
 mod monitor;
+mod operators;
 mod ops;
 mod postgres;
 mod rows;
@@ -46,6 +47,7 @@ pub use database::Database;
 pub use error::StoreError;
 pub use list::List;
 pub use monitor::{Health, Monitor};
+pub use operators::OperatorStore;
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
@@ -386,7 +388,7 @@ pub struct NewKey {
 
 /// The database.
 #[async_trait]
-pub trait Store: AccountStore + Send + Sync + std::fmt::Debug + 'static {
+pub trait Store: AccountStore + OperatorStore + Send + Sync + std::fmt::Debug + 'static {
     /// Brings the schema up to date, under a lock so that many may try at once. A newer schema is an error.
     async fn migrate(&self) -> Result<(), StoreError>;
     /// What the database's clock says, for [`crate::clock::Clock::calibrate`].

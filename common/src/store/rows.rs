@@ -39,7 +39,7 @@ pub(super) use message_columns;
 /// The columns of [`NumberRow`].
 macro_rules! number_columns {
     () => {
-        "phone, otp_count, ambiguous_count, last_sent_at, paced_until, asked"
+        "phone, otp_count, ambiguous_count, last_sent_at, paced_until, asked, blocked_until, block_reason"
     };
 }
 pub(super) use number_columns;
@@ -95,6 +95,8 @@ pub(super) struct NumberRow {
     last_sent_at: Option<Timestamp>,
     paced_until: Option<Timestamp>,
     asked: String,
+    blocked_until: Option<Timestamp>,
+    block_reason: Option<String>,
 }
 
 #[derive(FromRow)]
@@ -198,6 +200,8 @@ impl TryFrom<NumberRow> for Number {
             last_sent_at: row.last_sent_at,
             paced_until: row.paced_until,
             asked: parse(&row.asked, "asked")?,
+            blocked_until: row.blocked_until,
+            block_reason: row.block_reason,
         })
     }
 }

@@ -10,6 +10,7 @@ mod create;
 mod deadlocks;
 mod harness;
 mod keys;
+mod operators;
 mod races;
 mod racing;
 mod record;

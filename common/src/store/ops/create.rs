@@ -67,7 +67,9 @@ impl Desk {
 
     fn decide(&mut self, rules: &Rules, item: &Create, now: Timestamp) -> Created {
         let pair = (item.key.client, item.key.phone);
-        if let Some(until) = self.client_numbers.get(pair).and_then(|row| row.blocked(now)) {
+        let within = self.client_numbers.get(pair).and_then(|row| row.blocked(now));
+        let everywhere = self.numbers.get(pair.1).and_then(|row| row.blocked(now));
+        if let Some(until) = within.max(everywhere) {
             return Created::Blocked { until };
         }
         if let Some(conflict) = self.holders.conflict(&item.key) {

@@ -75,7 +75,9 @@ impl Desk {
             return Resent::NotFound;
         };
         let (phone, pair) = (row.key.phone, (row.key.client, row.key.phone));
-        if let Some(until) = self.client_numbers.get(pair).and_then(|row| row.blocked(now)) {
+        let within = self.client_numbers.get(pair).and_then(|row| row.blocked(now));
+        let everywhere = self.numbers.get(phone).and_then(|row| row.blocked(now));
+        if let Some(until) = within.max(everywhere) {
             return Resent::Blocked { until };
         }
         if let Some(ended) = check::ended(rules, row, now) {

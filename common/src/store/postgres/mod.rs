@@ -1,6 +1,7 @@
 //! PostgreSQL: rows travel many at a time through `UNNEST`.
 
 mod clients;
+mod operators;
 mod pulse;
 mod requests;
 mod session;

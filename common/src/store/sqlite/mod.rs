@@ -1,6 +1,7 @@
 //! SQLite: one file, one writer at a time. The batches of the hot calls are its group commits.
 
 mod clients;
+mod operators;
 mod requests;
 mod session;
 
