@@ -19,6 +19,16 @@ pub enum Phase {
     Trial,
     /// They may not.
     Open,
+    /// They may not, because an operator says so; whether the circuit is open is asked again when sending goes on.
+    Paused,
+}
+
+impl Phase {
+    /// Whether no message may go out.
+    #[must_use]
+    pub const fn stops(self) -> bool {
+        matches!(self, Self::Open | Self::Paused)
+    }
 }
 
 #[derive(Debug)]
@@ -30,6 +40,17 @@ struct State {
     refusals: u32,
     /// How often it has opened.
     openings: u64,
+    /// The gateway's code with the last of them.
+    code: Option<i32>,
+    /// Whether an operator has stopped sending.
+    paused: bool,
+}
+
+impl State {
+    /// What is shown to the world.
+    const fn shown(&self) -> Phase {
+        if self.paused { Phase::Paused } else { self.phase }
+    }
 }
 
 /// The circuit.
@@ -62,7 +83,14 @@ impl Breaker {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            state: Mutex::new(State { phase: Phase::Closed, trying: false, refusals: 0, openings: 0 }),
+            state: Mutex::new(State {
+                phase: Phase::Closed,
+                trying: false,
+                refusals: 0,
+                openings: 0,
+                code: None,
+                paused: false,
+            }),
             phase: watch::Sender::new(Phase::Closed),
         }
     }
@@ -87,15 +115,36 @@ impl Breaker {
     }
 
     fn try_pass(&self) -> Result<Option<Pass<'_>>, ()> {
-        self.change(|state| match state.phase {
+        self.change(|state| match state.shown() {
             Phase::Closed => Ok(Some(Pass { breaker: self, trial: false, openings: state.openings })),
-            Phase::Open => Ok(None),
+            Phase::Open | Phase::Paused => Ok(None),
             Phase::Trial if state.trying => Err(()),
             Phase::Trial => {
                 state.trying = true;
                 Ok(Some(Pass { breaker: self, trial: true, openings: state.openings }))
             }
         })
+    }
+
+    /// Stops sending, or lets it go on. The circuit stays as it is.
+    pub fn pause(&self, paused: bool) {
+        self.change(|state| state.paused = paused);
+    }
+
+    /// The circuit itself, whether sending is paused or not, with the gateway's code when it is not closed.
+    #[must_use]
+    pub fn circuit(&self) -> (&'static str, Option<i32>) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.phase {
+            Phase::Trial => ("trial", state.code),
+            Phase::Open => ("open", state.code),
+            Phase::Closed | Phase::Paused => ("closed", None),
+        }
+    }
+
+    /// Notes with which code the gateway refuses the account.
+    pub fn refused_with(&self, code: i32) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).code = Some(code);
     }
 
     /// How long to wait before the next probe.
@@ -119,11 +168,13 @@ impl Breaker {
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = state.phase;
+        let (before, circuit) = (state.shown(), state.phase);
         let result = change(&mut state);
-        if state.phase != before {
+        if state.phase != circuit {
             meter::worker().circuit(state.phase != Phase::Closed);
-            self.phase.send_replace(state.phase);
+        }
+        if state.shown() != before {
+            self.phase.send_replace(state.shown());
         }
         result
     }
@@ -136,13 +187,13 @@ impl Default for Breaker {
 }
 
 impl Pass<'_> {
-    /// Whether the message may still go: while it waited for its turn the circuit may have opened.
+    /// Whether the message may still go: while it waited for its turn the circuit may have opened, or sending been paused.
     #[must_use]
     pub fn renew(&mut self) -> bool {
         let (trial, openings) = (self.trial, &mut self.openings);
         self.breaker.change(|state| {
             *openings = state.openings;
-            trial || state.phase == Phase::Closed
+            !state.paused && (trial || state.phase == Phase::Closed)
         })
     }
 
@@ -249,6 +300,30 @@ mod tests {
         // One that waited all the time, and is sent now, does.
         assert!(waiting.renew() && waiting.settle(Verdict::Refused));
         assert_eq!(breaker.wait(), Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_pause_stops_and_leaves_the_circuit_as_it_is() {
+        let breaker = Breaker::new();
+        let mut waiting = breaker.pass().await.unwrap();
+        breaker.pause(true);
+        waiting.voided().await;
+        assert!(!waiting.renew(), "it has its permit, and may not go");
+        assert!(breaker.pass().await.is_none());
+        assert_eq!(breaker.circuit(), ("closed", None));
+        breaker.pause(false);
+        breaker.refused_with(1012);
+        assert!(breaker.pass().await.unwrap().settle(Verdict::Refused));
+        breaker.pause(true);
+        assert_eq!((*breaker.phase().borrow(), breaker.circuit()), (Phase::Paused, ("open", Some(1012))));
+        breaker.pause(false);
+        assert_eq!(*breaker.phase().borrow(), Phase::Open, "the account is still refused");
+        breaker.probed(Verdict::Good);
+        breaker.pause(true);
+        assert!(breaker.pass().await.is_none());
+        breaker.pause(false);
+        assert!(!breaker.pass().await.unwrap().settle(Verdict::Good));
+        assert_eq!(*breaker.phase().borrow(), Phase::Closed);
     }
 
     #[tokio::test]

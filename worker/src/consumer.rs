@@ -9,7 +9,7 @@ use hulak_common::store::Monitor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use crate::breaker::{Breaker, Phase};
+use crate::breaker::Breaker;
 use crate::sender::{Handled, Sender};
 
 /// What consuming takes.
@@ -39,7 +39,7 @@ enum Pause {
 }
 
 impl Intake {
-    /// Consumes until the stop. While the circuit is open or the database away it does not: the jobs stay with the
+    /// Consumes until the stop. While the circuit is open, sending paused or the database away it does not: the jobs stay with the
     /// broker, the messages in the store.
     pub async fn run(self) {
         let slots = Arc::new(Semaphore::new(usize::from(self.concurrency)));
@@ -65,7 +65,7 @@ impl Intake {
         let opened = async {
             self.monitor.up().await;
             // The breaker outlives this call, so waiting cannot fail.
-            let _ready = phase.wait_for(|phase| *phase != Phase::Open).await.map(|phase| *phase);
+            let _ready = phase.wait_for(|phase| !phase.stops()).await.map(|phase| *phase);
             self.broker.consume(self.concurrency).await.ok()
         };
         tokio::select! { consumer = opened => consumer, () = self.shutdown.begun() => None }
@@ -86,7 +86,7 @@ impl Intake {
         tokio::select! {
             biased;
             () = self.shutdown.begun() => Err(Pause::Stopping),
-            _ = phase.wait_for(|phase| *phase == Phase::Open) => Err(Pause::CircuitOpen),
+            _ = phase.wait_for(|phase| phase.stops()) => Err(Pause::CircuitOpen),
             () = self.monitor.away() => Err(Pause::DatabaseAway),
             next = next => next,
         }

@@ -11,6 +11,7 @@ pub mod pacing;
 pub mod probe;
 pub mod reaper;
 pub mod relay;
+pub mod report;
 pub mod sender;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use hulak_common::meter;
 use hulak_common::outbox::Outbox;
 use hulak_common::phone::Operators;
 use hulak_common::rng::Rng;
+use hulak_common::samples::Sampler;
 use hulak_common::serve::{ServeOptions, serve};
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store, StoreError};
@@ -35,6 +37,7 @@ use breaker::Breaker;
 use consumer::Intake;
 use gateway::Gateway;
 use pacing::Pacer;
+use report::Report;
 use sender::{Sender, SenderParts};
 
 /// What a worker is made of. A test or another program brings its own parts.
@@ -128,7 +131,7 @@ pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown)
     }));
     let intake = Intake {
         broker: Arc::clone(&broker),
-        sender,
+        sender: Arc::clone(&sender),
         breaker: Arc::clone(&breaker),
         monitor: monitor.clone(),
         concurrency,
@@ -152,6 +155,16 @@ pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown)
         Arc::clone(&clock),
         shutdown.clone(),
     ));
+    let report = Report {
+        id,
+        started_at: clock.now(),
+        concurrency,
+        sender,
+        breaker: Arc::clone(&breaker),
+        pacer: Arc::clone(&pacer),
+        store: Arc::clone(&store),
+    };
+    parts.spawn(report.run(monitor.clone(), shutdown.clone()));
     parts.spawn(probe::run(breaker, gateway, rng.clone(), shutdown.clone()));
     parts.spawn({
         let (store, monitor, clock, shutdown) =
@@ -164,6 +177,8 @@ pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown)
         // Without an address of its own somebody else of this process looks.
         let watching = meter::watch(vitals.clone(), Arc::clone(&clock), shutdown.clone());
         parts.spawn(watching);
+        let sampler = Sampler { process: id, store: Arc::clone(&store), clock: Arc::clone(&clock) };
+        parts.spawn(sampler.run(monitor.clone(), shutdown.clone()));
     }
     let watching = monitor.run(Arc::clone(&store), clock, rng, shutdown.clone(), || async { Ok(()) });
     let result = tokio::select! {

@@ -93,6 +93,12 @@ impl Pacer {
         }
     }
 
+    /// This worker's share, in messages a second.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.account_rate / f64::from(self.share.read().unwrap_or_else(PoisonError::into_inner).live)
+    }
+
     /// Takes its share among `live` workers.
     fn share_among(&self, live: u32) {
         let live = live.max(1);

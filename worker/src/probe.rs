@@ -60,6 +60,7 @@ fn decide(breaker: &Breaker, probe: Probe) {
             breaker.probed(Verdict::Good);
         }
         Probe::Refused { gateway_code } => {
+            breaker.refused_with(gateway_code);
             tracing::warn!(code = gateway_code, "the gateway still refuses the account");
             breaker.probed(Verdict::Refused);
         }

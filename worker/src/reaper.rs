@@ -7,7 +7,8 @@ use hulak_common::announcer::Announcer;
 use hulak_common::clock::SharedClock;
 use hulak_common::meter;
 use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Monitor, Store};
+use hulak_common::store::{Monitor, Store, StoreError};
+use hulak_common::time::Timestamp;
 
 /// Between two sweeps: what expires is written down within a second.
 const TICK: Duration = Duration::from_millis(400);
@@ -19,6 +20,15 @@ const FORGET_EVERY: u32 = 25;
 /// Rows of each kind deleted at once; that many each ten seconds is more than quotas and keys are made in a steady flow
 /// of 500 a second.
 const FORGET_BATCH: u32 = 5_000;
+
+/// Minutes of messages added up at once: a day of them takes some ten seconds after an upgrade, and one a minute later on.
+const ROLL_UP_BATCH: u32 = 200;
+
+async fn tidy(store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
+    store.forget(FORGET_BATCH, now).await?;
+    store.forget_operators(FORGET_BATCH, now).await?;
+    store.roll_up(ROLL_UP_BATCH, now).await.map(drop)
+}
 
 /// Reaps until the stop.
 pub async fn run(
@@ -34,9 +44,9 @@ pub async fn run(
         tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(FORGET_EVERY)
-            && let Err(error) = store.forget(FORGET_BATCH, clock.now()).await
+            && let Err(error) = tidy(&*store, clock.now()).await
         {
-            tracing::warn!(%error, "what no longer counts could not be deleted");
+            tracing::warn!(%error, "what no longer counts could not be deleted or added up");
         }
         loop {
             match store.reap(BATCH, clock.now()).await {

@@ -1,6 +1,7 @@
 //! One message: claim, call, record.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hulak_common::announcer::Announcer;
@@ -43,6 +44,23 @@ pub struct Sender {
     claims: Batcher<Claim, Reply<Claimed>>,
     records: Batcher<Record, Reply<Recorded>>,
     mimic: Mimic,
+    busy: AtomicU32,
+}
+
+/// A message in this worker's hands, for as long as this lives.
+struct Busy<'a>(&'a AtomicU32);
+
+impl<'a> Busy<'a> {
+    fn enter(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What a [`Sender`] is made of.
@@ -123,7 +141,13 @@ impl Sender {
                 }
             })
         };
-        Self { parts, claims, records, mimic: Mimic::default() }
+        Self { parts, claims, records, mimic: Mimic::default(), busy: AtomicU32::new(0) }
+    }
+
+    /// Messages that are claimed and not yet recorded.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.busy.load(Ordering::Relaxed)
     }
 
     /// Handles one message of a job, from the permit to the record.
@@ -168,6 +192,7 @@ impl Sender {
         match self.claims.submit(claim).await {
             Ok(Ok(Claimed::Granted(grant))) => {
                 let _in_flight = meter::worker().in_flight();
+                let _busy = Busy::enter(&self.busy);
                 let (outcome, parts) = self.deliver(&grant, pass).await;
                 self.record(&grant, outcome, parts).await;
                 Attempt::Over(Handled::Done)
@@ -265,6 +290,7 @@ impl Sender {
                 }
             }
             Answer::Account { gateway_code } => {
+                self.parts.breaker.refused_with(gateway_code);
                 if pass.settle(Verdict::Refused) {
                     meter::worker().circuit_opened();
                     tracing::error!(
