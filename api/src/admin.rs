@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use hulak_common::hosts;
-use hulak_common::look::{self, Asset};
+use hulak_common::look;
 use hulak_common::vitals::Vitals;
 
-/// What the pages here load, besides what all pages share.
-const FILES: [&Asset; 0] = [];
+use crate::console;
 
-/// `/healthz`, `/readyz` and `/metrics`, and the look of pages at `/assets/`, for a known `Host` only.
-pub fn router(vitals: Vitals) -> Router {
+/// `/healthz`, `/readyz` and `/metrics`, the console and the operator calls, and the look of pages at `/assets/`, for a
+/// known `Host` only.
+pub(crate) fn router(vitals: Vitals, console: console::Parts) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route(
@@ -31,12 +31,13 @@ pub fn router(vitals: Vitals) -> Router {
             }),
         )
         .route("/assets/{file}", get(asset))
-        .layer(middleware::from_fn(known_host))
         .with_state(vitals)
+        .merge(console::router(console))
+        .layer(middleware::from_fn(known_host))
 }
 
 async fn asset(Path(name): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    let asset = look::find(&name, &FILES);
+    let asset = look::find(&name, &console::FILES);
     asset.map_or_else(
         || StatusCode::NOT_FOUND.into_response(),
         |asset| asset.answer(query.as_deref(), &headers).into_response(),

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod body;
 pub mod commands;
 pub mod config;
+mod console;
 pub mod cors;
 pub(crate) mod fields;
 pub mod load;
@@ -33,6 +34,7 @@ use hulak_common::code::Keyring;
 use hulak_common::meter;
 use hulak_common::phone::{Operators, PhonePattern};
 use hulak_common::rng::Rng;
+use hulak_common::samples::Sampler;
 use hulak_common::serve::{ServeOptions, serve};
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::{Monitor, Store, StoreError};
@@ -135,6 +137,16 @@ pub async fn run(
     );
     let backlog = Backlog::new(max_backlog_age);
     let origins = AllowedOrigins::new(cors);
+    let console = console::Parts {
+        public_url: public_url.clone(),
+        operators: operators.clone(),
+        store: Arc::clone(&store),
+        broker: Arc::clone(&broker),
+        monitor: monitor.clone(),
+        clock: Arc::clone(&clock),
+        rng: rng.clone(),
+    };
+    let sampler = Sampler { process: rng.uuid(), store: Arc::clone(&store), clock: Arc::clone(&clock) };
     let app = App::new(Parts {
         public_url,
         pattern,
@@ -164,7 +176,7 @@ pub async fn run(
             }
         });
     let vitals = Vitals { monitor: monitor.clone(), broker: Arc::clone(&broker), store: Arc::clone(&store) };
-    let admin_router = admin::router(vitals.clone());
+    let admin_router = admin::router(vitals.clone(), console);
     let admin_options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..ServeOptions::default() };
     let serving = async {
         tokio::try_join!(
@@ -178,6 +190,7 @@ pub async fn run(
             changes.follow(Arc::clone(&broker), shutdown.clone()),
             origins.run(Arc::clone(&store), monitor.clone(), shutdown.clone()),
             meter::watch(vitals, Arc::clone(&clock), shutdown.clone()),
+            sampler.run(monitor.clone(), shutdown.clone()),
         )
     };
     // Only a schema that cannot be used ends the watch with an error; that ends the program too.

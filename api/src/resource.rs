@@ -155,7 +155,7 @@ pub struct PhoneView {
     last_sent_at: Option<Timestamp>,
     /// Wrong codes of this client in the last 24 hours.
     checks_failed: usize,
-    /// The end of this client's block.
+    /// The end of the block, this client's or an operator's.
     #[schema(value_type = Option<schemas::Moment>, required)]
     blocked_until: Option<Timestamp>,
 }
@@ -174,7 +174,7 @@ impl PhoneView {
             ambiguous_count: number.ambiguous_count,
             last_sent_at: number.last_sent_at,
             checks_failed: client.failed_checks.count(now, hulak_common::limits::FAILED_CHECKS_WINDOW),
-            blocked_until: client.blocked(now),
+            blocked_until: number.blocked(now).max(client.blocked(now)),
         }
     }
 }

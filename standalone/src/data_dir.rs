@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hulak_common::api_key::{ApiKey, CLIENT_PREFIX};
+use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, OPERATOR_PREFIX};
 use hulak_common::code::Secret;
 use hulak_common::config::ConfigError;
 use hulak_common::rng::Rng;
@@ -18,6 +18,9 @@ pub(crate) struct DataDir {
     /// Held for its lock.
     _lock: File,
 }
+
+/// The file of the operator's key.
+const OPERATOR_KEY: &str = "operator-key";
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -50,6 +53,17 @@ impl DataDir {
     pub(crate) fn api_key(&self, rng: &Rng) -> Result<ApiKey, Failure> {
         let text = self.keep("api-key", || ApiKey::generate(CLIENT_PREFIX, rng).expose().to_owned())?;
         Ok(ApiKey::parse(text.trim()).map_err(|error| self.unusable("api-key", &error))?)
+    }
+
+    /// The operator's key for the console; made the first time.
+    pub(crate) fn operator_key(&self, rng: &Rng) -> Result<ApiKey, Failure> {
+        let text = self.keep(OPERATOR_KEY, || ApiKey::generate(OPERATOR_PREFIX, rng).expose().to_owned())?;
+        Ok(ApiKey::parse(text.trim()).map_err(|error| self.unusable(OPERATOR_KEY, &error))?)
+    }
+
+    /// Where the operator's key is.
+    pub(crate) fn operator_key_file(&self) -> PathBuf {
+        self.path.join(OPERATOR_KEY)
     }
 
     fn unusable(&self, name: &str, error: &dyn std::fmt::Display) -> ConfigError {

@@ -59,6 +59,9 @@ struct Cli {
     telemetry: TelemetryArgs,
 }
 
+/// The client of the operator's key.
+const OPERATOR_CLIENT: &str = "operator";
+
 type Failure = Box<dyn std::error::Error>;
 
 fn main() {
@@ -87,6 +90,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     let data = DataDir::open(&cli.data_dir)?;
     let keyring = environment.keyring_or(|| data.secret(&rng))?;
     let api_key = environment.api_key()?.map_or_else(|| data.api_key(&rng), Ok)?;
+    let operator_key = data.operator_key(&rng)?;
 
     let simulated = environment.secret("HULAK_SPARROW_TOKEN")?.is_none() && cli.gateway.sparrow_url.is_none();
     let simulator = if simulated { Some(bind("HULAK_SANDBOX_ADDR", cli.sandbox_addr).await?) } else { None };
@@ -101,6 +105,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         admin: admin.local_addr()?,
         inbox: simulator.as_ref().map(TcpListener::local_addr).transpose()?,
         data: cli.data_dir.display().to_string(),
+        operator_key: data.operator_key_file().display().to_string(),
     };
     let store = store(cli, environment, &data, cli.rules.rules(keyring.clone()))?;
     let broker = broker(cli, environment, &rng)?;
@@ -110,6 +115,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     store
         .install_key(&api_key.to_store(hulak_common::api_key::DEFAULT_CLIENT), rng.uuid_v7(now), now)
         .await?;
+    store.install_key(&operator_key.to_store(OPERATOR_CLIENT), rng.uuid_v7(now), now).await?;
 
     let operators = cli.numbers.operators.operators()?;
     let api = Api {
@@ -212,11 +218,12 @@ struct Greeting {
     admin: SocketAddr,
     inbox: Option<SocketAddr>,
     data: String,
+    operator_key: String,
 }
 
 impl Greeting {
     fn print(&self, key: &ApiKey) {
-        let Self { api, admin, inbox, data } = self;
+        let Self { api, admin, inbox, data, operator_key } = self;
         println!("Hulak verifies phone numbers in Nepal.\n");
         println!("  API        http://{api}");
         println!("  Docs       http://{api}/docs");
@@ -226,6 +233,7 @@ impl Greeting {
             }
             None => println!("  SMS        go out through the real gateway"),
         }
+        println!("  Console    http://{admin}/console   (sign in with the key in {operator_key})");
         println!("  Admin      http://{admin}/readyz");
         println!("  Data       {data}\n");
         println!("Ask for a code:\n");

@@ -19,7 +19,7 @@ use crate::state::SharedApp;
 /// The longest reason of a block, in characters.
 pub(crate) const MAX_REASON: usize = 500;
 /// A block without an end: 9999-12-30, about the last day that can be written.
-const FOREVER: Timestamp = Timestamp::from_millis(253_402_128_000_000);
+pub(crate) const FOREVER: Timestamp = Timestamp::from_millis(253_402_128_000_000);
 
 /// The body of a block.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]

@@ -33,6 +33,7 @@ mod checks;
 mod client_tokens;
 mod clients;
 mod conditional;
+mod console;
 mod cors;
 mod credentials;
 mod guide;

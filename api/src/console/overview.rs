@@ -1,0 +1,192 @@
+//! Everything that the console shows at once, read together.
+
+use std::time::Duration;
+
+use hulak_common::broker::BrokerHealth;
+use hulak_common::operator::{Pause, WorkerRecord};
+use hulak_common::samples::{Board, Span};
+use hulak_common::store::StoreError;
+use hulak_common::time::Timestamp;
+use serde::Serialize;
+
+use super::Console;
+use super::verdict::{Facts, Verdict, judge, lives};
+
+/// Waiting messages are counted up to here.
+pub(super) const MOST_WAITING: u32 = 10_000;
+/// A broker that does not answer must not hold the page up.
+const BROKER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is shown.
+#[derive(Debug, Serialize)]
+pub(super) struct Overview {
+    pub(super) verdict: Verdict,
+    pub(super) pause: Option<Pause>,
+    pub(super) at: Timestamp,
+    pub(super) queue: Queue,
+    pub(super) credits: Credits,
+    pub(super) workers: Vec<WorkerView>,
+    pub(super) operators: Vec<OperatorFigures>,
+    /// The last hour, or the last day.
+    pub(super) sums: Sums,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Queue {
+    /// Messages that are due and wait for a worker.
+    pub(super) waiting: u64,
+    /// How long the oldest has waited, in seconds.
+    pub(super) oldest_seconds: f64,
+    /// Jobs at the broker; nothing when it cannot be asked.
+    pub(super) jobs: Option<u64>,
+    /// Dead letters.
+    pub(super) dead: Option<u64>,
+    pub(super) broker: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Credits {
+    pub(super) left: Option<f64>,
+    /// Parts of the last day.
+    pub(super) used_in_a_day: u64,
+    pub(super) days_left: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct WorkerView {
+    pub(super) id: String,
+    pub(super) alive: bool,
+    pub(super) seen_seconds_ago: f64,
+    #[serde(flatten)]
+    pub(super) state: Option<hulak_common::operator::WorkerState>,
+}
+
+/// One telecom operator's figures in the span.
+#[derive(Debug, Serialize)]
+pub(super) struct OperatorFigures {
+    pub(super) operator: String,
+    pub(super) created: u64,
+    pub(super) approved: u64,
+    pub(super) sent: u64,
+    pub(super) failed: u64,
+    /// From the request to the gateway, in seconds.
+    pub(super) gateway_p50: Option<f64>,
+    pub(super) gateway_p99: Option<f64>,
+    /// From the request to the approval, in seconds.
+    pub(super) approval_p50: Option<f64>,
+    pub(super) approval_p99: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Sums {
+    pub(super) requests: u64,
+    pub(super) created: u64,
+    pub(super) approved: u64,
+    pub(super) sent: u64,
+    pub(super) failed: u64,
+    pub(super) wrong_codes: u64,
+}
+
+impl Overview {
+    /// Reads it all; the counters' board comes along for the charts.
+    pub(super) async fn read(console: &Console, board: &Board, span: Span) -> Result<Self, StoreError> {
+        let now = console.clock.now();
+        let pause = console.store.paused().await?;
+        let workers = console.store.workers().await?;
+        let waiting_since = console.store.waiting_since(now).await?;
+        let waiting = console.store.waiting_count(MOST_WAITING, now).await?;
+        let broker = *console.broker.health().borrow();
+        let depths = depths(console, broker).await;
+        let oldest = waiting_since.map_or(Duration::ZERO, |since| now - since);
+        let credits = credits(board, now);
+        let not_sent = outcomes(board, now, 5);
+        let failures = board.split("failures", Span::Hour, now);
+        let facts = Facts {
+            pause: pause.as_ref(),
+            workers: &workers,
+            broker,
+            oldest,
+            sent: board.recent("messages/sent", 5, now),
+            not_sent,
+            main_failure: failures.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| reason.as_str()),
+            days_left: credits.days_left,
+            dead: depths.map(|(_, dead)| dead),
+        };
+        let verdict = judge(&facts, now);
+        Ok(Self {
+            verdict,
+            pause,
+            at: now,
+            queue: Queue {
+                waiting,
+                oldest_seconds: oldest.as_secs_f64(),
+                jobs: depths.map(|(jobs, _)| jobs),
+                dead: depths.map(|(_, dead)| dead),
+                broker: match broker {
+                    BrokerHealth::Up => "up",
+                    BrokerHealth::Blocked => "blocked",
+                    BrokerHealth::Down => "down",
+                },
+            },
+            credits,
+            workers: workers.into_iter().map(|worker| view(worker, now)).collect(),
+            operators: board.operators(now).into_iter().map(|name| figures(board, name, span, now)).collect(),
+            sums: Sums {
+                requests: board.total("requests", span, now),
+                created: board.total("created", span, now),
+                approved: board.total("ended/approved", span, now),
+                sent: board.total("messages/sent", span, now),
+                failed: board.total("messages/failed", span, now),
+                wrong_codes: board.total("checks/incorrect", span, now),
+            },
+        })
+    }
+}
+
+/// Messages that ended without the gateway accepting them.
+fn outcomes(board: &Board, now: Timestamp, minutes: usize) -> u64 {
+    ["failed", "expired", "unknown"]
+        .iter()
+        .map(|outcome| board.recent(&format!("messages/{outcome}"), minutes, now))
+        .sum()
+}
+
+async fn depths(console: &Console, broker: BrokerHealth) -> Option<(u64, u64)> {
+    if broker == BrokerHealth::Down {
+        return None;
+    }
+    let depths = tokio::time::timeout(BROKER_PATIENCE, console.broker.depths()).await.ok()?.ok()?;
+    Some((depths.send, depths.dead))
+}
+
+fn credits(board: &Board, now: Timestamp) -> Credits {
+    let left = board.gauge("gateway_credits");
+    let used = board.total("parts", Span::Day, now);
+    let days_left = left.filter(|_| used > 0).map(|left| left / used as f64);
+    Credits { left, used_in_a_day: used, days_left }
+}
+
+fn view(worker: WorkerRecord, now: Timestamp) -> WorkerView {
+    WorkerView {
+        alive: lives(&worker, now),
+        id: worker.id.to_string(),
+        seen_seconds_ago: (now - worker.seen_at).as_secs_f64(),
+        state: worker.state,
+    }
+}
+
+fn figures(board: &Board, operator: String, span: Span, now: Timestamp) -> OperatorFigures {
+    let total = |what: &str| board.total(&format!("{what}/{operator}"), span, now);
+    let time = |what: &str, share| board.quantile(&format!("{what}/{operator}"), share, span, now);
+    OperatorFigures {
+        created: total("created"),
+        approved: total("ended/approved"),
+        sent: total("messages/sent"),
+        failed: total("messages/failed") + total("messages/expired") + total("messages/unknown"),
+        gateway_p50: time("gateway", 0.5),
+        gateway_p99: time("gateway", 0.99),
+        approval_p50: time("approval", 0.5),
+        approval_p99: time("approval", 0.99),
+        operator,
+    }
+}

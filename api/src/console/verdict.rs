@@ -1,0 +1,201 @@
+//! Is it sending? One sentence, and the reason.
+
+use std::time::Duration;
+
+use hulak_common::broker::BrokerHealth;
+use hulak_common::operator::{Pause, WorkerRecord};
+use hulak_common::store::WORKER_TTL;
+use hulak_common::time::Timestamp;
+use serde::Serialize;
+
+use super::words;
+
+/// From here on a message has waited too long.
+const LATE: Duration = Duration::from_secs(10);
+const TOO_LATE: Duration = Duration::from_secs(60);
+/// This few messages say nothing about a share.
+const FEW: u64 = 5;
+/// Days of credits that are worth a warning.
+const LOW_DAYS: f64 = 2.0;
+
+/// How loudly it is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Light {
+    Good,
+    Warn,
+    Bad,
+}
+
+impl Light {
+    pub(super) const fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+        }
+    }
+}
+
+/// What is said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Verdict {
+    pub(super) light: Light,
+    pub(super) sentence: String,
+    pub(super) reason: String,
+}
+
+/// What it goes by.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) pause: Option<&'a Pause>,
+    pub(super) workers: &'a [WorkerRecord],
+    pub(super) broker: BrokerHealth,
+    pub(super) oldest: Duration,
+    /// Messages of the last five minutes.
+    pub(super) sent: u64,
+    pub(super) not_sent: u64,
+    pub(super) main_failure: Option<&'a str>,
+    pub(super) days_left: Option<f64>,
+    pub(super) dead: Option<u64>,
+}
+
+/// Whether a worker was heard of in time.
+pub(super) fn lives(worker: &WorkerRecord, now: Timestamp) -> bool {
+    worker.seen_at > now - WORKER_TTL
+}
+
+/// The first that is wrong, the worst first.
+pub(super) fn judge(facts: &Facts<'_>, now: Timestamp) -> Verdict {
+    let say =
+        |light, sentence: &str, reason: String| Verdict { light, sentence: sentence.to_owned(), reason };
+    if let Some(pause) = facts.pause {
+        let why = if pause.reason.is_empty() { "no reason given" } else { &pause.reason };
+        let reason = format!(
+            "{} paused it {} ago: {why}. Codes that are not sent within their time expire.",
+            pause.by,
+            words::span(now - pause.since)
+        );
+        return say(Light::Bad, "Sending is paused.", reason);
+    }
+    let live: Vec<_> = facts.workers.iter().filter(|worker| lives(worker, now)).collect();
+    if live.is_empty() {
+        let reason =
+            "No worker has given a sign of life in the last seconds: start one, or see why it stopped.";
+        return say(Light::Bad, "Nothing is being sent: no worker is running.", reason.to_owned());
+    }
+    if facts.broker == BrokerHealth::Down {
+        let reason = "Requests are still recorded. The workers send what waits when RabbitMQ is back.";
+        return say(Light::Bad, "Nothing is being sent: RabbitMQ is away.", reason.to_owned());
+    }
+    let states = || live.iter().filter_map(|worker| worker.state.as_ref());
+    let open = states().filter(|state| state.circuit == "open").count();
+    if open > 0 {
+        let code = states().find_map(|state| state.gateway_code);
+        let reason = code.map_or_else(|| "It does not say why.".to_owned(), words::gateway_code);
+        return if open == live.len() {
+            say(Light::Bad, "Nothing is being sent: the gateway refuses the account.", reason)
+        } else {
+            let sentence =
+                format!("{open} of {} workers send nothing: the gateway refuses the account.", live.len());
+            say(Light::Warn, &sentence, reason)
+        };
+    }
+    if facts.oldest > LATE {
+        let (light, sentence) = if facts.oldest > TOO_LATE {
+            (Light::Bad, "Sending falls behind.")
+        } else {
+            (Light::Warn, "Sending is slow.")
+        };
+        let reason = format!("The oldest message has waited {} for a worker.", words::span(facts.oldest));
+        return say(light, sentence, reason);
+    }
+    if facts.broker == BrokerHealth::Blocked {
+        let reason = "It is out of memory or disk. The relay publishes what waits when that is over.";
+        return say(Light::Warn, "RabbitMQ takes no messages.", reason.to_owned());
+    }
+    let ended = facts.sent + facts.not_sent;
+    if ended >= FEW && facts.not_sent * 5 > ended {
+        let why = facts.main_failure.map_or("", words::fault);
+        let reason = format!("{} of {ended} in the last five minutes. Most of them: {why}.", facts.not_sent);
+        return say(Light::Warn, "Messages go out, but many do not arrive at the gateway.", reason);
+    }
+    if let Some(days) = facts.days_left.filter(|days| *days < LOW_DAYS) {
+        let reason = format!("At the rate of the last day they last {}.", words::days(days));
+        return say(Light::Warn, "Messages go out, but the credits run low.", reason);
+    }
+    let mut reason = match facts.sent {
+        0 => "None was asked for in the last five minutes.".to_owned(),
+        1 => "One in the last five minutes.".to_owned(),
+        sent => format!("{sent} in the last five minutes."),
+    };
+    if let Some(dead) = facts.dead.filter(|dead| *dead > 0) {
+        reason.push_str(&format!(" {dead} dead letters wait to be looked at."));
+    }
+    let sentence = if facts.sent == 0 { "Ready to send." } else { "Messages are going out." };
+    say(Light::Good, sentence, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hulak_common::operator::WorkerState;
+    use uuid::Uuid;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn worker(circuit: &str, code: Option<i32>) -> WorkerRecord {
+        let state = WorkerState { circuit: circuit.to_owned(), gateway_code: code, ..WorkerState::default() };
+        WorkerRecord { id: Uuid::nil(), seen_at: NOW, state: Some(state) }
+    }
+
+    fn facts(workers: &[WorkerRecord]) -> Facts<'_> {
+        Facts {
+            pause: None,
+            workers,
+            broker: BrokerHealth::Up,
+            oldest: Duration::ZERO,
+            sent: 100,
+            not_sent: 0,
+            main_failure: None,
+            days_left: None,
+            dead: None,
+        }
+    }
+
+    #[test]
+    fn the_worst_is_said_first_and_with_its_reason() {
+        let (well, open) = (worker("closed", None), worker("open", Some(1012)));
+        let all_well = [well.clone()];
+        let said = |facts: &Facts<'_>| {
+            let verdict = judge(facts, NOW);
+            (verdict.light, format!("{} {}", verdict.sentence, verdict.reason))
+        };
+        let expect = |facts: &Facts<'_>, light, words: &str| {
+            let (lit, text) = said(facts);
+            assert!(lit == light && text.contains(words), "{lit:?}: {text}");
+        };
+        expect(&facts(&all_well), Light::Good, "100 in the last five minutes");
+        expect(&Facts { sent: 0, ..facts(&all_well) }, Light::Good, "Ready to send.");
+        expect(&facts(&[]), Light::Bad, "no worker is running");
+        let gone = [WorkerRecord { seen_at: NOW - WORKER_TTL, ..well.clone() }];
+        expect(&facts(&gone), Light::Bad, "no worker is running");
+        expect(&facts(std::slice::from_ref(&open)), Light::Bad, "1012: no credits");
+        expect(&facts(&[open, well]), Light::Warn, "1 of 2 workers");
+        expect(&Facts { broker: BrokerHealth::Down, ..facts(&all_well) }, Light::Bad, "RabbitMQ is away");
+        expect(&Facts { broker: BrokerHealth::Blocked, ..facts(&all_well) }, Light::Warn, "memory or disk");
+        let late = Duration::from_secs(90);
+        expect(&Facts { oldest: late, ..facts(&all_well) }, Light::Bad, "1 min 30 s");
+        expect(&Facts { oldest: late / 5, ..facts(&all_well) }, Light::Warn, "18 s");
+        let failing = Facts { not_sent: 40, main_failure: Some("no-answer"), ..facts(&all_well) };
+        expect(&failing, Light::Warn, "40 of 140");
+        expect(&Facts { days_left: Some(0.5), ..facts(&all_well) }, Light::Warn, "credits run low");
+        expect(&Facts { dead: Some(3), ..facts(&all_well) }, Light::Good, "3 dead letters");
+        let pause = Pause { since: NOW - late, by: "staff".to_owned(), reason: "bill".to_owned() };
+        expect(
+            &Facts { pause: Some(&pause), ..facts(&[]) },
+            Light::Bad,
+            "staff paused it 1 min 30 s ago: bill",
+        );
+    }
+}
