@@ -141,7 +141,7 @@ impl Chart<'_> {
 fn nice(most: u64) -> u64 {
     let mut step = 1_u64;
     loop {
-        for factor in [4, 10, 20] {
+        for factor in [4, 6, 8, 10, 14, 20, 30] {
             let top = step.saturating_mul(factor);
             if top >= most || top == u64::MAX {
                 return top;
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn tops_are_round() {
         let tops: Vec<_> = [0, 1, 4, 5, 11, 21, 41, 999, 1_001].into_iter().map(nice).collect();
-        assert_eq!(tops, [4, 4, 4, 10, 20, 40, 100, 1_000, 2_000]);
+        assert_eq!(tops, [4, 4, 4, 6, 14, 30, 60, 1_000, 1_400]);
         assert!(nice(u64::MAX) == u64::MAX);
     }
 }

@@ -355,7 +355,7 @@ fn story_page(
          <h1>A verification of {}</h1><p class=\"row\">{} {}</p></div>",
         row.key.phone,
         status_badge(row.status_at(now)),
-        delivery_badge(row.delivery),
+        delivery_badge(row.delivery).replacen('>', ">message ", 1),
     );
     if row.error.is_some() {
         let _ = write!(body, "<p class=\"message bad\">{}</p>", escape(&words::error(row.error)));
