@@ -69,7 +69,7 @@ async fn run() -> Result<Vec<String>, BenchError> {
                 failed.push(failure);
             }
         }
-        // An hour is long: what was measured stands there, whatever comes.
+        // Forty minutes are long: what was measured stands there, whatever comes.
         bench.report.write(&bench.options.report)?;
     }
     println!("{}", bench.report.markdown());
