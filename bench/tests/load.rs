@@ -1,5 +1,6 @@
 //! The load process against a handler that always answers: it does what it is told, and errors are no measurement. This
 //! measures nothing.
+#![expect(clippy::unwrap_used, reason = "a test ends where something cannot be started")]
 
 use std::net::SocketAddr;
 use std::path::Path;
