@@ -99,6 +99,7 @@ async fn serve(cli: &Cli) -> Done {
     // First of all: whoever starts a program may want to stop it at once.
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
+    let traces = hulak_otlp::start(&cli.telemetry, "hulak-api")?;
     let templates = cli.messages.templates()?;
     let environment = Environment::process();
     let keyring = environment.keyring()?;
@@ -137,6 +138,7 @@ async fn serve(cli: &Cli) -> Done {
         let done = run(api, public, admin, shutdown.clone()).await;
         broker.close().await;
         store.close().await;
+        hulak_otlp::finish(traces).await;
         done
     };
     // On the heap: the whole of the API is a large future.

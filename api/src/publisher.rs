@@ -7,10 +7,11 @@ use hulak_common::announcer::Announcer;
 use hulak_common::batch::{Batcher, Bounds};
 use hulak_common::broker::Broker;
 use hulak_common::clock::SharedClock;
-use hulak_common::job::{MessageId, StatusEvent};
+use hulak_common::job::{MessageId, Outgoing, StatusEvent};
 use hulak_common::outbox::Outbox;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::store::Store;
+use hulak_common::trace;
 
 use crate::wait::Changes;
 
@@ -24,7 +25,7 @@ const LANES: usize = 4;
 /// Publishes in the background.
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    jobs: Batcher<MessageId, ()>,
+    jobs: Batcher<Outgoing, ()>,
     announcer: Announcer,
     changes: Arc<Changes>,
 }
@@ -42,20 +43,20 @@ impl Publisher {
         let outbox = Outbox::start(Arc::clone(broker), store, clock, shutdown);
         let jobs = Batcher::spawn(
             Bounds { queue: QUEUE, batch: BATCH, lanes: LANES },
-            move |ids: Vec<MessageId>| {
+            move |messages: Vec<Outgoing>| {
                 let outbox = outbox.clone();
                 async move {
-                    outbox.publish(&ids).await;
-                    vec![(); ids.len()]
+                    outbox.publish(&messages).await;
+                    vec![(); messages.len()]
                 }
             },
         );
         Self { jobs, announcer: Announcer::start(Arc::clone(broker)), changes }
     }
 
-    /// Has a message published.
+    /// Has a message published, on behalf of the request that this task works for.
     pub fn publish(&self, id: MessageId) {
-        if self.jobs.offer(id).is_err() {
+        if self.jobs.offer(Outgoing { id, request: trace::current() }).is_err() {
             tracing::debug!(%id, "left to the relay: too many are waiting");
         }
     }

@@ -1,17 +1,19 @@
 //! Addresses and what every answer has in common: request ids, problems, one log line.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use futures_util::FutureExt as _;
 use hulak_common::clock::Stopwatch;
 use hulak_common::meter;
+use hulak_common::trace::{self, TRACEPARENT, TraceContext, Value};
 use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
@@ -72,22 +74,46 @@ fn dressed(routes: Router<SharedApp>, app: SharedApp) -> Router {
         .with_state(app)
 }
 
-/// Gives every answer its request id.
+/// The trace that a request belongs to, and whether its caller began it.
+#[derive(Debug, Clone, Copy)]
+struct Traced {
+    context: TraceContext,
+    caller: Option<TraceContext>,
+}
+
+/// Gives every answer its request id, and everything that happens on the way to it a trace.
 ///
 /// Like [`dress`] it is no `async fn`, whose state would hold the request for as long as somebody waits.
 fn identify(
     State(app): State<SharedApp>,
-    request: Request,
+    mut request: Request,
     mut next: Next,
 ) -> impl Future<Output = Response> + Send {
     let id = request_id(&request)
         .or_else(|| HeaderValue::from_str(&app.rng.uuid().to_string()).ok())
         .unwrap_or(HeaderValue::from_static("none"));
-    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
-    next.call(request).instrument(span).map(move |Ok(mut response)| {
+    let traced = traced(&request, &app.rng.bytes());
+    request.extensions_mut().insert(traced);
+    let span = tracing::info_span!(
+        "request",
+        request_id = %masked_id(id.to_str().unwrap_or_default()),
+        trace_id = %traced.context.trace_id(),
+        span_id = %traced.context.span_id(),
+    );
+    trace::within(traced.context, next.call(request).instrument(span)).map(move |Ok(mut response)| {
         response.headers_mut().insert(REQUEST_ID, id);
         response
     })
+}
+
+/// Goes on with the caller's trace, or begins one.
+fn traced(request: &Request, seed: &[u8; trace::SEED]) -> Traced {
+    let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let caller = header.and_then(TraceContext::parse);
+    let own = TraceContext::root(seed);
+    let [.., a, b, c, d, e, f, g, h] = *seed;
+    let context = caller.map_or(own, |caller| caller.child([a, b, c, d, e, f, g, h]));
+    Traced { context, caller }
 }
 
 /// Renders problems, and writes one log line for every answer.
@@ -100,6 +126,7 @@ fn dress(
     // The pattern, not the address: an address may hold a number.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let wait = request.uri().query().is_some_and(|query| query.contains("wait="));
+    let traced = request.extensions().get::<Traced>().copied();
     tokio::time::timeout(HANDLER, next.call(request)).map(move |answer| {
         let mut response =
             answer.map_or_else(|_| Problem::unavailable().into_response(), |Ok(response)| response);
@@ -107,10 +134,56 @@ fn dress(
         let slug = problem.as_ref().map_or("", |problem| problem.kind().slug());
         let (route, took) = (route.as_ref().map(MatchedPath::as_str), watch.elapsed());
         meter::http().answered(&method, route, wait, response.status(), took);
+        if let Some(traced) = traced {
+            let status = response.status();
+            trace::record(traced.context, || span(traced, &method, route, status, slug, took));
+        }
         tracing::info!(%method, route = route.unwrap_or("-"), status = response.status().as_u16(), problem = slug,
             ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "answered");
         problem.map_or(response, |problem| problem.render(&app.public_url))
     })
+}
+
+/// What is collected of a request: its pattern, never its address, and nothing of what it holds.
+fn span(
+    traced: Traced,
+    method: &Method,
+    route: Option<&str>,
+    status: StatusCode,
+    problem: &'static str,
+    took: Duration,
+) -> trace::Span {
+    let (method, route) = (meter::method_name(method), route.unwrap_or("-"));
+    let span = trace::Span::new(format!("{method} {route}"), trace::Kind::Server, traced.context, took)
+        .with("http.request.method", Value::Text(method))
+        .with("http.route", Value::Name(route.to_owned()))
+        .with("http.response.status_code", Value::Number(status.as_u16().into()));
+    let span = trace::Span { failed: status.is_server_error(), ..span };
+    let span = if problem.is_empty() { span } else { span.with("error.type", Value::Text(problem)) };
+    match traced.caller {
+        Some(caller) => span.part_of(caller, true),
+        None => span,
+    }
+}
+
+/// A request's id as logs show it. It is the caller's, who may think that a number makes a good one.
+fn masked_id(id: &str) -> Cow<'_, str> {
+    let is_number = |digits: &str| {
+        let national = digits.strip_prefix("977").filter(|rest| rest.len() == 10).unwrap_or(digits);
+        national.len() == 10 && national.starts_with('9')
+    };
+    if !id.split(|c: char| !c.is_ascii_digit()).any(is_number) {
+        return Cow::Borrowed(id);
+    }
+    let words = id.split_inclusive(|c: char| !c.is_ascii_digit());
+    Cow::Owned(
+        words
+            .map(|word| {
+                let digits = word.trim_end_matches(|c: char| !c.is_ascii_digit());
+                if is_number(digits) { word.replace(digits, "•••") } else { word.to_owned() }
+            })
+            .collect(),
+    )
 }
 
 /// The caller's own id, when it is sane: printable, short, and nothing that could break a log line.
@@ -205,6 +278,21 @@ mod tests {
             shutdown: Shutdown::new(),
         };
         App::new(parts).unwrap()
+    }
+
+    #[test]
+    fn an_id_that_is_a_number_is_not_logged() {
+        for (id, shown) in [
+            ("9812345678", "•••"),
+            ("order-9812345678", "order-•••"),
+            ("9779812345678/2", "•••/2"),
+            ("a:9812345678:9841234567", "a:•••:•••"),
+            ("0199b3a1-0000-7000-8000-981234567812", "0199b3a1-0000-7000-8000-981234567812"),
+            ("1790000000123-7", "1790000000123-7"),
+            ("", ""),
+        ] {
+            assert_eq!(masked_id(id), shown);
+        }
     }
 
     #[tokio::test]

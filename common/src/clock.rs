@@ -101,6 +101,12 @@ impl Clock for FrozenClock {
     }
 }
 
+/// What this machine's clock says, for whoever looks at spans of many machines; never for decisions.
+#[must_use]
+pub fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Measures how long something took, for logs and for [`Clock::calibrate`]; never for decisions.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);

@@ -308,6 +308,12 @@ pub struct TelemetryArgs {
     #[arg(long, env = "HULAK_LOG_FORMAT", default_value = "text", hide_env_values = true,
         value_parser = PossibleValuesParser::new(["text", "json"]))]
     pub log_format: String,
+    /// Where traces are collected (OTLP over HTTP), for instance http://127.0.0.1:4318; nowhere when not set.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
+    pub otel_exporter_otlp_endpoint: Option<url::Url>,
+    /// Which share of the traces that begin here is collected, 0 to 1; of others' traces it is as they say.
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", hide_env_values = true, value_parser = share)]
+    pub otel_traces_sampler_arg: f64,
 }
 
 impl TelemetryArgs {
@@ -322,6 +328,13 @@ impl TelemetryArgs {
             tracing::warn!("unknown setting {name}: is it misspelt?");
         }
         Ok(())
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("must be a number from 0 to 1".to_owned()),
     }
 }
 

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::trace::TraceContext;
+
 /// The job format this program writes.
 pub const VERSION: u32 = 1;
 /// Ids in one job at most: a worker takes a job as one unit, so a big one would hold back its neighbours.
@@ -82,10 +84,28 @@ impl<'de> Deserialize<'de> for MessageId {
     }
 }
 
+/// A message to send, and the request that asked for it when that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Which.
+    pub id: MessageId,
+    /// Whose.
+    pub request: Option<TraceContext>,
+}
+
+impl From<MessageId> for Outgoing {
+    fn from(id: MessageId) -> Self {
+        Self { id, request: None }
+    }
+}
+
 /// A job for a worker: one to [`MAX_IDS`] messages to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendJob {
     ids: Vec<MessageId>,
+    /// The requests that asked for the messages, in their order; empty when none is known. They travel beside the job, in a
+    /// header: who does not know them need not care.
+    requests: Vec<Option<TraceContext>>,
 }
 
 /// Version 1 on the wire. Unknown fields are let through, so that a later release may add one that may be ignored
@@ -110,7 +130,7 @@ impl SendJob {
     pub fn new(ids: Vec<MessageId>) -> Result<Self, JobError> {
         match ids.len() {
             0 => Err(JobError::Garbage("no ids")),
-            1..=MAX_IDS => Ok(Self { ids }),
+            1..=MAX_IDS => Ok(Self { ids, requests: Vec::new() }),
             _ => Err(JobError::TooLarge),
         }
     }
@@ -118,13 +138,41 @@ impl SendJob {
     /// A job of one message.
     #[must_use]
     pub fn one(id: MessageId) -> Self {
-        Self { ids: vec![id] }
+        Self { ids: vec![id], requests: Vec::new() }
     }
 
     /// As many jobs as these messages need, `per_job` in each (bounded to 1..=[`MAX_IDS`]), in order.
     #[must_use]
-    pub fn pack(ids: &[MessageId], per_job: usize) -> Vec<Self> {
-        ids.chunks(per_job.clamp(1, MAX_IDS)).map(|ids| Self { ids: ids.to_vec() }).collect()
+    pub fn pack(messages: &[Outgoing], per_job: usize) -> Vec<Self> {
+        let pack = |messages: &[Outgoing]| {
+            let known = messages.iter().any(|message| message.request.is_some());
+            let requests = if known { messages } else { &[] };
+            Self {
+                ids: messages.iter().map(|message| message.id).collect(),
+                requests: requests.iter().map(|message| message.request).collect(),
+            }
+        };
+        messages.chunks(per_job.clamp(1, MAX_IDS)).map(pack).collect()
+    }
+
+    /// With the requests that asked for the messages, in their order. As many as there are messages, or they are of another
+    /// job, and none counts.
+    #[must_use]
+    pub fn with_requests(self, requests: Vec<Option<TraceContext>>) -> Self {
+        let theirs = requests.len() == self.ids.len();
+        Self { requests: if theirs { requests } else { Vec::new() }, ..self }
+    }
+
+    /// The requests that asked for the messages, in their order; empty when none is known.
+    #[must_use]
+    pub fn requests(&self) -> &[Option<TraceContext>] {
+        &self.requests
+    }
+
+    /// The messages with their requests.
+    pub fn messages(&self) -> impl Iterator<Item = Outgoing> + '_ {
+        let requests = self.requests.iter().copied().chain(std::iter::repeat(None));
+        self.ids.iter().zip(requests).map(|(id, request)| Outgoing { id: *id, request })
     }
 
     /// The messages: at least one.
@@ -231,10 +279,11 @@ mod tests {
     #[test]
     fn packing_keeps_order_and_bounds() {
         let ids: Vec<_> = (1..=40).map(id).collect();
-        let jobs = SendJob::pack(&ids, 100);
+        let messages: Vec<_> = ids.iter().copied().map(Outgoing::from).collect();
+        let jobs = SendJob::pack(&messages, 100);
         assert_eq!(jobs.iter().map(|job| job.ids().len()).collect::<Vec<_>>(), [16, 16, 8]);
         assert_eq!(jobs.into_iter().flat_map(SendJob::into_ids).collect::<Vec<_>>(), ids);
-        assert_eq!(SendJob::pack(&ids, 0).len(), 40);
+        assert_eq!(SendJob::pack(&messages, 0).len(), 40);
     }
 
     #[test]

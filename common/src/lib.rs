@@ -35,6 +35,7 @@ pub mod test_numbers;
 pub mod text;
 pub mod text_enum;
 pub mod time;
+pub mod trace;
 pub mod verification;
 pub mod vitals;
 pub mod web;

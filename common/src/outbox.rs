@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::broker::Broker;
 use crate::clock::SharedClock;
-use crate::job::{MAX_IDS, MessageId, SendJob};
+use crate::job::{MAX_IDS, MessageId, Outgoing, SendJob};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::time::Timestamp;
@@ -49,8 +49,8 @@ impl Outbox {
 
     /// Publishes these messages, several in one job, and answers how many the broker has confirmed. The others are left
     /// to the relay.
-    pub async fn publish(&self, ids: &[MessageId]) -> usize {
-        let jobs = SendJob::pack(ids, per_job(ids.len()));
+    pub async fn publish(&self, messages: &[Outgoing]) -> usize {
+        let jobs = SendJob::pack(messages, per_job(messages.len()));
         let published_at = self.clock.now();
         let results = self.broker.publish(&jobs).await;
         let mut count = 0;

@@ -1,11 +1,14 @@
 //! Logs. They go to stderr, one line an event, as text or JSON. Codes, keys and whole numbers never get here: their types do not
 //! print them.
 
+mod json;
+
 use std::io::{BufWriter, IsTerminal as _};
 use std::sync::{Mutex, PoisonError};
 
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::JsonFields;
 
 use crate::text_enum::text_enum;
 
@@ -52,7 +55,9 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
         .with_env_filter(filter);
     match format {
         LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Json => {
+            builder.json().event_format(json::JsonLine).fmt_fields(JsonFields::new()).try_init()
+        }
     }
     .map_err(|error| error.to_string())
 }

@@ -83,6 +83,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     // First of all: whoever starts a program may want to stop it at once.
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
+    let traces = hulak_otlp::start(&cli.telemetry, "hulak")?;
     let templates = cli.messages.templates()?;
     let environment = Environment::process();
     let rng = Rng::system();
@@ -158,6 +159,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         );
         broker.close().await;
         store.close().await;
+        hulak_otlp::finish(traces).await;
         done.map(drop)
     };
     // On the heap: the whole of Hulak is a large future.

@@ -3,8 +3,10 @@
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 pub mod answer;
+pub mod collector;
 pub mod database;
 pub mod metrics;
+pub mod personal;
 pub mod proxy;
 pub mod services;
 pub mod stack;

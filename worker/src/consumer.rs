@@ -99,10 +99,10 @@ impl Intake {
         slots: &Arc<Semaphore>,
         tracker: &TaskTracker,
     ) {
-        let ids = delivery.job.ids().to_vec();
-        let ticket = Arc::new(Ticket::new(delivery, ids.len()));
+        let messages: Vec<_> = delivery.job.messages().collect();
+        let ticket = Arc::new(Ticket::new(delivery, messages.len()));
         let mut slot = Some(slot);
-        for id in ids {
+        for message in messages {
             let permit = match slot.take() {
                 Some(slot) => slot,
                 None => {
@@ -117,7 +117,7 @@ impl Intake {
             };
             let (sender, ticket) = (Arc::clone(&self.sender), Arc::clone(&ticket));
             tracker.spawn(async move {
-                let handled = sender.handle(id).await;
+                let handled = sender.handle(message).await;
                 ticket.note(handled);
                 drop(permit);
             });

@@ -95,6 +95,7 @@ async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
     // First of all: whoever starts a program may want to stop it at once.
     let shutdown = Shutdown::new();
     shutdown.on_signals()?;
+    let traces = hulak_otlp::start(&cli.telemetry, "hulak-worker")?;
     let templates = cli.messages.templates()?;
     let environment = Environment::process();
     let keyring = environment.keyring()?;
@@ -132,6 +133,7 @@ async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
         let done = run(worker, Some(admin), shutdown.clone()).await;
         broker.close().await;
         store.close().await;
+        hulak_otlp::finish(traces).await;
         done
     };
     shutdown.bound(working).await.transpose()?;

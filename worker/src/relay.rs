@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hulak_common::broker::{Broker, BrokerHealth};
 use hulak_common::clock::SharedClock;
+use hulak_common::job::Outgoing;
 use hulak_common::meter;
 use hulak_common::outbox::Outbox;
 use hulak_common::shutdown::Shutdown;
@@ -38,7 +39,9 @@ pub async fn run(
                     break;
                 }
             };
-            let confirmed = outbox.publish(&ids).await;
+            // Whose request it was is not kept: what is tried again much later belongs to no request any more.
+            let messages: Vec<_> = ids.iter().copied().map(Outgoing::from).collect();
+            let confirmed = outbox.publish(&messages).await;
             if !ids.is_empty() {
                 meter::worker().relayed.increment(ids.len() as u64);
                 tracing::debug!(taken = ids.len(), confirmed, "relayed");

@@ -8,7 +8,7 @@ use hulak_common::announcer::Announcer;
 use hulak_common::batch::{Batcher, Bounds};
 use hulak_common::clock::{SharedClock, Stopwatch};
 use hulak_common::code::Keyring;
-use hulak_common::job::MessageId;
+use hulak_common::job::{MessageId, Outgoing};
 use hulak_common::limits::backoff;
 use hulak_common::meter;
 use hulak_common::rng::Rng;
@@ -16,8 +16,10 @@ use hulak_common::shutdown::Shutdown;
 use hulak_common::sms::measure;
 use hulak_common::store::{Claim, Claimed, Grant, Monitor, Outcome, Record, Recorded, Store, StoreError};
 use hulak_common::text::Templates;
+use hulak_common::trace::{Span, Value, Work};
 use hulak_common::verification::{DeliveryError, DeliveryFault, Route};
 use secrecy::ExposeSecret as _;
+use tracing::Instrument as _;
 
 use crate::breaker::{Breaker, Pass, Verdict};
 use crate::config::LEASE_MARGIN;
@@ -151,9 +153,16 @@ impl Sender {
     }
 
     /// Handles one message of a job, from the permit to the record.
-    pub async fn handle(&self, id: MessageId) -> Handled {
+    pub async fn handle(&self, message: Outgoing) -> Handled {
+        let work = Work::begin(&self.parts.rng, message.request);
+        let span = tracing::info_span!("send", trace_id = %work.context.trace_id(), span_id = %work.context.span_id(),
+            request_trace_id = work.request_trace().map(tracing::field::display));
+        self.tries(message.id, &work).instrument(span).await
+    }
+
+    async fn tries(&self, id: MessageId, work: &Work) -> Handled {
         for _ in 0..EARLY_TRIES {
-            match self.attempt(id).await {
+            match self.attempt(id, work).await {
                 Attempt::Over(handled) => return handled,
                 Attempt::Early(wait) => {
                     tokio::select! { () = tokio::time::sleep(wait) => {}, () = self.parts.shutdown.begun() => break }
@@ -164,7 +173,7 @@ impl Sender {
         Handled::Done
     }
 
-    async fn attempt(&self, id: MessageId) -> Attempt {
+    async fn attempt(&self, id: MessageId, work: &Work) -> Attempt {
         // What is not begun when a stop is asked for is left to the other workers.
         let leave = async {
             loop {
@@ -193,8 +202,9 @@ impl Sender {
             Ok(Ok(Claimed::Granted(grant))) => {
                 let _in_flight = meter::worker().in_flight();
                 let _busy = Busy::enter(&self.busy);
-                let (outcome, parts) = self.deliver(&grant, pass).await;
+                let (outcome, parts) = self.deliver(&grant, pass, work).await;
                 self.record(&grant, outcome, parts).await;
+                work.end(|span| sent(span, &grant, outcome));
                 Attempt::Over(Handled::Done)
             }
             Ok(Ok(answer)) => {
@@ -234,7 +244,7 @@ impl Sender {
     }
 
     /// How it went, and how many parts went out if some may have.
-    async fn deliver(&self, grant: &Grant, mut pass: Pass<'_>) -> (Outcome, Option<i16>) {
+    async fn deliver(&self, grant: &Grant, mut pass: Pass<'_>, work: &Work) -> (Outcome, Option<i16>) {
         let row = &grant.verification;
         if grant.route == Route::Null {
             return (Outcome::Accepted, None);
@@ -265,10 +275,13 @@ impl Sender {
         }
         let watch = Stopwatch::start();
         let answer = self.parts.gateway.send(grant.phone, &text).await;
-        self.mimic.note(watch.elapsed(), answer);
-        meter::worker().called(answer.call(), watch.elapsed());
-        tracing::info!(id = %grant.id, to = %grant.phone.masked(), attempt = grant.attempt, ?answer,
-            ms = u64::try_from(watch.elapsed().as_millis()).unwrap_or(u64::MAX), "called the gateway");
+        let took = watch.elapsed();
+        self.mimic.note(took, answer);
+        meter::worker().called(answer.call(), took);
+        let (name, code) = (answer.call().as_str(), answer.gateway_code());
+        tracing::info!(id = %grant.id, to = %grant.phone.masked(), attempt = grant.attempt, answer = name, code,
+            ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "called the gateway");
+        work.part(&self.parts.rng, "gateway", took, |span| called(span, answer));
         self.settle(grant, answer, pass);
         let parts = match answer {
             Answer::Accepted | Answer::Unknown => i16::try_from(measure(text.expose_secret()).parts).ok(),
@@ -352,6 +365,34 @@ impl Sender {
                 }
             }
         }
+    }
+}
+
+/// What is collected of a send: whose it is only by its id.
+fn sent(span: Span, grant: &Grant, outcome: Outcome) -> Span {
+    let name = match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Refused(_) => "refused",
+        Outcome::Retry { .. } => "retry",
+        Outcome::GivenBack { .. } => "given_back",
+        Outcome::Ambiguous(_) => "ambiguous",
+    };
+    let failed = matches!(outcome, Outcome::Refused(_) | Outcome::Ambiguous(_));
+    Span { failed, ..span }
+        .with("messaging.system", Value::Text("rabbitmq"))
+        .with("messaging.operation.type", Value::Text("process"))
+        .with("messaging.message.id", Value::Name(grant.id.to_string()))
+        .with("hulak.attempt", Value::Number(grant.attempt.into()))
+        .with("hulak.outcome", Value::Text(name))
+}
+
+/// What is collected of a call.
+fn called(span: Span, answer: Answer) -> Span {
+    let span = Span { failed: answer != Answer::Accepted, ..span };
+    let span = span.with("hulak.gateway.answer", Value::Text(answer.call().as_str()));
+    match answer.gateway_code() {
+        Some(code) => span.with("hulak.gateway.code", Value::Number(code.into())),
+        None => span,
     }
 }
 

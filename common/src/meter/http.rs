@@ -47,7 +47,7 @@ impl HttpMeter {
         took: Duration,
     ) {
         let route = self.route(route.unwrap_or(NO_ROUTE));
-        route.count(name(method), status);
+        route.count(method_name(method), status);
         let time = if wait { route.waits() } else { &route.time };
         time.record(took.as_secs_f64());
     }
@@ -94,8 +94,9 @@ impl Route {
     }
 }
 
-/// The methods there are; a caller may send any word as one.
-fn name(method: &Method) -> &'static str {
+/// A method's name; a caller may send any word as one.
+#[must_use]
+pub fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",

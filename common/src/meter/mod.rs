@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 use metrics::{Counter, Gauge, Histogram, Label};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub use self::http::{HttpMeter, http};
+pub use self::http::{HttpMeter, http, method_name};
 use crate::phone::Operators;
 use catalogue::{BUILD, Kind};
 pub use catalogue::{CATALOGUE, Metric};

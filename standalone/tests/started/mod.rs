@@ -29,6 +29,11 @@ pub(crate) fn program(settings: &[(&str, &str)]) -> Command {
 
 impl Hulak {
     pub(crate) fn start(directory: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_logging(directory, settings, Stdio::null())
+    }
+
+    /// The same, with its log to look at.
+    pub(crate) fn start_logging(directory: &Path, settings: &[(&str, &str)], log: Stdio) -> Self {
         install_tls();
         let anywhere =
             ["HULAK_HTTP_ADDR", "HULAK_ADMIN_ADDR", "HULAK_SANDBOX_ADDR"].map(|name| (name, "127.0.0.1:0"));
@@ -36,7 +41,7 @@ impl Hulak {
             .envs(settings.iter().copied())
             .env("HULAK_DATA_DIR", directory)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut greeting = String::new();

@@ -72,6 +72,16 @@ impl Answer {
         }
     }
 
+    /// The gateway's own code, when it refused.
+    #[must_use]
+    pub const fn gateway_code(&self) -> Option<i32> {
+        match self {
+            Self::Refused(error) => error.gateway_code,
+            Self::Account { gateway_code } => Some(*gateway_code),
+            Self::Accepted | Self::NotNow { .. } | Self::Unknown => None,
+        }
+    }
+
     /// A refusal of one message.
     #[must_use]
     pub fn refused(code: DeliveryFault, gateway_code: i32) -> Self {

@@ -15,8 +15,9 @@ use tokio::time::{sleep, timeout};
 use super::super::{Consumer, Delivery, Handle, Subscription, Topology};
 use super::publisher::{self, Post};
 use super::session::{Link, Session};
-use super::topology::{self, table, text};
+use super::topology::{self, requests, table, text};
 use crate::job::{JobError, SendJob, StatusEvent, decode_events};
+use crate::trace::TRACEPARENT;
 
 /// How long a job from a newer release is kept from coming round again: a release is rolled out over minutes, and
 /// without a pause this worker and the queue would play ball with it.
@@ -73,6 +74,7 @@ impl Consumer for AmqpConsumer {
             // No await from here on: a dropped call must not take a delivery with it.
             match SendJob::decode(&delivery.data) {
                 Ok(job) => {
+                    let job = job.with_requests(requests(delivery.properties.headers().as_ref()));
                     let handle = Handle::Amqp(AmqpHandle(delivery.acker));
                     return Some(Delivery { job, redelivered: delivery.redelivered, handle });
                 }
@@ -103,7 +105,10 @@ fn put_off(delivery: lapin::message::Delivery, version: u32, publishing: Link) {
     if times == 1 {
         tracing::info!(version, "a job is from a newer release and is left for a newer worker");
     }
-    let headers = table([(PUT_OFFS, AMQPValue::LongUInt(times))]);
+    let mut headers = table([(PUT_OFFS, AMQPValue::LongUInt(times))]);
+    if let Some(requests) = properties.headers().as_ref().and_then(|old| old.inner().get(TRACEPARENT)) {
+        headers.insert(TRACEPARENT.into(), requests.clone());
+    }
     let again = [Post { payload: data, headers }];
     tokio::spawn(async move {
         // While the broker takes nothing, or the line is gone, it stays in hand; what was not acknowledged when the channel

@@ -112,8 +112,11 @@ pub(super) struct Post {
 
 /// Publishes the jobs, giving up when the time is over, the connection is gone, or the broker blocks it.
 pub(super) async fn publish(link: &Link, jobs: &[SendJob]) -> Vec<Result<(), PublishError>> {
-    let posts: Vec<_> =
-        jobs.iter().map(|job| Post { payload: job.encode(), headers: FieldTable::default() }).collect();
+    let pack = |job: &SendJob| Post {
+        payload: job.encode(),
+        headers: topology::requests_header(job).unwrap_or_default(),
+    };
+    let posts: Vec<_> = jobs.iter().map(pack).collect();
     post(link, &posts).await
 }
 

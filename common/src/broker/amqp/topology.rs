@@ -11,7 +11,9 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use super::super::{DeadLetter, Depths, Topology};
+use crate::job::{MAX_IDS, SendJob};
 use crate::time::Timestamp;
+use crate::trace::{TRACEPARENT, TraceContext};
 
 /// Jobs waiting at most; beyond it publishing is refused, and the relay tries later.
 const MAX_JOBS: i64 = 1_000_000;
@@ -183,6 +185,35 @@ fn dead_letter(payload: &[u8], headers: Option<&FieldTable>) -> DeadLetter {
     }
 }
 
+/// The requests that asked for a job's messages, as a header: one context as text, as others have it; several as a list in
+/// the order of the messages, with an empty text for whichever is not known.
+pub(super) fn requests_header(job: &SendJob) -> Option<FieldTable> {
+    let written = |request: &Option<TraceContext>| {
+        text(&request.map(|request| request.to_string()).unwrap_or_default())
+    };
+    let value = match job.requests() {
+        [] => return None,
+        [one] => written(one),
+        several => AMQPValue::FieldArray(several.iter().map(written).collect::<Vec<_>>().into()),
+    };
+    Some(table([(TRACEPARENT, value)]))
+}
+
+/// Back from the header. Whatever it holds, the job counts: at worst nothing is known of its requests.
+pub(super) fn requests(headers: Option<&FieldTable>) -> Vec<Option<TraceContext>> {
+    let read = |value: &AMQPValue| match value {
+        AMQPValue::LongString(text) => TraceContext::parse(std::str::from_utf8(text.as_bytes()).ok()?),
+        _ => None,
+    };
+    match headers.and_then(|headers| headers.inner().get(TRACEPARENT)) {
+        None => Vec::new(),
+        Some(AMQPValue::FieldArray(several)) => {
+            several.as_slice().iter().take(MAX_IDS + 1).map(read).collect()
+        }
+        Some(one) => vec![read(one)],
+    }
+}
+
 pub(super) fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
@@ -207,6 +238,24 @@ mod tests {
         assert_eq!(letter.payload.len(), DEAD_PAYLOAD);
         assert_eq!(letter.reason, "rejected");
         assert_eq!(letter.died_at, Some(Timestamp::from_millis(1_700_000_000_000)));
+    }
+
+    #[test]
+    fn requests_travel_beside_their_job() {
+        let request = TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let id = |seq| crate::job::MessageId { verification: uuid::Uuid::nil(), seq };
+        let job = |ids: std::ops::Range<i32>| SendJob::new(ids.map(id).collect()).unwrap();
+        assert_eq!(requests_header(&job(0..2)), None);
+        for known in [vec![request], vec![request, None, request]] {
+            let sent = job(0..i32::try_from(known.len()).unwrap()).with_requests(known.clone());
+            let header = requests_header(&sent);
+            assert_eq!(requests(header.as_ref()), known);
+        }
+        // Of another job, or of somebody else's making.
+        assert_eq!(job(0..2).with_requests(vec![request]).requests(), []);
+        let odd = table([(TRACEPARENT, AMQPValue::Boolean(true))]);
+        assert_eq!(requests(Some(&odd)), [None]);
+        assert_eq!(requests(None), []);
     }
 
     #[test]
