@@ -1,5 +1,5 @@
 //! The production shape, with everything logged and traced: no code, no key and no whole number is found afterwards. (The
-//! one-process shape's test is `standalone/tests/personal.rs`.)
+//! one-process shape's test is `standalone/tests/personal`.)
 #![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
 use std::fs::File;

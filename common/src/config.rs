@@ -225,11 +225,18 @@ fn explain(error: &clap::Error) -> String {
             let source = std::error::Error::source(error).map(ToString::to_string);
             let why = source.or(valid).unwrap_or_else(|| "is not valid".to_owned());
             // An address may hold a password, and test numbers come with their codes: neither is repeated.
-            if name.ends_with("_URL") || name == "TEST_NUMBERS" { why } else { format!("{value:?}: {why}") }
+            let secret = ["_URL", "_ENDPOINT"].iter().any(|end| name.ends_with(end));
+            if secret || name == "TEST_NUMBERS" { why } else { format!("{value:?}: {why}") }
         }
     };
     // A flag of a command, such as `keys create --client`, is no setting and has no variable.
-    if is_known(&name) { format!("HULAK_{name}: {reason}") } else { format!("--{word}: {reason}") }
+    if is_known(&name) {
+        format!("HULAK_{name}: {reason}")
+    } else if name.starts_with("OTEL_") {
+        format!("{name}: {reason}")
+    } else {
+        format!("--{word}: {reason}")
+    }
 }
 
 /// Variables that begin with `HULAK_` and that no program reads: most likely misspelt.

@@ -1,6 +1,7 @@
 //! The programs as their users start them: what they print, what they refuse, and what `kill -9` does to them.
 #![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
+mod personal;
 mod started;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -183,6 +184,9 @@ fn a_bad_setting_ends_the_start_with_its_name_and_the_reason() {
         ("HULAK_OPERATORS_FILE", "/nowhere", "No such file"),
         ("HULAK_LOG_FORMAT", "xml", "json"),
         ("HULAK_SPARROW_URL", "ftp://x", "https://"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector", "relative URL"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://x", "http://"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2", "0 to 1"),
     ] {
         let anywhere =
             ["HULAK_HTTP_ADDR", "HULAK_ADMIN_ADDR", "HULAK_SANDBOX_ADDR"].map(|name| (name, "127.0.0.1:0"));

@@ -1,5 +1,4 @@
 //! One request's way through everything, as a collector sees it, in both shapes.
-#![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
 use std::sync::Arc;
 

@@ -64,11 +64,8 @@ impl Fields<'_, '_> {
         if field.name().starts_with("log.") || self.done.is_err() {
             return;
         }
-        let put = |writer: &mut Writer<'_>| {
-            write!(writer, ",\"{}\":", field.name())?;
-            json(writer, value)
-        };
-        self.done = put(self.writer);
+        let name = write!(self.writer, ",\"{}\":", field.name());
+        self.done = name.and_then(|()| json(self.writer, value));
     }
 }
 
