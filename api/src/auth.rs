@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::problem::{Kind, Problem};
 use crate::state::SharedApp;
-use crate::token::{PREFIX as TOKEN_PREFIX, TokenScope};
+use crate::token::{PAGE_PREFIX, PREFIX as TOKEN_PREFIX, PageScope, TokenScope};
 
 /// A caller with an API key of a client application: whose it is, and its hash.
 #[derive(Debug, Clone)]
@@ -37,19 +37,57 @@ impl Caller {
         }
     }
 
-    /// The client application, and what tells this credential from its others. A token is minted again at every answer,
-    /// so it is its verification that tells it.
-    pub(crate) fn credential(&self) -> (Uuid, Vec<u8>) {
-        match self {
-            Self::Client(Client(owner, key)) => (owner.client, key.to_vec()),
-            Self::Token(scope) => (scope.client, scope.verification.as_bytes().to_vec()),
-        }
-    }
-
     /// Whether this is a phone or a browser, which sees less.
     #[must_use]
     pub const fn is_token(&self) -> bool {
         matches!(self, Self::Token(_))
+    }
+}
+
+/// Whoever may ask for something once.
+pub(crate) trait Credential {
+    /// The client application, and what tells this credential from its others. A token is minted again at every answer,
+    /// so it is its verification, or its page, that tells it.
+    fn credential(&self) -> (Uuid, Vec<u8>);
+}
+
+impl Credential for Client {
+    fn credential(&self) -> (Uuid, Vec<u8>) {
+        (self.0.client, self.1.to_vec())
+    }
+}
+
+impl Credential for Caller {
+    fn credential(&self) -> (Uuid, Vec<u8>) {
+        match self {
+            Self::Client(client) => client.credential(),
+            Self::Token(scope) => (scope.client, scope.verification.as_bytes().to_vec()),
+        }
+    }
+}
+
+impl Credential for PageScope {
+    fn credential(&self) -> (Uuid, Vec<u8>) {
+        (self.client, self.page.as_bytes().to_vec())
+    }
+}
+
+/// A browser with a hosted page.
+#[derive(Debug, Clone, Copy)]
+pub struct PageCaller(pub(crate) PageScope);
+
+impl FromRequestParts<SharedApp> for PageCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Problem> {
+        app.require_hosted()?;
+        let credential = bearer(parts)?;
+        if [TOKEN_PREFIX, CLIENT_PREFIX, OPERATOR_PREFIX].iter().any(|prefix| credential.starts_with(prefix))
+        {
+            return Err(Problem::new(Kind::Forbidden, "this call needs the token of a hosted page (pt_…)"));
+        }
+        let scope = app.page_tokens.read(credential);
+        scope.map(Self).ok_or_else(|| Problem::unauthorized("this page token is not valid"))
     }
 }
 
@@ -76,6 +114,12 @@ impl FromRequestParts<SharedApp> for Caller {
             return scope
                 .map(Self::Token)
                 .ok_or_else(|| Problem::unauthorized("this client token is not valid"));
+        }
+        if credential.starts_with(PAGE_PREFIX) {
+            return Err(Problem::new(
+                Kind::Forbidden,
+                "the token of a hosted page works on its own calls only",
+            ));
         }
         if !credential.starts_with(CLIENT_PREFIX) && !credential.starts_with(OPERATOR_PREFIX) {
             return Err(Problem::unauthorized("API keys begin with hk_, client tokens with vt_"));

@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::address::TrustedProxies;
 use crate::cors::CorsOrigins;
+use crate::hosted::HostedPages;
 
 /// Addresses.
 #[derive(Debug, Clone, Args)]
@@ -49,6 +50,31 @@ fn public_url(text: &str) -> Result<Url, String> {
         Ok(url)
     } else {
         Err("must be like https://verify.example.com, without a user, a query or a fragment".to_owned())
+    }
+}
+
+/// The hosted page.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Hosted page")]
+pub struct HostedArgs {
+    /// Whether the hosted page is served at /verify: on or off. By default it is in one process, and is not elsewhere.
+    #[arg(long, env = "HULAK_HOSTED_PAGE", hide_env_values = true, value_parser = switch)]
+    pub hosted_page: Option<bool>,
+}
+
+impl HostedArgs {
+    /// Whether it is served; `default` decides where nothing is set.
+    #[must_use]
+    pub fn pages(&self, default: bool) -> HostedPages {
+        if self.hosted_page.unwrap_or(default) { HostedPages::On } else { HostedPages::Off }
+    }
+}
+
+fn switch(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off"),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod config;
 mod console;
 pub mod cors;
 pub(crate) mod fields;
+pub mod hosted;
 pub mod load;
 pub mod once;
 pub mod openapi;
@@ -44,6 +45,7 @@ use tokio::net::TcpListener;
 
 use address::TrustedProxies;
 use cors::{AllowedOrigins, CorsOrigins};
+use hosted::HostedPages;
 use hulak_common::vitals::Vitals;
 use load::Backlog;
 use publisher::Publisher;
@@ -67,6 +69,8 @@ pub struct Api {
     pub proxies: TrustedProxies,
     /// Whose pages may call.
     pub cors: CorsOrigins,
+    /// Whether hosted pages are served.
+    pub hosted: HostedPages,
     /// The keys that codes and tokens are made with.
     pub keyring: Keyring,
     /// A key to install for the client `default`.
@@ -117,6 +121,7 @@ pub async fn run(
         templates,
         proxies,
         cors,
+        hosted,
         keyring,
         api_key,
         max_backlog_age,
@@ -155,6 +160,7 @@ pub async fn run(
         templates,
         proxies,
         origins: origins.clone(),
+        hosted,
         keyring,
         clock: Arc::clone(&clock),
         rng: rng.clone(),

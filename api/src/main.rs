@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use hulak_api::commands::{self, ClientsCommand, CommandError, KeysCommand};
-use hulak_api::config::{AddressArgs, LoadArgs, NumberArgs};
+use hulak_api::config::{AddressArgs, HostedArgs, LoadArgs, NumberArgs};
 use hulak_api::wait::Changes;
 use hulak_api::{Api, run};
 use hulak_common::clock::{DatabaseClock, SharedClock};
@@ -34,6 +34,8 @@ struct Cli {
     addresses: AddressArgs,
     #[command(flatten)]
     numbers: NumberArgs,
+    #[command(flatten)]
+    hosted: HostedArgs,
     #[command(flatten)]
     load: LoadArgs,
     #[command(flatten)]
@@ -125,6 +127,7 @@ async fn serve(cli: &Cli) -> Done {
         templates,
         proxies: cli.addresses.trusted_proxies.clone(),
         cors: cli.addresses.cors_origins.clone(),
+        hosted: cli.hosted.pages(false),
         keyring,
         api_key,
         max_backlog_age: cli.load.max_backlog_age,

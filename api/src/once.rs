@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::auth::Caller;
+use crate::auth::Credential;
 use crate::problem::{FieldError, Kind, Problem};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -97,7 +97,7 @@ impl OnceKeys {
     pub(crate) fn enter<T>(
         &self,
         key: Option<OnceKey>,
-        caller: &Caller,
+        caller: &impl Credential,
         write: impl Fn(&T, Timestamp) -> Option<String> + Send + Sync + 'static,
     ) -> Result<(Option<Remember<T>>, Option<InFlight>), Problem> {
         let Some(key) = key else { return Ok((None, None)) };
@@ -120,7 +120,7 @@ impl OnceKeys {
 }
 
 /// Client, credential, path and key; each with its length, so that no two combinations look alike.
-fn scope(key: &OnceKey, caller: &Caller) -> [u8; 32] {
+fn scope(key: &OnceKey, caller: &impl Credential) -> [u8; 32] {
     let (client, credential) = caller.credential();
     let mut hash = Sha256::new();
     for part in [client.as_bytes().as_slice(), &credential, key.path.as_bytes(), key.key.as_bytes()] {

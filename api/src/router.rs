@@ -20,7 +20,9 @@ use tracing::Instrument as _;
 
 use crate::cors::cors;
 use crate::problem::{Kind, Problem};
-use crate::routes::{accounts, again, checks, create, docs, events, groups, list, phones, read, wellknown};
+use crate::routes::{
+    accounts, again, checks, create, docs, events, groups, hosted, list, pages, phones, read, wellknown,
+};
 use crate::state::SharedApp;
 
 /// How long a handler may take: the longest wait that a caller may ask for, and the store, whose queue is bounded well
@@ -44,6 +46,14 @@ pub(crate) fn routes() -> Router<SharedApp> {
         .route("/v1/accounts/{id}", get(accounts::read).patch(accounts::change).delete(accounts::delete))
         .route("/v1/groups", get(groups::list).post(groups::put))
         .route("/v1/groups/{name}", get(groups::read).delete(groups::delete))
+        .route("/v1/pages", post(pages::create))
+        .route("/v1/pages/exchange", post(pages::exchange))
+        .route("/v1/page", get(hosted::read))
+        .route("/v1/page/verifications", post(hosted::begin))
+        .route("/v1/page/check", post(hosted::check))
+        .route("/v1/page/demonstration", post(hosted::demonstrate))
+        .route("/verify", get(hosted::page))
+        .route("/assets/{file}", get(hosted::asset))
         .route("/.well-known/jwks.json", get(wellknown::jwks))
         .route("/problems/{slug}", get(wellknown::problem))
         .route("/openapi.json", get(docs::document))
@@ -267,6 +277,7 @@ mod tests {
             operators: hulak_common::phone::Operators::builtin(),
             proxies: Default::default(),
             origins: AllowedOrigins::new("https://app.example".parse().unwrap()),
+            hosted: Default::default(),
             keyring,
             clock,
             rng: Rng::seeded(1),

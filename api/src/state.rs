@@ -18,17 +18,19 @@ use hulak_common::test_numbers::TestNumbers;
 use hulak_common::text::Templates;
 use hulak_common::verification::Verification;
 use moka::sync::Cache;
+use url::Url;
 use uuid::Uuid;
 
 use crate::address::TrustedProxies;
 use crate::approval::Approvals;
 use crate::cors::AllowedOrigins;
+use crate::hosted::HostedPages;
 use crate::load::Backlog;
 use crate::once::OnceKeys;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::publisher::Publisher;
 use crate::queue::{Places, Queue};
-use crate::token::ClientTokens;
+use crate::token::{ClientTokens, PageTokens};
 use crate::wait::Changes;
 
 /// How long a key's owner is remembered. A revoked key is to be refused within 5 s: the rest is for the statement that
@@ -65,6 +67,12 @@ pub struct App {
     pub rng: Rng,
     /// Mints and reads client tokens.
     pub client_tokens: ClientTokens,
+    /// Mints and reads the tokens of hosted pages.
+    pub(crate) page_tokens: PageTokens,
+    /// Whether hosted pages are served.
+    pub hosted: HostedPages,
+    /// The host of the public address.
+    pub(crate) public_host: Option<String>,
     /// Signs approval tokens.
     pub approvals: Approvals,
     /// Requests that may come twice.
@@ -104,6 +112,8 @@ pub struct Parts {
     pub proxies: TrustedProxies,
     /// See [`App`].
     pub origins: AllowedOrigins,
+    /// See [`App`].
+    pub hosted: HostedPages,
     /// The keys that tokens are made with.
     pub keyring: Keyring,
     /// See [`App`].
@@ -138,6 +148,7 @@ impl App {
             templates,
             proxies,
             origins,
+            hosted,
             keyring,
             clock,
             rng,
@@ -151,6 +162,9 @@ impl App {
         Ok(Arc::new(Self {
             approvals: Approvals::new(&keyring, public_url.clone(), test_numbers.clone())?,
             client_tokens: ClientTokens::new(&keyring),
+            page_tokens: PageTokens::new(&keyring),
+            hosted,
+            public_host: public_host(&public_url),
             once: OnceKeys::new(&keyring),
             resend: resending(&store, &clock, publisher.clone()),
             cancel: canceling(&store, &clock, publisher.clone()),
@@ -238,6 +252,14 @@ impl App {
         Ok(Some(owner))
     }
 
+    /// Refuses what belongs to hosted pages where there are none.
+    pub(crate) fn require_hosted(&self) -> Result<(), Problem> {
+        if self.hosted == HostedPages::Off {
+            return Err(Problem::new(Kind::NotFound, "hosted pages are off here (HULAK_HOSTED_PAGE)"));
+        }
+        Ok(())
+    }
+
     /// Refuses at once while the database is known to be away.
     pub(crate) fn require_store(&self) -> Result<(), Problem> {
         if self.monitor.health() == Health::Up { Ok(()) } else { Err(Problem::unavailable()) }
@@ -278,6 +300,10 @@ impl App {
             () = self.monitor.away() => Err(Problem::unavailable()),
         }
     }
+}
+
+fn public_host(url: &str) -> Option<String> {
+    Url::parse(url).ok()?.host_str().map(str::to_owned)
 }
 
 /// A queue for one of the store's calls; what it changed is announced.

@@ -181,6 +181,10 @@ pub enum KeyPurpose {
     Codes,
     /// Authenticating client tokens.
     ClientTokens,
+    /// Authenticating the tokens of hosted pages.
+    PageTokens,
+    /// Authenticating what hosted pages hand over at their end.
+    PageCodes,
     /// Hashing the bodies of requests that may come twice.
     RequestBodies,
     /// The seed of the key that signs approval tokens.
@@ -192,6 +196,8 @@ impl KeyPurpose {
         match self {
             Self::Codes => b"hulak/codes/v1",
             Self::ClientTokens => b"hulak/client-tokens/v1",
+            Self::PageTokens => b"hulak/page-tokens/v1",
+            Self::PageCodes => b"hulak/page-codes/v1",
             Self::RequestBodies => b"hulak/request-bodies/v1",
             Self::ApprovalSigning => b"hulak/approval-signing/v1",
         }

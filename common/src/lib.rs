@@ -23,6 +23,7 @@ pub mod meter;
 pub mod number;
 pub mod operator;
 pub mod outbox;
+pub mod page;
 pub mod phone;
 pub mod rng;
 pub mod samples;

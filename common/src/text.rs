@@ -223,6 +223,12 @@ pub struct Templates {
 }
 
 impl Templates {
+    /// The name of an application that has none of its own.
+    #[must_use]
+    pub fn app_name(&self) -> &str {
+        &self.app_name
+    }
+
     /// Templates with this name, which [`app_name`] has read.
     ///
     /// # Errors

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use clap::Parser;
 use data_dir::DataDir;
 use hulak_api::Api;
-use hulak_api::config::{AddressArgs, LoadArgs, NumberArgs};
+use hulak_api::config::{AddressArgs, HostedArgs, LoadArgs, NumberArgs};
+use hulak_api::hosted::HostedPages;
 use hulak_api::wait::Changes;
 use hulak_common::api_key::ApiKey;
 use hulak_common::broker::{Broker, MemoryBroker};
@@ -47,6 +48,8 @@ struct Cli {
     addresses: AddressArgs,
     #[command(flatten)]
     numbers: NumberArgs,
+    #[command(flatten)]
+    hosted: HostedArgs,
     #[command(flatten)]
     gateway: GatewayArgs,
     #[command(flatten)]
@@ -101,7 +104,13 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     };
     let public = bind("HULAK_HTTP_ADDR", cli.addresses.http_addr).await?;
     let admin = bind("HULAK_ADMIN_ADDR", cli.addresses.admin_addr).await?;
+    let hosted = match cli.hosted.pages(true) {
+        // Whoever comes may have codes sent, so only where they reach nobody's phone.
+        HostedPages::On if simulator.is_some() => HostedPages::Demonstration,
+        pages => pages,
+    };
     let greeting = Greeting {
+        hosted,
         api: public.local_addr()?,
         admin: admin.local_addr()?,
         inbox: simulator.as_ref().map(TcpListener::local_addr).transpose()?,
@@ -127,6 +136,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         templates: templates.clone(),
         proxies: cli.addresses.trusted_proxies.clone(),
         cors: cli.addresses.cors_origins.clone(),
+        hosted,
         keyring: keyring.clone(),
         api_key: None,
         max_backlog_age: cli.load.max_backlog_age,
@@ -150,12 +160,14 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         store: Arc::clone(&store),
         broker: Arc::clone(&broker),
     };
+    let demonstrates = hosted == HostedPages::Demonstration;
+    let sign_up = demonstrates.then(|| format!("http://{}/verify", greeting.api));
     greeting.print(&api_key);
     let working = async {
         let done = tokio::try_join!(
             async { hulak_api::run(api, public, admin, shutdown.clone()).await.map_err(Failure::from) },
             async { hulak_worker::run(worker, None, shutdown.clone()).await.map_err(Failure::from) },
-            async { simulate(simulator, clock, rng, shutdown.clone()).await },
+            async { simulate(simulator, sign_up, clock, rng, shutdown.clone()).await },
         );
         broker.close().await;
         store.close().await;
@@ -169,12 +181,13 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
 
 async fn simulate(
     listener: Option<TcpListener>,
+    sign_up: Option<String>,
     clock: SharedClock,
     rng: Rng,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
     let Some(listener) = listener else { return Ok(()) };
-    let sandbox = Sandbox::new(SandboxConfig::default(), clock, rng);
+    let sandbox = Sandbox::new(SandboxConfig { sign_up, ..SandboxConfig::default() }, clock, rng);
     Ok(hulak_sandbox::run(listener, sandbox, shutdown).await?)
 }
 
@@ -216,6 +229,7 @@ fn broker(cli: &Cli, environment: Environment, rng: &Rng) -> Result<Arc<dyn Brok
 
 /// What a person sees first.
 struct Greeting {
+    hosted: HostedPages,
     api: SocketAddr,
     admin: SocketAddr,
     inbox: Option<SocketAddr>,
@@ -225,10 +239,13 @@ struct Greeting {
 
 impl Greeting {
     fn print(&self, key: &ApiKey) {
-        let Self { api, admin, inbox, data, operator_key } = self;
+        let Self { hosted, api, admin, inbox, data, operator_key } = self;
         println!("Hulak verifies phone numbers in Nepal.\n");
         println!("  API        http://{api}");
         println!("  Docs       http://{api}/docs");
+        if *hosted == HostedPages::Demonstration {
+            println!("  Page       http://{api}/verify   (type a number, and its code from the inbox)");
+        }
         match inbox {
             Some(inbox) => {
                 println!("  SMS inbox  http://{inbox}/inbox   (simulated: nothing reaches a real phone)");

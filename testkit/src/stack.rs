@@ -9,6 +9,7 @@ use std::time::Duration;
 use hulak_api::Api;
 use hulak_api::address::TrustedProxies;
 use hulak_api::cors::CorsOrigins;
+use hulak_api::hosted::HostedPages;
 use hulak_api::wait::Changes;
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX};
 use hulak_common::broker::{AmqpBroker, Broker, MemoryBroker, Topology};
@@ -68,6 +69,8 @@ pub struct StackOptions {
     pub proxies: TrustedProxies,
     /// Whose pages may call.
     pub cors: CorsOrigins,
+    /// Whether hosted pages are served.
+    pub hosted: HostedPages,
     /// The time; the database's by default.
     pub clock: SharedClock,
     /// Where the broker is, when not at `HULAK_TEST_BROKER_URL`.
@@ -94,6 +97,7 @@ impl StackOptions {
             templates: Templates::default(),
             proxies: TrustedProxies::default(),
             cors: CorsOrigins::default(),
+            hosted: HostedPages::On,
             clock: Arc::new(DatabaseClock::new()),
             broker_url: None,
             database_url: None,
@@ -250,6 +254,7 @@ impl Stack {
             templates: self.options.templates.clone(),
             proxies: self.options.proxies.clone(),
             cors: self.options.cors.clone(),
+            hosted: self.options.hosted,
             keyring: self.options.rules.keyring.clone(),
             api_key: Some(self.key.clone()),
             max_backlog_age: self.options.max_backlog_age,

@@ -13,9 +13,15 @@ pub(super) const ACCOUNT: &str = "01990000-0000-7000-8000-000000000002";
 pub(super) const CURSOR: &str = "AZkAAAAAcACAAAAAAAAAAQ";
 /// Its number, as it was typed.
 pub(super) const TYPED: &str = "9812345678";
+/// What opens the page of the examples, and what it hands over.
+pub(super) const PAGE_TOKEN: &str =
+    "pt_AR3B4rkBmQAAAAAAcACAAAAAAAAAAAGZAAAAAABwAIAAAAAAAAAD0bPZ0u9n8m4K3m0aXrT5dA";
+/// See [`PAGE_TOKEN`].
+pub(super) const PAGE_CODE: &str =
+    "pc_AR3B4rkBmQAAAAAAcACAAAAAAAAAAAGZAAAAAABwAIAAAAAAAAAB0bPZ0u9n8m4K3m0aXrT5dA";
 const TOKEN: &str = "vt_AR3B4rkBmQAAAAAAcACAAAAAAAAAAAGZAAAAAABwAIAAAAAAAAAB0bPZ0u9n8m4K3m0aXrT5dA";
 
-fn moment(seconds: u64) -> String {
+pub(super) fn moment(seconds: u64) -> String {
     (NOW + std::time::Duration::from_secs(seconds)).to_string()
 }
 
@@ -138,4 +144,22 @@ pub(super) fn group() -> Value {
         "name": "staff", "permissions": ["orders.refund", "orders.view"], "created_at": moment(0),
         "updated_at": moment(0)
     })
+}
+
+/// A page that was made.
+pub(super) fn page() -> Value {
+    json!({"url": format!("https://verify.example.com/verify#{PAGE_TOKEN}"), "expires_at": moment(900)})
+}
+
+/// A page that nothing was typed into yet.
+pub(super) fn page_state() -> Value {
+    json!({
+        "app_name": "Kirana Shop", "purpose": "verify", "locale": null, "demonstration": false, "creates_left": 3,
+        "expires_at": moment(900), "begun": null
+    })
+}
+
+/// What a page has begun.
+pub(super) fn begun() -> Value {
+    json!({"verification": masked(), "client_token": TOKEN, "code_length": 6})
 }

@@ -45,6 +45,9 @@ heads! {
         "What is answered may be kept by nobody."
     CACHED "Cache-Control" "Cache-Control-Public" HeadKind::Text("^public, max-age=[0-9]+$"), true
         "public, max-age=300" "How long the answer may be kept, in seconds."
+    ASSET "Cache-Control" "Cache-Control-Asset"
+        HeadKind::Text("^(no-cache|public, max-age=[0-9]+, immutable)$"), true "no-cache"
+        "For good under the file's hash, as the page asks for it; else the file is asked for each time."
     ETAG "ETag" "ETag" HeadKind::Text("^\"[0-9]+x?\"$"), true "\"3\""
         "The version, for `If-None-Match`."
     LOCATION "Location" "Location" HeadKind::Text("^/v1/verifications/[0-9a-f-]{36}$"), true

@@ -15,6 +15,7 @@ mod around;
 mod examples;
 mod headers;
 mod operation;
+mod pages;
 mod phones;
 mod problems;
 pub(crate) mod schemas;
@@ -49,8 +50,13 @@ pub static JSON: LazyLock<String> = LazyLock::new(|| {
 
 /// Every operation.
 fn operations() -> Vec<Op> {
-    let all =
-        [verifications::operations(), phones::operations(), accounts::operations(), around::operations()];
+    let all = [
+        verifications::operations(),
+        phones::operations(),
+        accounts::operations(),
+        pages::operations(),
+        around::operations(),
+    ];
     all.into_iter().flatten().collect()
 }
 
@@ -76,6 +82,10 @@ pub fn document() -> OpenApi {
         ("Verifications", "A number being verified: from the request for a code to the approval."),
         ("Numbers", "What is known of a number, and its block."),
         ("Accounts", "Who may sign in, and what their groups allow."),
+        (
+            "Hosted page",
+            "A page where a person types a number and its code, where it is on (`HULAK_HOSTED_PAGE`).",
+        ),
         ("Around", "Keys, explanations, and this description. Without a credential."),
     ];
     let tag = |(name, text)| TagBuilder::new().name(name).description(Some(text)).build();
@@ -104,6 +114,10 @@ fn components() -> Components {
         (
             operation::CLIENT_TOKEN.to_owned(),
             scheme("vt_…", "What the creation of a verification answers, for a phone or a browser: good for this verification, until 10 minutes after its end."),
+        ),
+        (
+            operation::PAGE_TOKEN.to_owned(),
+            scheme("pt_…", "What stands behind the `#` of a page's address: good for this page, for 15 minutes and 3 codes."),
         ),
     ]);
     components

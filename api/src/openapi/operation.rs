@@ -22,6 +22,9 @@ pub(super) const API_KEY: &str = "apiKey";
 /// The scheme of `vt_…`.
 pub(super) const CLIENT_TOKEN: &str = "clientToken";
 
+/// The scheme of `pt_…`.
+pub(super) const PAGE_TOKEN: &str = "pageToken";
+
 /// One operation being described.
 pub(super) struct Op {
     path: &'static str,
@@ -68,6 +71,11 @@ impl Op {
     /// Needs an API key, or the client token of its verification.
     pub(super) fn key_or_token(self) -> Self {
         self.secured(&[API_KEY, CLIENT_TOKEN])
+    }
+
+    /// Needs the token of a hosted page.
+    pub(super) fn page_token(self) -> Self {
+        self.secured(&[PAGE_TOKEN])
     }
 
     fn secured(mut self, schemes: &[&str]) -> Self {

@@ -88,6 +88,12 @@ markers! {
     EmailAddress => text().max_length(Some(MAX_EMAIL)).format(Some(SchemaFormat::KnownFormat(KnownFormat::Email)));
     /// The caller's own data, given back as it came.
     Metadata => ObjectBuilder::new().additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)));
+    /// Where a browser goes.
+    WebAddress => text().format(Some(SchemaFormat::Custom("uri".to_owned())));
+    /// What the application gives a page to carry, without control characters.
+    PageStateText => text().max_length(Some(crate::routes::pages::MAX_STATE)).pattern(Some(PLAIN));
+    /// A client token.
+    ClientTokenText => text().pattern(Some("^vt_[A-Za-z0-9_-]+$"));
     /// A JSON Web Token (RFC 7519) in compact form.
     Jwt => text().pattern(Some("^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$"));
 }

@@ -72,25 +72,37 @@ pub async fn check(
     }
     let (remember, _place) = app.once.enter(key, &caller, keep(&app, caller.is_token()))?;
     match app.check(Check { client, id, code, remember }).await? {
-        Checked::Approved(row) => approved(&app, &caller, &row, None),
-        Checked::ApprovedFor(row, account) => approved(&app, &caller, &row, Some(&account)),
-        Checked::Account(conflict) => Err(account_conflict(conflict)),
-        Checked::Incorrect(row) => Err(incorrect(row.checks_remaining)),
+        Checked::Approved(row) => approved(&app, &row, caller.is_token(), None),
+        Checked::ApprovedFor(row, account) => approved(&app, &row, caller.is_token(), Some(&account)),
+        Checked::Answered(text) => again(&app, client, id, &text).await,
+        other => Err(refusal(&app, id, &other)),
+    }
+}
+
+/// What is answered to a check that did not end in an approval.
+pub(super) fn refusal(app: &App, id: Uuid, checked: &Checked) -> Problem {
+    let ended = |ended| has_ended(ended, app.clock.now());
+    match checked {
+        Checked::Account(conflict) => account_conflict(*conflict),
+        Checked::Incorrect(row) => incorrect(row.checks_remaining),
         Checked::Malformed(length) => {
             let detail = format!("must be {} ASCII digits", length.digits());
-            Err(Problem::fields(Kind::MalformedCode, vec![FieldError::new("code", detail)]))
+            Problem::fields(Kind::MalformedCode, vec![FieldError::new("code", detail)])
         }
-        Checked::Expired => Err(has_ended(Ended::Expired, app.clock.now())),
-        Checked::AlreadyApproved => Err(has_ended(Ended::Approved, app.clock.now())),
-        Checked::Canceled => Err(has_ended(Ended::Canceled, app.clock.now())),
-        Checked::TooMany(limit) => Err(has_ended(Ended::Failed(limit), app.clock.now())),
-        Checked::NotFound => Err(Problem::not_found()),
+        Checked::Expired => ended(Ended::Expired),
+        Checked::AlreadyApproved => ended(Ended::Approved),
+        Checked::Canceled => ended(Ended::Canceled),
+        Checked::TooMany(limit) => ended(Ended::Failed(*limit)),
+        Checked::NotFound => Problem::not_found(),
         Checked::UnknownKey => {
             tracing::error!(%id, "its code was made with a secret that is not known here: set HULAK_SECRET_PREVIOUS");
-            Err(Problem::unavailable())
+            Problem::unavailable()
         }
-        Checked::Answered(text) => again(&app, client, id, &text).await,
-        Checked::KeyReused => Err(once::reused()),
+        Checked::KeyReused => once::reused(),
+        // Their callers have answered these.
+        Checked::Approved(_) | Checked::ApprovedFor(..) | Checked::Answered(_) => {
+            Problem::new(Kind::Internal, "the request could not be handled")
+        }
     }
 }
 
@@ -112,12 +124,12 @@ pub(super) fn has_ended(ended: Ended, now: Timestamp) -> Problem {
 
 /// The first answer to a check: what spent nothing is not kept.
 #[derive(Debug, Serialize, Deserialize)]
-enum First {
+pub(super) enum First {
     Approved { view: once::Object, account: Option<Uuid> },
     Incorrect(i32),
 }
 
-fn keep(
+pub(super) fn keep(
     app: &SharedApp,
     masked: bool,
 ) -> impl Fn(&Checked, Timestamp) -> Option<String> + Send + Sync + 'static {
@@ -144,16 +156,27 @@ async fn again(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Response
         First::Incorrect(left) => return Err(incorrect(left).replayed()),
         First::Approved { view, account } => (view, account),
     };
-    let row = app.verification(client, id, 0).await?;
-    let account = match account {
-        Some(id) => Some(holder(app, client, id).await?),
-        None => None,
-    };
+    let (row, account) = holding(app, client, id, account).await?;
     let mut body = once::Object::new();
     body.insert("status".to_owned(), "approved".into());
     body.insert("token".to_owned(), sign(app, &row, account.as_ref(), app.clock.now())?.into());
     body.insert("verification".to_owned(), view.into());
     Ok(Kept { status, etag, body }.answer())
+}
+
+/// An approved verification, and the account that the approval was for.
+pub(super) async fn holding(
+    app: &App,
+    client: Uuid,
+    id: Uuid,
+    account: Option<Uuid>,
+) -> Result<(Arc<Verification>, Option<Account>), Problem> {
+    let row = app.verification(client, id, 0).await?;
+    let account = match account {
+        Some(id) => Some(holder(app, client, id).await?),
+        None => None,
+    };
+    Ok((row, account))
 }
 
 /// The account that an approval was for, as it is now: whoever was shut out since gets no new token.
@@ -170,15 +193,15 @@ fn sign(app: &App, row: &Verification, account: Option<&Account>, now: Timestamp
     })
 }
 
-fn approved(
+pub(super) fn approved(
     app: &App,
-    caller: &Caller,
     row: &Verification,
+    masked: bool,
     account: Option<&Account>,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     let token = sign(app, row, account, now)?;
-    let verification = VerificationView::new(row, &app.operators, caller.is_token(), now);
+    let verification = VerificationView::new(row, &app.operators, masked, now);
     let body = Json(Approved { status: "approved", token, verification });
     Ok((StatusCode::OK, [(header::CACHE_CONTROL, "no-store")], body).into_response())
 }

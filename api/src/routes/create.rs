@@ -31,7 +31,7 @@ pub(crate) const MAX_SESSION: usize = 128;
 /// An SMS Retriever hash: 11 characters of base64.
 pub(crate) const APP_HASH: usize = 11;
 /// What is wrong with an `account_id`.
-const NO_ACCOUNT: &str = "must be the id of one of your accounts";
+pub(super) const NO_ACCOUNT: &str = "must be the id of one of your accounts";
 
 /// The body of the request.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]

@@ -45,6 +45,7 @@ mod messages;
 mod once;
 mod openapi;
 mod outage;
+mod pages;
 mod phones;
 mod problems;
 mod python;

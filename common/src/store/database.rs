@@ -26,6 +26,7 @@ macro_rules! operation {
 // After the macro, which it uses.
 mod accounts;
 mod operators;
+mod pages;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,8 @@ mod list;
 mod monitor;
 mod operators;
 mod ops;
+mod page_session;
+mod pages;
 mod postgres;
 mod rows;
 mod session;
@@ -48,6 +50,7 @@ pub use error::StoreError;
 pub use list::List;
 pub use monitor::{Health, Monitor};
 pub use operators::OperatorStore;
+pub use pages::{Exchange, Exchanged, NewPage, PageApproval, PageMade, PageStore, Spent};
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
@@ -388,7 +391,7 @@ pub struct NewKey {
 
 /// The database.
 #[async_trait]
-pub trait Store: AccountStore + OperatorStore + Send + Sync + std::fmt::Debug + 'static {
+pub trait Store: AccountStore + OperatorStore + PageStore + Send + Sync + std::fmt::Debug + 'static {
     /// Brings the schema up to date, under a lock so that many may try at once. A newer schema is an error.
     async fn migrate(&self) -> Result<(), StoreError>;
     /// What the database's clock says, for [`crate::clock::Clock::calibrate`].
@@ -433,7 +436,8 @@ pub trait Store: AccountStore + OperatorStore + Send + Sync + std::fmt::Debug + 
     async fn list(&self, list: &List, now: Timestamp) -> Result<Vec<Verification>, StoreError>;
     /// Blocks a number within a client, or lifts the block, which also forgets its wrong codes.
     async fn block(&self, block: &Block, now: Timestamp) -> Result<(), StoreError>;
-    /// Deletes up to `limit` of what no longer counts: quotas that are whole again, answers too old to be given again.
+    /// Deletes up to `limit` of what no longer counts: quotas that are whole again, answers too old to be
+    /// given again, pages that ended long ago.
     async fn forget(&self, limit: u32, now: Timestamp) -> Result<(), StoreError>;
 
     /// Says that a worker lives, and answers how many do.

@@ -5,6 +5,7 @@ use std::future::Future;
 use uuid::Uuid;
 
 use super::account_session::AccountSession;
+use super::page_session::PageSession;
 use super::{Connections, KeyOwner, List, Load, NewKey, StoreError};
 use crate::allowance::{Allowance, AllowanceKey};
 use crate::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
@@ -70,8 +71,8 @@ pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
 /// One transaction. Whoever drops it without [`Session::commit`] has changed nothing.
 ///
 /// Locks are taken in one order everywhere, which is why no two transactions wait for each other in a circle: allowances,
-/// numbers, clients' numbers, verifications, messages, accounts, groups; within each, sorted by key or number. Every `lock_…` sorts by itself.
-pub(super) trait Session: AccountSession + Send {
+/// numbers, clients' numbers, verifications, messages, accounts, groups, pages; within each, sorted by key or number. Every `lock_…` sorts by itself.
+pub(super) trait Session: AccountSession + PageSession + Send {
     /// Reads the settings of those clients that have limits of their own, without locking.
     fn own_limits(
         &mut self,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hulak_common::client::{ClientRecord, SettingsChange};
 use hulak_common::job::{MessageId, StatusEvent};
 use hulak_common::store::{
-    Batch, Check, Checked, Claim, Claimed, Create, Created, NewKey, Reaped, Record, Recorded, Store,
-    StoreError,
+    Batch, Check, Checked, Claim, Claimed, Create, Created, Exchange, Exchanged, NewKey, PageApproval,
+    Reaped, Record, Recorded, Spent, Store, StoreError,
 };
 use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
@@ -94,6 +94,9 @@ impl Racer {
         record: Record => Recorded,
     );
     single!(
+        spend_page(client: Uuid, id: Uuid, now: Timestamp) => Spent,
+        offer_approval(approval: PageApproval, now: Timestamp) => (),
+        exchange(item: &Exchange, now: Timestamp) => Exchanged,
         reap(limit: u32, now: Timestamp) => (Reaped, Vec<StatusEvent>),
         take_due(limit: u32, now: Timestamp) => Vec<MessageId>,
         confirm_published(confirmed: &[(MessageId, Timestamp)]) => (),

@@ -44,6 +44,8 @@ pub(super) enum Package {
     Node,
     Pip,
     Prometheus,
+    Npm,
+    Chromium,
 }
 
 impl Package {
@@ -55,6 +57,8 @@ impl Package {
             Self::Node => "Node.js (18 or newer)",
             Self::Pip => "pip for Python 3",
             Self::Prometheus => "promtool (of Prometheus)",
+            Self::Npm => "npm",
+            Self::Chromium => "Chromium",
         }
     }
 
@@ -66,6 +70,8 @@ impl Package {
             Self::Node => "nodejs",
             Self::Pip => "python3-pip",
             Self::Prometheus => "prometheus",
+            Self::Npm => "npm",
+            Self::Chromium => "chromium",
         }
     }
 }
@@ -102,6 +108,38 @@ pub async fn python() -> Result<PathBuf, ServiceError> {
 /// When it is missing and cannot be installed.
 pub async fn promtool() -> Result<PathBuf, ServiceError> {
     found_or_installed(|| program("promtool").ok_or_else(|| vec![Package::Prometheus])).await
+}
+
+/// What the tests of the pages need.
+#[derive(Clone, Debug)]
+pub struct Browser {
+    /// Runs the tests.
+    pub node: PathBuf,
+    /// Installs their packages.
+    pub npm: PathBuf,
+    /// Shows the pages.
+    pub chromium: PathBuf,
+}
+
+/// Finds Node.js, npm and Chromium, or installs them as [`ensure`] does.
+///
+/// # Errors
+/// When one of them is missing and cannot be installed.
+pub async fn browser() -> Result<Browser, ServiceError> {
+    found_or_installed(|| {
+        let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(program);
+        match (program("node"), program("npm"), chromium) {
+            (Some(node), Some(npm), Some(chromium)) => Ok(Browser { node, npm, chromium }),
+            (node, npm, chromium) => {
+                let mut missing = Vec::new();
+                missing.extend(node.is_none().then_some(Package::Node));
+                missing.extend(npm.is_none().then_some(Package::Npm));
+                missing.extend(chromium.is_none().then_some(Package::Chromium));
+                Err(missing)
+            }
+        }
+    })
+    .await
 }
 
 async fn found_or_installed<T>(find: impl Fn() -> Result<T, Vec<Package>>) -> Result<T, ServiceError> {

@@ -22,7 +22,8 @@ operation!(ListingGroups: Uuid => Vec<Group>, ops::list_groups);
 
 #[expect(private_bounds, reason = "which databases there are is the store's business")]
 impl<B: Backend> Database<B> {
-    async fn one<O>(&self, operation: &O, item: &O::Item) -> Result<O::Answer, StoreError>
+    /// A batch of one.
+    pub(super) async fn one<O>(&self, operation: &O, item: &O::Item) -> Result<O::Answer, StoreError>
     where
         O: Operation<B::Session>,
     {
@@ -32,7 +33,7 @@ impl<B: Backend> Database<B> {
 }
 
 /// What does not depend on the time.
-const WHENEVER: Timestamp = Timestamp::from_millis(0);
+pub(super) const WHENEVER: Timestamp = Timestamp::from_millis(0);
 
 #[async_trait]
 impl<B: Backend> AccountStore for Database<B> {

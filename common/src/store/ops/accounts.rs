@@ -16,24 +16,6 @@ use crate::account::{Account, Group, GroupName, MAX_CLIENT_GROUPS, Username};
 use crate::idempotency::Recall;
 use crate::time::Timestamp;
 
-/// One after the other: accounts are made and changed by hand or at sign-up, so batches would gain nothing.
-macro_rules! each {
-    ($name:ident, $one:ident: $item:ty => $answer:ty) => {
-        pub(in crate::store) async fn $name<S: Session>(
-            session: &mut S,
-            _rules: &Rules,
-            batch: &[$item],
-            now: Timestamp,
-        ) -> Result<Answers<$answer>> {
-            let mut answers = Vec::with_capacity(batch.len());
-            for item in batch {
-                answers.push($one(session, item, now).await?);
-            }
-            Ok((answers, Effects::default()))
-        }
-    };
-}
-
 each!(create_account, create: NewAccount => AccountChanged);
 each!(change_account, change: AccountPatch => AccountChanged);
 each!(delete_account, delete: (Uuid, Uuid) => bool);

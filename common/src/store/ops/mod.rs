@@ -1,5 +1,24 @@
 //! The decisions, written once for both databases: load and lock, decide in memory, write back.
 
+/// Decisions of which each stands alone: what is rare or made by hand gains nothing from batches.
+macro_rules! each {
+    ($name:ident, $one:ident: $item:ty => $answer:ty) => {
+        pub(in crate::store) async fn $name<S: Session>(
+            session: &mut S,
+            _rules: &Rules,
+            batch: &[$item],
+            now: Timestamp,
+        ) -> Result<Answers<$answer>> {
+            let mut answers = Vec::with_capacity(batch.len());
+            for item in batch {
+                answers.push($one(session, item, now).await?);
+            }
+            Ok((answers, Effects::default()))
+        }
+    };
+}
+
+// After the macro, which they use.
 mod accounts;
 mod block;
 mod cancel;
@@ -9,6 +28,7 @@ mod claim;
 mod create;
 mod holders;
 mod memory;
+mod pages;
 mod reap;
 mod record;
 mod resend;
@@ -34,6 +54,9 @@ pub(super) use cancel::cancel;
 pub(super) use check::check;
 pub(super) use claim::claim;
 pub(super) use create::create;
+pub(super) use pages::{
+    PageRef, Settled, exchange, make_page, offer_approval, read_page, settle_page, spend_page,
+};
 pub(super) use reap::{expire, lapsed, overdue, take_back};
 pub(super) use record::record;
 pub(super) use resend::resend;

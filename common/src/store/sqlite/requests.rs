@@ -7,6 +7,7 @@ use super::super::session::Result;
 use super::session::SqliteSession;
 use crate::allowance::{Allowance, AllowanceKey};
 use crate::idempotency::{KEPT, KeptAnswer};
+use crate::page::REMEMBERED;
 use crate::time::Timestamp;
 
 pub(super) async fn lock_allowances(
@@ -79,6 +80,13 @@ pub(super) async fn forget(
     query(allowances).bind(limit).bind(full).execute(&mut *connection).await?;
     let answers = "DELETE FROM answers WHERE scope IN \
          (SELECT scope FROM answers WHERE created_at <= ?2 ORDER BY created_at LIMIT ?1)";
-    query(answers).bind(limit).bind(now - KEPT).execute(connection).await?;
+    query(answers).bind(limit).bind(now - KEPT).execute(&mut *connection).await?;
+    for pages in [
+        "DELETE FROM pages WHERE id IN (SELECT id FROM pages WHERE expires_at <= ?2 ORDER BY expires_at LIMIT ?1)",
+        "DELETE FROM page_codes WHERE verification_id IN \
+         (SELECT verification_id FROM page_codes WHERE expires_at <= ?2 ORDER BY expires_at LIMIT ?1)",
+    ] {
+        query(pages).bind(limit).bind(now - REMEMBERED).execute(&mut *connection).await?;
+    }
     Ok(())
 }

@@ -1,0 +1,62 @@
+//! Hosted pages: where a person types a number and its code, for an application that has no form of its own.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::time::Timestamp;
+use crate::verification::{Locale, Purpose};
+use crate::web::RedirectUri;
+
+/// How long a page is good.
+pub const LIFE: Duration = Duration::from_secs(15 * 60);
+/// How often a page may ask for a code.
+pub const CREATES: i32 = 3;
+/// How long an approval may be exchanged: as long as an approval token is good.
+pub const CODE_LIFE: Duration = Duration::from_secs(10 * 60);
+/// How long what is over is still known, so that people are told so.
+pub const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
+
+/// A hosted page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostedPage {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub client: Uuid,
+    /// What its verifications are for.
+    pub purpose: Purpose,
+    /// The account that the number is to belong to.
+    pub account: Option<Uuid>,
+    /// Its language; the browser's when there is none.
+    pub locale: Option<Locale>,
+    /// The client application's own name.
+    pub app_name: Option<String>,
+    /// Where the browser is sent at the end; a demonstration goes nowhere.
+    pub redirect_uri: Option<RedirectUri>,
+    /// The caller's own, given back to it.
+    pub state: String,
+    /// How often it may still ask for a code.
+    pub creates_left: i32,
+    /// The newest verification that it began.
+    pub verification: Option<Uuid>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
+impl HostedPage {
+    /// Whether its time is over.
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at <= now
+    }
+
+    /// What its verifications have for a session, so that a stranger who types the same number into a page of its own
+    /// does not get hold of this one's.
+    #[must_use]
+    pub fn session(&self) -> String {
+        format!("page:{}", self.id.simple())
+    }
+}

@@ -1,0 +1,115 @@
+//! Hosted pages: made by their client application, used by browsers, exchanged by the application's own server.
+
+use uuid::Uuid;
+
+use super::super::Rules;
+use super::super::account_session::Wanted;
+use super::super::page_session::Offer;
+use super::super::pages::{Exchange, Exchanged, NewPage, PageApproval, PageMade, Spent};
+use super::super::session::{Result, Session};
+use super::memory::Memory;
+use super::{Answers, Effects};
+use crate::idempotency::Recall;
+use crate::page::{CODE_LIFE, CREATES, HostedPage};
+use crate::time::Timestamp;
+
+/// A page of a client.
+pub(in crate::store) type PageRef = (Uuid, Uuid);
+
+/// What becomes of a code that a page took.
+pub(in crate::store) enum Settled {
+    /// Nothing: it is given back.
+    Refund,
+    /// This verification.
+    Verification(Uuid),
+}
+
+each!(make_page, make: NewPage => PageMade);
+each!(read_page, read: PageRef => Option<HostedPage>);
+each!(spend_page, spend: PageRef => Spent);
+each!(settle_page, settle: (PageRef, Settled) => ());
+each!(offer_approval, offer: PageApproval => ());
+each!(exchange, trade: Exchange => Exchanged);
+
+async fn make<S: Session>(session: &mut S, new: &NewPage, now: Timestamp) -> Result<PageMade> {
+    let mut memory = Memory::load(session, std::iter::once(new.remember.as_ref())).await?;
+    match memory.recall(new.remember.as_ref(), now) {
+        Recall::Answered(text) => return Ok(PageMade::Answered(text)),
+        Recall::Reused => return Ok(PageMade::KeyReused),
+        Recall::First => {}
+    }
+    if let Some(account) = new.page.account {
+        // Told now, to the application; a person on the page could do nothing about it.
+        let wanted = [(new.page.client, account)];
+        if session.find_accounts(Wanted::Ids(&wanted), false).await?.is_empty() {
+            return Ok(PageMade::UnknownAccount);
+        }
+    }
+    session.insert_page(&new.page).await?;
+    let answer = PageMade::Done(new.page.clone());
+    memory.keep(new.remember.as_ref(), &answer, now);
+    memory.save(session, now).await?;
+    Ok(answer)
+}
+
+async fn find<S: Session>(session: &mut S, page: &PageRef, lock: bool) -> Result<Option<HostedPage>> {
+    let (client, id) = *page;
+    Ok(session.find_page(id, lock).await?.filter(|page| page.client == client))
+}
+
+async fn read<S: Session>(session: &mut S, page: &PageRef, _now: Timestamp) -> Result<Option<HostedPage>> {
+    find(session, page, false).await
+}
+
+async fn spend<S: Session>(session: &mut S, page: &PageRef, now: Timestamp) -> Result<Spent> {
+    let Some(mut page) = find(session, page, true).await? else { return Ok(Spent::NotFound) };
+    if page.has_expired(now) {
+        return Ok(Spent::Expired);
+    }
+    if page.creates_left <= 0 {
+        return Ok(Spent::UsedUp(page));
+    }
+    page.creates_left -= 1;
+    session.update_page(&page).await?;
+    Ok(Spent::Granted(page))
+}
+
+async fn settle<S: Session>(
+    session: &mut S,
+    (page, settled): &(PageRef, Settled),
+    _now: Timestamp,
+) -> Result<()> {
+    let Some(mut page) = find(session, page, true).await? else { return Ok(()) };
+    match settled {
+        Settled::Refund => page.creates_left = (page.creates_left + 1).min(CREATES),
+        Settled::Verification(id) => page.verification = Some(*id),
+    }
+    session.update_page(&page).await
+}
+
+async fn offer<S: Session>(session: &mut S, approval: &PageApproval, now: Timestamp) -> Result<()> {
+    let PageApproval { client, verification, account } = *approval;
+    let expires_at = now + CODE_LIFE;
+    let offer = Offer { verification, client, account, created_at: now, expires_at, exchanged_at: None };
+    session.insert_offer(&offer).await
+}
+
+async fn trade<S: Session>(session: &mut S, item: &Exchange, now: Timestamp) -> Result<Exchanged> {
+    let mut memory = Memory::load(session, std::iter::once(item.remember.as_ref())).await?;
+    match memory.recall(item.remember.as_ref(), now) {
+        Recall::Answered(text) => return Ok(Exchanged::Answered(text)),
+        Recall::Reused => return Ok(Exchanged::KeyReused),
+        Recall::First => {}
+    }
+    let found = session.lock_offer(item.verification).await?;
+    let good =
+        |offer: &Offer| offer.client == item.client && offer.exchanged_at.is_none() && offer.expires_at > now;
+    let Some(mut offer) = found.filter(good) else { return Ok(Exchanged::Refused) };
+    offer.exchanged_at = Some(now);
+    session.update_offer(&offer).await?;
+    let Offer { client, verification, account, .. } = offer;
+    let answer = Exchanged::Done(PageApproval { client, verification, account });
+    memory.keep(item.remember.as_ref(), &answer, now);
+    memory.save(session, now).await?;
+    Ok(answer)
+}
