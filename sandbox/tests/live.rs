@@ -1,5 +1,5 @@
 //! The inbox as it happens: server-sent events.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 mod support;
 

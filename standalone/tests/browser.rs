@@ -126,3 +126,12 @@ async fn a_code_that_is_too_old() {
     let hulak = Hulak::start(&directory.path().join("data"), &settings);
     spec("expired", &hulak, &[]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let hulak = Hulak::start(&data, &[]);
+    let key = data.join("operator-key");
+    spec("console", &hulak, &[("HULAK_TEST_OPERATOR_KEY_FILE", key.to_str().unwrap())]).await;
+}

@@ -1,4 +1,5 @@
 //! A running `hulak`, as its users start it.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of this")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
