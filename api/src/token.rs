@@ -82,7 +82,7 @@ pub struct TokenScope {
 }
 
 impl ClientTokens {
-    /// See [`Tokens`].
+    /// New tokens use the present secret; those of the previous one are still good.
     #[must_use]
     pub fn new(keyring: &Keyring) -> Self {
         Self(Tokens::new(keyring, PREFIX, KeyPurpose::ClientTokens))

@@ -88,6 +88,9 @@ fn main() {
     if let Err(error) = done {
         fail(&error);
     }
+    // Not dropped but left to the end of the process: it would cancel what a connection to the broker that is just being
+    // made waits for, and that connection's thread would panic.
+    std::mem::forget(runtime);
     hulak_common::telemetry::flush();
 }
 
