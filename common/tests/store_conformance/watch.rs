@@ -184,7 +184,8 @@ async fn a_batch_does_not_wait_for_each_of_its_items_when_the_database_goes_away
         store.claim(&wishes, at(1)).await.answers
     });
     let claimed = "messages WHERE state = 'sending'";
-    eventually("the first items", || async { (world.count(claimed).await > 1).then_some(()) }).await;
+    // The third is claimed only once the second's answer is here.
+    eventually("the first items", || async { (world.count(claimed).await > 2).then_some(()) }).await;
     proxy.stall();
     // One transaction may take eight seconds.
     let answers = tokio::time::timeout(secs(40), claiming).await.expect("it gave up").unwrap();
