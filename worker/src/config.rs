@@ -28,7 +28,7 @@ pub struct GatewayArgs {
     /// Messages a second for the whole account, shared out among the live workers.
     #[arg(long, env = "HULAK_GATEWAY_RATE", default_value = "50", hide_env_values = true, value_parser = rate)]
     pub gateway_rate: f64,
-    /// Messages in flight in one worker.
+    /// Calls to the gateway at a time, in one worker.
     #[arg(long, env = "HULAK_GATEWAY_CONCURRENCY", default_value = "64", hide_env_values = true, value_parser = concurrency)]
     pub gateway_concurrency: u16,
 }

@@ -1,4 +1,4 @@
-//! Takes jobs from the broker, as many at a time as this worker may have in flight.
+//! Takes jobs from the broker, as many messages at a time as this worker may have in hand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ pub struct Intake {
     pub breaker: Arc<Breaker>,
     /// How the database is doing.
     pub monitor: Monitor,
-    /// Messages in flight.
+    /// Calls to the gateway at a time.
     pub concurrency: u16,
     /// When to stop.
     pub shutdown: Shutdown,
@@ -42,7 +42,7 @@ impl Intake {
     /// Consumes until the stop. While the circuit is open, sending paused or the database away it does not: the jobs stay with the
     /// broker, the messages in the store.
     pub async fn run(self) {
-        let slots = Arc::new(Semaphore::new(usize::from(self.concurrency)));
+        let slots = Arc::new(Semaphore::new(usize::from(self.places())));
         while !self.shutdown.has_begun() {
             let Some(mut consumer) = self.open().await else { return };
             let tracker = TaskTracker::new();
@@ -60,13 +60,19 @@ impl Intake {
         }
     }
 
+    /// Messages in hand at a time: half as many again as there may be calls, so that the gateway does not wait while the
+    /// database claims the next ones and records the last ones.
+    const fn places(&self) -> u16 {
+        self.concurrency.saturating_add(self.concurrency / 2)
+    }
+
     async fn open(&self) -> Option<Box<dyn Consumer>> {
         let mut phase = self.breaker.phase();
         let opened = async {
             self.monitor.up().await;
             // The breaker outlives this call, so waiting cannot fail.
             let _ready = phase.wait_for(|phase| !phase.stops()).await.map(|phase| *phase);
-            self.broker.consume(self.concurrency).await.ok()
+            self.broker.consume(self.places()).await.ok()
         };
         tokio::select! { consumer = opened => consumer, () = self.shutdown.begun() => None }
     }

@@ -53,7 +53,7 @@ pub struct Worker {
     pub timeout: Duration,
     /// Messages a second for the whole account.
     pub rate: f64,
-    /// Messages in flight.
+    /// Calls to the gateway at a time.
     pub concurrency: u16,
     /// Who issued which prefix, for metrics.
     pub operators: Operators,

@@ -1,7 +1,6 @@
 //! One message: claim, call, record.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hulak_common::announcer::Announcer;
@@ -19,6 +18,7 @@ use hulak_common::text::Templates;
 use hulak_common::trace::{Span, Value, Work};
 use hulak_common::verification::{DeliveryError, DeliveryFault, Route};
 use secrecy::ExposeSecret as _;
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::breaker::{Breaker, Pass, Verdict};
@@ -46,23 +46,8 @@ pub struct Sender {
     claims: Batcher<Claim, Reply<Claimed>>,
     records: Batcher<Record, Reply<Recorded>>,
     mimic: Mimic,
-    busy: AtomicU32,
-}
-
-/// A message in this worker's hands, for as long as this lives.
-struct Busy<'a>(&'a AtomicU32);
-
-impl<'a> Busy<'a> {
-    fn enter(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// Calls to the gateway that may still begin.
+    lines: Semaphore,
 }
 
 /// What a [`Sender`] is made of.
@@ -88,7 +73,7 @@ pub struct SenderParts {
     pub lease: Duration,
     /// How long a call may take.
     pub timeout: Duration,
-    /// Messages in flight.
+    /// Calls to the gateway at a time.
     pub concurrency: usize,
     /// The time.
     pub clock: SharedClock,
@@ -143,13 +128,15 @@ impl Sender {
                 }
             })
         };
-        Self { parts, claims, records, mimic: Mimic::default(), busy: AtomicU32::new(0) }
+        let lines = Semaphore::new(parts.concurrency);
+        Self { parts, claims, records, mimic: Mimic::default(), lines }
     }
 
-    /// Messages that are claimed and not yet recorded.
+    /// Calls to the gateway under way.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.busy.load(Ordering::Relaxed)
+        u32::try_from(self.parts.concurrency.saturating_sub(self.lines.available_permits()))
+            .unwrap_or(u32::MAX)
     }
 
     /// Handles one message of a job, from the permit to the record.
@@ -201,7 +188,6 @@ impl Sender {
         match self.claims.submit(claim).await {
             Ok(Ok(Claimed::Granted(grant))) => {
                 let _in_flight = meter::worker().in_flight();
-                let _busy = Busy::enter(&self.busy);
                 let (outcome, parts) = self.deliver(&grant, pass, work).await;
                 self.record(&grant, outcome, parts).await;
                 work.end(|span| sent(span, &grant, outcome));
@@ -249,6 +235,9 @@ impl Sender {
         if grant.route == Route::Null {
             return (Outcome::Accepted, None);
         }
+        // Taken before the pace is asked for, so that calls do not bunch behind it. There is one at once unless the gateway has
+        // just become slower; nothing closes them.
+        let _line = self.lines.acquire().await;
         self.parts.pacer.call().await;
         // A claim that took long to come back may not outlast the call: then nothing is tried.
         let age = self.parts.clock.now() - grant.claimed_at;

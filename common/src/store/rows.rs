@@ -1,6 +1,7 @@
 //! Rows as the databases give them, and what they mean. The same for both databases.
 
-use sqlx::FromRow;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -52,6 +53,39 @@ macro_rules! client_number_columns {
 }
 pub(super) use client_number_columns;
 
+/// A row that stands beside others in an answer.
+pub(super) trait SideBySide: Sized {
+    /// How many columns it has.
+    const COLUMNS: usize;
+
+    /// Reads it from the columns from `first` on.
+    fn at(row: &PgRow, first: usize) -> sqlx::Result<Self>;
+}
+
+/// Defines a row: read by the names of its columns, or by their places, where a statement answers with rows of several
+/// tables side by side.
+macro_rules! row {
+    ($name:ident { $($field:ident: $kind:ty,)+ }) => {
+        #[derive(FromRow)]
+        pub(super) struct $name {
+            $($field: $kind,)+
+        }
+
+        impl SideBySide for $name {
+            const COLUMNS: usize = [$(stringify!($field)),+].len();
+
+            fn at(row: &PgRow, first: usize) -> sqlx::Result<Self> {
+                let mut next = first;
+                let mut column = || {
+                    next += 1;
+                    next - 1
+                };
+                Ok(Self { $($field: row.try_get(column())?,)+ })
+            }
+        }
+    };
+}
+
 #[derive(FromRow)]
 pub(super) struct AllowanceRow {
     key: String,
@@ -87,8 +121,7 @@ impl TryFrom<AnswerRow> for KeptAnswer {
     }
 }
 
-#[derive(FromRow)]
-pub(super) struct NumberRow {
+row!(NumberRow {
     phone: i64,
     otp_count: i64,
     ambiguous_count: i64,
@@ -97,20 +130,18 @@ pub(super) struct NumberRow {
     asked: String,
     blocked_until: Option<Timestamp>,
     block_reason: Option<String>,
-}
+});
 
-#[derive(FromRow)]
-pub(super) struct ClientNumberRow {
+row!(ClientNumberRow {
     client_id: Uuid,
     phone: i64,
     validated_at: Option<Timestamp>,
     failed_checks: String,
     blocked_until: Option<Timestamp>,
     block_reason: Option<String>,
-}
+});
 
-#[derive(FromRow)]
-pub(super) struct VerificationRow {
+row!(VerificationRow {
     id: Uuid,
     client_id: Uuid,
     phone: i64,
@@ -142,10 +173,9 @@ pub(super) struct VerificationRow {
     version: i64,
     app_name: Option<String>,
     history: String,
-}
+});
 
-#[derive(FromRow)]
-pub(super) struct MessageRow {
+row!(MessageRow {
     verification_id: Uuid,
     seq: i32,
     phone: i64,
@@ -164,7 +194,7 @@ pub(super) struct MessageRow {
     created_at: Timestamp,
     updated_at: Timestamp,
     parts: Option<i16>,
-}
+});
 
 /// Gives each row its meaning.
 pub(super) fn all<R, T: TryFrom<R, Error = StoreError>>(rows: Vec<R>) -> Result<Vec<T>, StoreError> {

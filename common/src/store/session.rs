@@ -21,6 +21,33 @@ pub(super) type Result<T> = std::result::Result<T, StoreError>;
 /// A client's number, as a key.
 pub(super) type ClientPhone = (Uuid, PhoneNumber);
 
+/// A message with its verification and its number.
+pub(super) type Held = (Number, Verification, Message);
+
+/// What clients have to do with numbers.
+#[derive(Default)]
+pub(super) struct Live {
+    /// Those never seen are absent.
+    pub(super) client_numbers: Vec<ClientNumber>,
+    /// Those that are pending.
+    pub(super) verifications: Vec<Verification>,
+}
+
+/// Rows to be written together, each once.
+#[derive(Default)]
+pub(super) struct Written<'a> {
+    pub(super) numbers: Vec<&'a Number>,
+    pub(super) verifications: Vec<&'a Verification>,
+    pub(super) messages: Vec<&'a Message>,
+}
+
+impl Written<'_> {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len() + self.verifications.len() + self.messages.len()
+    }
+}
+
 /// Where sessions come from.
 pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
     /// A transaction of this database.
@@ -101,11 +128,6 @@ pub(super) trait Session: AccountSession + PageSession + Send {
 
     /// Locks the numbers there are; those never seen are absent.
     fn lock_numbers(&mut self, phones: &[PhoneNumber]) -> impl Future<Output = Result<Vec<Number>>> + Send;
-    /// Inserts numbers; [`StoreError::Conflict`] when another transaction was first.
-    fn insert_numbers(&mut self, rows: &[&Number]) -> impl Future<Output = Result<()>> + Send;
-    /// Writes locked numbers back.
-    fn update_numbers(&mut self, rows: &[&Number]) -> impl Future<Output = Result<()>> + Send;
-
     /// Reads clients' numbers, locking them when `lock`; those never seen are absent.
     fn client_numbers(
         &mut self,
@@ -117,29 +139,22 @@ pub(super) trait Session: AccountSession + PageSession + Send {
     /// Writes locked clients' numbers back.
     fn update_client_numbers(&mut self, rows: &[&ClientNumber]) -> impl Future<Output = Result<()>> + Send;
 
-    /// Locks the pending verifications of these numbers.
-    fn lock_live(&mut self, phones: &[PhoneNumber])
-    -> impl Future<Output = Result<Vec<Verification>>> + Send;
+    /// Reads clients' numbers and locks their pending verifications; the numbers are locked already.
+    fn lock_live(&mut self, keys: &[ClientPhone]) -> impl Future<Output = Result<Live>> + Send;
     /// Reads verifications, without locking.
     fn verifications(&mut self, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Verification>>> + Send;
     /// Locks verifications.
     fn lock_verifications(&mut self, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Verification>>> + Send;
-    /// Inserts verifications; [`StoreError::Conflict`] when one with the same key is pending.
-    fn insert_verifications(&mut self, rows: &[&Verification]) -> impl Future<Output = Result<()>> + Send;
-    /// Writes locked verifications back.
-    fn update_verifications(&mut self, rows: &[&Verification]) -> impl Future<Output = Result<()>> + Send;
-
-    /// The receivers of messages, without locking.
-    fn receivers(
-        &mut self,
-        ids: &[MessageId],
-    ) -> impl Future<Output = Result<Vec<(MessageId, PhoneNumber)>>> + Send;
     /// Locks messages.
     fn lock_messages(&mut self, ids: &[MessageId]) -> impl Future<Output = Result<Vec<Message>>> + Send;
-    /// Inserts messages.
-    fn insert_messages(&mut self, rows: &[&Message]) -> impl Future<Output = Result<()>> + Send;
-    /// Writes locked messages back.
-    fn update_messages(&mut self, rows: &[&Message]) -> impl Future<Output = Result<()>> + Send;
+    /// Locks messages with all that they belong to; those that are not there are absent.
+    fn lock_held(&mut self, ids: &[MessageId]) -> impl Future<Output = Result<Vec<Held>>> + Send;
+
+    /// Inserts rows; [`StoreError::Conflict`] when another transaction was first with a number, or when a verification with
+    /// the same key is pending.
+    fn insert(&mut self, rows: &Written<'_>) -> impl Future<Output = Result<()>> + Send;
+    /// Writes locked rows back.
+    fn update(&mut self, rows: &Written<'_>) -> impl Future<Output = Result<()>> + Send;
 
     /// Pending verifications past their time, oldest first, without locking.
     fn overdue(&mut self, limit: u32, now: Timestamp) -> impl Future<Output = Result<Vec<Uuid>>> + Send;

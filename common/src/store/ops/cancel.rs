@@ -1,6 +1,6 @@
 //! Taking a verification back.
 
-use super::super::session::{Result, Session};
+use super::super::session::{Result, Session, Written};
 use super::super::{Cancel, Canceled, Ended, Rules};
 use super::{Answers, Rows, check, sorted};
 use crate::time::Timestamp;
@@ -42,7 +42,7 @@ pub(in crate::store) async fn cancel<S: Session>(
             }
         }
     }
-    session.update_verifications(&rows.updated()).await?;
-    session.update_messages(&messages.updated()).await?;
+    let (verifications, messages_changed) = (rows.updated(), messages.updated());
+    session.update(&Written { verifications, messages: messages_changed, ..Written::default() }).await?;
     Ok((answers, rows.effects().and(&messages)))
 }

@@ -1,6 +1,6 @@
 //! Checking a code: the only way to `approved`.
 
-use super::super::session::{Result, Session};
+use super::super::session::{Result, Session, Written};
 use super::super::{AccountConflict, Check, Checked, Ended, Rules};
 use super::holders::{Holders, Worth};
 use super::memory::Memory;
@@ -83,7 +83,7 @@ pub(in crate::store) async fn check<S: Session>(
 
     session.update_client_numbers(&numbers.updated()).await?;
     session.insert_client_numbers(&numbers.inserted()).await?;
-    session.update_verifications(&rows.updated()).await?;
+    session.update(&Written { verifications: rows.updated(), ..Written::default() }).await?;
     holders.save(session).await?;
     memory.save(session, now).await?;
     Ok((answers, rows.effects()))

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::session::{Result, Session};
+use super::super::session::{Result, Session, Written};
 use super::super::{Create, Created, Rules};
 use super::charge::{Asker, Meter};
 use super::holders::Holders;
@@ -56,12 +56,11 @@ impl Desk {
         let phones = sorted(batch.iter().map(|item| item.key.phone));
         let numbers = Rows::load(session.lock_numbers(&phones).await?, |row| row.phone);
         let pairs = sorted(batch.iter().map(|item| (item.key.client, item.key.phone)));
-        let client_numbers =
-            Rows::load(session.client_numbers(&pairs, false).await?, |row| (row.client, row.phone));
-        let verifications = session.lock_live(&phones).await?;
+        let found = session.lock_live(&pairs).await?;
+        let client_numbers = Rows::load(found.client_numbers, |row| (row.client, row.phone));
         let holders = Holders::load(session, batch.iter().map(|item| &item.key), false).await?;
-        let live = verifications.iter().map(|row| (row.key.clone(), row.id)).collect();
-        let verifications = Rows::load(verifications, |row| row.id);
+        let live = found.verifications.iter().map(|row| (row.key.clone(), row.id)).collect();
+        let verifications = Rows::load(found.verifications, |row| row.id);
         Ok(Self { meter, holders, numbers, client_numbers, verifications, live, messages: Vec::new() })
     }
 
@@ -130,12 +129,12 @@ impl Desk {
 
     async fn save<S: Session>(&self, session: &mut S) -> Result<Effects> {
         self.meter.save(session).await?;
-        session.update_numbers(&self.numbers.updated()).await?;
-        session.insert_numbers(&self.numbers.inserted()).await?;
         // Before the insert: an expired row has to make room for its successor's key.
-        session.update_verifications(&self.verifications.updated()).await?;
-        session.insert_verifications(&self.verifications.inserted()).await?;
-        session.insert_messages(&self.messages.iter().collect::<Vec<_>>()).await?;
+        let (numbers, verifications) = (self.numbers.updated(), self.verifications.updated());
+        session.update(&Written { numbers, verifications, messages: Vec::new() }).await?;
+        let (numbers, verifications) = (self.numbers.inserted(), self.verifications.inserted());
+        let messages = self.messages.iter().collect();
+        session.insert(&Written { numbers, verifications, messages }).await?;
         Ok(self.verifications.effects().and_new(&self.messages))
     }
 }

@@ -38,7 +38,7 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
-use super::session::{ClientPhone, Result, Session};
+use super::session::{ClientPhone, Result, Session, Written};
 use crate::allowance::Allowance;
 use crate::job::{MessageId, StatusEvent};
 use crate::meter::Fact;
@@ -208,14 +208,17 @@ struct Traffic {
 
 impl Traffic {
     async fn lock<S: Session>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
-        let receivers = session.receivers(ids).await?;
-        let phones = sorted(receivers.iter().map(|(_, phone)| *phone));
-        let numbers = Rows::load(session.lock_numbers(&phones).await?, |row| row.phone);
-        let owners = sorted(receivers.iter().map(|(id, _)| id.verification));
-        let verifications = Rows::load(session.lock_verifications(&owners).await?, |row| row.id);
-        let ids = sorted(receivers.iter().map(|(id, _)| *id));
-        let messages = Rows::load(session.lock_messages(&ids).await?, |row| row.id);
-        Ok(Self { numbers, verifications, messages })
+        let (mut numbers, mut verifications, mut messages) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, verification, message) in session.lock_held(&sorted(ids.iter().copied())).await? {
+            numbers.push(number);
+            verifications.push(verification);
+            messages.push(message);
+        }
+        Ok(Self {
+            numbers: Rows::load(numbers, |row| row.phone),
+            verifications: Rows::load(verifications, |row| row.id),
+            messages: Rows::load(messages, |row| row.id),
+        })
     }
 
     /// A message with its verification and number, for changing; `None` when there is no such message.
@@ -232,9 +235,8 @@ impl Traffic {
     }
 
     async fn save<S: Session>(&self, session: &mut S) -> Result<Effects> {
-        session.update_numbers(&self.numbers.updated()).await?;
-        session.update_verifications(&self.verifications.updated()).await?;
-        session.update_messages(&self.messages.updated()).await?;
+        let (numbers, verifications) = (self.numbers.updated(), self.verifications.updated());
+        session.update(&Written { numbers, verifications, messages: self.messages.updated() }).await?;
         Ok(self.verifications.effects().and(&self.messages))
     }
 }

@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use super::super::session::{Result, Session};
+use super::super::session::{Result, Session, Written};
 use super::super::{Outcome, Rules};
 use super::{Answers, Effects, Rows, Traffic, record, sorted};
 use crate::job::MessageId;
@@ -95,7 +95,7 @@ pub(in crate::store) async fn expire<S: Session>(
             row.show(message, now);
         }
     }
-    session.update_verifications(&rows.updated()).await?;
-    session.update_messages(&messages.updated()).await?;
+    let (verifications, messages_changed) = (rows.updated(), messages.updated());
+    session.update(&Written { verifications, messages: messages_changed, ..Written::default() }).await?;
     Ok((expired, rows.effects().and(&messages)))
 }

@@ -1,6 +1,6 @@
 //! Another message for a verification, asked for by its id.
 
-use super::super::session::{Result, Session};
+use super::super::session::{Result, Session, Written};
 use super::super::{Resend, Resent, Rules};
 use super::charge::{Asker, Meter};
 use super::holders::Holders;
@@ -104,10 +104,10 @@ impl Desk {
 
     async fn save<S: Session>(&self, session: &mut S) -> Result<Effects> {
         self.meter.save(session).await?;
-        session.update_numbers(&self.numbers.updated()).await?;
-        session.insert_numbers(&self.numbers.inserted()).await?;
-        session.update_verifications(&self.verifications.updated()).await?;
-        session.insert_messages(&self.new.iter().collect::<Vec<_>>()).await?;
+        let (numbers, verifications) = (self.numbers.updated(), self.verifications.updated());
+        session.update(&Written { numbers, verifications, messages: Vec::new() }).await?;
+        let (numbers, messages) = (self.numbers.inserted(), self.new.iter().collect());
+        session.insert(&Written { numbers, verifications: Vec::new(), messages }).await?;
         Ok(self.verifications.effects().and_new(&self.new))
     }
 }

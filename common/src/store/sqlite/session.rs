@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::super::rows::{
     self, client_number_columns, message_columns, number_columns, verification_columns,
 };
-use super::super::session::{ClientPhone, Result, Session};
+use super::super::session::{ClientPhone, Held, Live, Result, Session, Written};
 use super::{READ_VERIFICATION, StoreError};
 use crate::allowance::{Allowance, AllowanceKey};
 use crate::client::ClientSettings;
@@ -105,43 +105,6 @@ impl SqliteSession {
         }
         Ok(())
     }
-}
-
-impl Session for SqliteSession {
-    async fn own_limits(&mut self, clients: &[Uuid]) -> Result<Vec<(Uuid, ClientSettings)>> {
-        super::clients::own_limits(self, clients).await
-    }
-
-    async fn lock_allowances(&mut self, keys: &[AllowanceKey]) -> Result<Vec<Allowance>> {
-        super::requests::lock_allowances(self, keys).await
-    }
-
-    async fn insert_allowances(&mut self, rows: &[&Allowance]) -> Result<()> {
-        super::requests::insert_allowances(self, rows).await
-    }
-
-    async fn update_allowances(&mut self, rows: &[&Allowance]) -> Result<()> {
-        super::requests::update_allowances(self, rows).await
-    }
-
-    async fn answers(&mut self, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
-        super::requests::answers(self, scopes).await
-    }
-
-    async fn keep_answers(&mut self, rows: &[&KeptAnswer], since: Timestamp) -> Result<()> {
-        super::requests::keep_answers(self, rows, since).await
-    }
-
-    async fn lock_numbers(&mut self, phones: &[PhoneNumber]) -> Result<Vec<Number>> {
-        let mut found: Vec<rows::NumberRow> = Vec::with_capacity(phones.len());
-        for phone in phones {
-            let select =
-                sqlx::query_as(concat!("SELECT ", number_columns!(), " FROM numbers WHERE phone = ?"))
-                    .bind(phone.to_i64());
-            found.extend(self.read(select).await?);
-        }
-        rows::all(found)
-    }
 
     async fn insert_numbers(&mut self, rows: &[&Number]) -> Result<()> {
         self.write_numbers(
@@ -159,66 +122,6 @@ impl Session for SqliteSession {
              WHERE phone = ?1",
         )
         .await
-    }
-
-    async fn client_numbers(&mut self, keys: &[ClientPhone], _lock: bool) -> Result<Vec<ClientNumber>> {
-        let mut found: Vec<rows::ClientNumberRow> = Vec::with_capacity(keys.len());
-        for (client, phone) in keys {
-            let select = sqlx::query_as(concat!(
-                "SELECT ",
-                client_number_columns!(),
-                " FROM client_numbers WHERE phone = ? AND client_id = ?"
-            ))
-            .bind(phone.to_i64())
-            .bind(client);
-            found.extend(self.read(select).await?);
-        }
-        rows::all(found)
-    }
-
-    async fn insert_client_numbers(&mut self, rows: &[&ClientNumber]) -> Result<()> {
-        self.write_client_numbers(
-            rows,
-            "INSERT INTO client_numbers (client_id, phone, validated_at, failed_checks, blocked_until, block_reason) \
-             VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .await
-    }
-
-    async fn update_client_numbers(&mut self, rows: &[&ClientNumber]) -> Result<()> {
-        self.write_client_numbers(
-            rows,
-            "UPDATE client_numbers SET validated_at = ?3, failed_checks = ?4, blocked_until = ?5, block_reason = ?6 \
-             WHERE client_id = ?1 AND phone = ?2",
-        )
-        .await
-    }
-
-    async fn lock_live(&mut self, phones: &[PhoneNumber]) -> Result<Vec<Verification>> {
-        let mut found: Vec<rows::VerificationRow> = Vec::with_capacity(phones.len());
-        let sql = concat!(
-            "SELECT ",
-            verification_columns!(),
-            " FROM verifications WHERE phone = ? AND status = 'pending'"
-        );
-        for phone in phones {
-            let rows: Vec<rows::VerificationRow> =
-                sqlx::query_as(sql).bind(phone.to_i64()).fetch_all(&mut *self.tx).await?;
-            found.extend(rows);
-        }
-        rows::all(found)
-    }
-
-    async fn verifications(&mut self, ids: &[Uuid]) -> Result<Vec<Verification>> {
-        let mut found: Vec<rows::VerificationRow> = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.extend(self.read(sqlx::query_as(READ_VERIFICATION).bind(id)).await?);
-        }
-        rows::all(found)
-    }
-
-    async fn lock_verifications(&mut self, ids: &[Uuid]) -> Result<Vec<Verification>> {
-        self.verifications(ids).await
     }
 
     async fn insert_verifications(&mut self, rows: &[&Verification]) -> Result<()> {
@@ -295,28 +198,6 @@ impl Session for SqliteSession {
         Ok(())
     }
 
-    async fn receivers(&mut self, ids: &[MessageId]) -> Result<Vec<(MessageId, PhoneNumber)>> {
-        let sql = "SELECT phone FROM messages WHERE verification_id = ? AND seq = ?";
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            let select = sqlx::query_as::<_, (i64,)>(sql).bind(id.verification).bind(id.seq);
-            if let Some((phone,)) = self.read(select).await? {
-                found.push((*id, rows::phone(phone)?));
-            }
-        }
-        Ok(found)
-    }
-
-    async fn lock_messages(&mut self, ids: &[MessageId]) -> Result<Vec<Message>> {
-        let sql =
-            concat!("SELECT ", message_columns!(), " FROM messages WHERE verification_id = ? AND seq = ?");
-        let mut found: Vec<rows::MessageRow> = Vec::with_capacity(ids.len());
-        for id in ids {
-            found.extend(self.read(sqlx::query_as(sql).bind(id.verification).bind(id.seq)).await?);
-        }
-        rows::all(found)
-    }
-
     async fn insert_messages(&mut self, rows: &[&Message]) -> Result<()> {
         let sql = concat!(
             "INSERT INTO messages (",
@@ -331,6 +212,138 @@ impl Session for SqliteSession {
              due_at = ?9, publish_at = ?10, publishes = ?11, claim = ?12, lease_until = ?13, error = ?14, \
              gateway_code = ?15, created_at = ?16, updated_at = ?17, parts = ?18 WHERE verification_id = ?1 AND seq = ?2";
         self.write_messages(rows, sql).await
+    }
+}
+
+impl Session for SqliteSession {
+    async fn own_limits(&mut self, clients: &[Uuid]) -> Result<Vec<(Uuid, ClientSettings)>> {
+        super::clients::own_limits(self, clients).await
+    }
+
+    async fn lock_allowances(&mut self, keys: &[AllowanceKey]) -> Result<Vec<Allowance>> {
+        super::requests::lock_allowances(self, keys).await
+    }
+
+    async fn insert_allowances(&mut self, rows: &[&Allowance]) -> Result<()> {
+        super::requests::insert_allowances(self, rows).await
+    }
+
+    async fn update_allowances(&mut self, rows: &[&Allowance]) -> Result<()> {
+        super::requests::update_allowances(self, rows).await
+    }
+
+    async fn answers(&mut self, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
+        super::requests::answers(self, scopes).await
+    }
+
+    async fn keep_answers(&mut self, rows: &[&KeptAnswer], since: Timestamp) -> Result<()> {
+        super::requests::keep_answers(self, rows, since).await
+    }
+
+    async fn lock_numbers(&mut self, phones: &[PhoneNumber]) -> Result<Vec<Number>> {
+        let mut found: Vec<rows::NumberRow> = Vec::with_capacity(phones.len());
+        for phone in phones {
+            let select =
+                sqlx::query_as(concat!("SELECT ", number_columns!(), " FROM numbers WHERE phone = ?"))
+                    .bind(phone.to_i64());
+            found.extend(self.read(select).await?);
+        }
+        rows::all(found)
+    }
+
+    async fn client_numbers(&mut self, keys: &[ClientPhone], _lock: bool) -> Result<Vec<ClientNumber>> {
+        let mut found: Vec<rows::ClientNumberRow> = Vec::with_capacity(keys.len());
+        for (client, phone) in keys {
+            let select = sqlx::query_as(concat!(
+                "SELECT ",
+                client_number_columns!(),
+                " FROM client_numbers WHERE phone = ? AND client_id = ?"
+            ))
+            .bind(phone.to_i64())
+            .bind(client);
+            found.extend(self.read(select).await?);
+        }
+        rows::all(found)
+    }
+
+    async fn insert_client_numbers(&mut self, rows: &[&ClientNumber]) -> Result<()> {
+        self.write_client_numbers(
+            rows,
+            "INSERT INTO client_numbers (client_id, phone, validated_at, failed_checks, blocked_until, block_reason) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .await
+    }
+
+    async fn update_client_numbers(&mut self, rows: &[&ClientNumber]) -> Result<()> {
+        self.write_client_numbers(
+            rows,
+            "UPDATE client_numbers SET validated_at = ?3, failed_checks = ?4, blocked_until = ?5, block_reason = ?6 \
+             WHERE client_id = ?1 AND phone = ?2",
+        )
+        .await
+    }
+
+    async fn lock_live(&mut self, keys: &[ClientPhone]) -> Result<Live> {
+        let sql = concat!(
+            "SELECT ",
+            verification_columns!(),
+            " FROM verifications WHERE phone = ? AND client_id = ? AND status = 'pending'"
+        );
+        let mut found: Vec<rows::VerificationRow> = Vec::new();
+        for (client, phone) in keys {
+            let select = sqlx::query_as(sql).bind(phone.to_i64()).bind(client);
+            found.extend(select.fetch_all(&mut *self.tx).await?);
+        }
+        Ok(Live { client_numbers: self.client_numbers(keys, false).await?, verifications: rows::all(found)? })
+    }
+
+    async fn verifications(&mut self, ids: &[Uuid]) -> Result<Vec<Verification>> {
+        let mut found: Vec<rows::VerificationRow> = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.extend(self.read(sqlx::query_as(READ_VERIFICATION).bind(id)).await?);
+        }
+        rows::all(found)
+    }
+
+    async fn lock_verifications(&mut self, ids: &[Uuid]) -> Result<Vec<Verification>> {
+        self.verifications(ids).await
+    }
+
+    async fn lock_messages(&mut self, ids: &[MessageId]) -> Result<Vec<Message>> {
+        let sql =
+            concat!("SELECT ", message_columns!(), " FROM messages WHERE verification_id = ? AND seq = ?");
+        let mut found: Vec<rows::MessageRow> = Vec::with_capacity(ids.len());
+        for id in ids {
+            found.extend(self.read(sqlx::query_as(sql).bind(id.verification).bind(id.seq)).await?);
+        }
+        rows::all(found)
+    }
+
+    async fn lock_held(&mut self, ids: &[MessageId]) -> Result<Vec<Held>> {
+        let mut held = Vec::with_capacity(ids.len());
+        for message in self.lock_messages(ids).await? {
+            let (mut numbers, mut owners) = (
+                self.lock_numbers(&[message.phone]).await?,
+                self.lock_verifications(&[message.id.verification]).await?,
+            );
+            if let (Some(number), Some(owner)) = (numbers.pop(), owners.pop()) {
+                held.push((number, owner, message));
+            }
+        }
+        Ok(held)
+    }
+
+    async fn insert(&mut self, rows: &Written<'_>) -> Result<()> {
+        self.insert_numbers(&rows.numbers).await?;
+        self.insert_verifications(&rows.verifications).await?;
+        self.insert_messages(&rows.messages).await
+    }
+
+    async fn update(&mut self, rows: &Written<'_>) -> Result<()> {
+        self.update_numbers(&rows.numbers).await?;
+        self.update_verifications(&rows.verifications).await?;
+        self.update_messages(&rows.messages).await
     }
 
     async fn overdue(&mut self, limit: u32, now: Timestamp) -> Result<Vec<Uuid>> {
