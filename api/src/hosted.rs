@@ -7,7 +7,7 @@ use hulak_common::look::{Asset, LOGO, Page, escape};
 use hulak_common::verification::Locale;
 
 /// Whether hosted pages are served.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum HostedPages {
     /// They are not there.
     #[default]
@@ -16,7 +16,20 @@ pub enum HostedPages {
     On,
     /// The same, and whoever comes without one gets a demonstration. Only where nothing reaches a real phone: a
     /// stranger could send messages to whom it likes.
-    Demonstration,
+    Demonstration {
+        /// Where its messages are read.
+        inbox: String,
+    },
+}
+
+impl HostedPages {
+    /// Where the messages of a demonstration are read.
+    pub(crate) fn inbox(&self) -> Option<&str> {
+        match self {
+            Self::Demonstration { inbox } => Some(inbox),
+            Self::Off | Self::On => None,
+        }
+    }
 }
 
 static STYLE: Asset = Asset::style("verify.css", include_str!("hosted/verify.css"));

@@ -109,11 +109,16 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     let admin = bind("HULAK_ADMIN_ADDR", cli.addresses.admin_addr).await?;
     let hosted = match cli.hosted.pages(true) {
         // Whoever comes may have codes sent, so only where they reach nobody's phone.
-        HostedPages::On if simulator.is_some() => HostedPages::Demonstration,
+        HostedPages::On => match &simulator {
+            Some(listener) => {
+                HostedPages::Demonstration { inbox: format!("http://{}/inbox", listener.local_addr()?) }
+            }
+            None => HostedPages::On,
+        },
         pages => pages,
     };
     let greeting = Greeting {
-        hosted,
+        hosted: hosted.clone(),
         api: public.local_addr()?,
         admin: admin.local_addr()?,
         inbox: simulator.as_ref().map(TcpListener::local_addr).transpose()?,
@@ -139,7 +144,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         templates: templates.clone(),
         proxies: cli.addresses.trusted_proxies.clone(),
         cors: cli.addresses.cors_origins.clone(),
-        hosted,
+        hosted: hosted.clone(),
         keyring: keyring.clone(),
         api_key: None,
         max_backlog_age: cli.load.max_backlog_age,
@@ -163,7 +168,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         store: Arc::clone(&store),
         broker: Arc::clone(&broker),
     };
-    let demonstrates = hosted == HostedPages::Demonstration;
+    let demonstrates = matches!(hosted, HostedPages::Demonstration { .. });
     let sign_up = demonstrates.then(|| format!("http://{}/verify", greeting.api));
     greeting.print(&api_key);
     let working = async {
@@ -246,7 +251,7 @@ impl Greeting {
         println!("Hulak verifies phone numbers in Nepal.\n");
         println!("  API        http://{api}");
         println!("  Docs       http://{api}/docs");
-        if *hosted == HostedPages::Demonstration {
+        if matches!(hosted, HostedPages::Demonstration { .. }) {
             println!("  Page       http://{api}/verify   (type a number, and its code from the inbox)");
         }
         match inbox {

@@ -254,7 +254,7 @@ impl Stack {
             templates: self.options.templates.clone(),
             proxies: self.options.proxies.clone(),
             cors: self.options.cors.clone(),
-            hosted: self.options.hosted,
+            hosted: self.options.hosted.clone(),
             keyring: self.options.rules.keyring.clone(),
             api_key: Some(self.key.clone()),
             max_backlog_age: self.options.max_backlog_age,

@@ -4,13 +4,13 @@ const get = (id) => document.getElementById(id);
 const catalogue = JSON.parse(get("words").textContent);
 const TOKEN = "hulak-page";
 const CHOSEN = "hulak-locale";
+const AHEAD = "hulak-ahead";
 
 let locale = document.documentElement.lang;
 let token = null;
 let page = null;
 // The verification under way: { id, token, length, view }.
 let begun = null;
-let offset = 0;
 
 // Words
 
@@ -72,15 +72,14 @@ async function call(method, path, { bearer = token, body, once, signal, headers 
   if (body) sent["Content-Type"] = "application/json";
   if (once) sent["Idempotency-Key"] = once;
   let response;
+  const asked = Date.now();
   try {
     response = await fetch(path, { method, headers: sent, body: body && JSON.stringify(body), signal, cache: "no-store" });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Failure(navigator.onLine ? "failure.unreachable" : "failure.offline");
   }
-  // The server's clock decides about waits.
-  const date = Date.parse(response.headers.get("date"));
-  if (date) offset = date - Date.now();
+  dated(Date.parse(response.headers.get("date")), asked);
   if (response.ok || response.status === 304) return response;
   const problem = await response.json().catch(() => ({}));
   const slug = String(problem.type ?? "").split("/").pop();
@@ -98,7 +97,24 @@ function explain(failure) {
   };
 }
 
-const now = () => Date.now() + offset;
+// The server's clock decides about waits. What it writes was written before it is read here: so much, at least, its clock
+// is ahead of ours. What is known to the millisecond says more than a Date, which is cut to its second and alone would make
+// a wait a second too long; so it is kept for a page that is loaded again.
+let ahead = sessionStorage.getItem(AHEAD) === null ? null : Number(sessionStorage.getItem(AHEAD));
+const now = () => Date.now() + (ahead ?? 0);
+
+function written(time) {
+  if (!time) return;
+  ahead = Math.max(ahead ?? -Infinity, time - Date.now());
+  sessionStorage.setItem(AHEAD, ahead);
+}
+
+function dated(date, asked) {
+  // That much it is ahead at most; when it seems to be more, a clock was set in between, and all begins anew.
+  if (date && ahead !== null && ahead > date + 1000 - asked) ahead = null;
+  written(date);
+}
+
 const fresh = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`;
 
 // One attempt keeps its key, so that trying it again after a lost answer does nothing twice.
@@ -200,6 +216,7 @@ const BUSY = ["queued", "sending"];
 function show(view) {
   if (!begun || (begun.view && view.version < begun.view.version)) return;
   begun.view = view;
+  written(Date.parse(view.updated_at));
   const { status, error } = view.delivery;
   const state = get("delivery");
   let name = `delivery.${status}`;
@@ -285,15 +302,18 @@ async function poll(path, bearer, signal) {
 
 // Sending it again
 
+let counting = null;
 function showAgain() {
+  clearTimeout(counting);
   const again = get("again");
   if (!begun?.view) return;
-  const left = Math.ceil((Date.parse(begun.view.resend_after) - now()) / 1000);
+  const left = Date.parse(begun.view.resend_after) - now();
   again.disabled = left > 0;
-  const words = left > 0 ? word("code.again_in", { wait: wait(left) }) : word("code.again");
+  const words = left > 0 ? word("code.again_in", { wait: wait(left / 1000) }) : word("code.again");
   if (again.textContent !== words) again.textContent = words;
+  // When the number that is shown is no longer true.
+  if (left > 0) counting = setTimeout(showAgain, (left % 1000) + 1);
 }
-setInterval(showAgain, 500);
 
 get("again").addEventListener("click", (event) =>
   busy(event.currentTarget, async () => {
@@ -421,6 +441,15 @@ async function demonstrate() {
   return (await response.json()).token;
 }
 
+// Where a simulator listens on every address, it has none to name: it is where this page came from.
+function offerInbox(address) {
+  const link = get("inbox");
+  link.hidden = !address;
+  if (!address) return;
+  link.href = address;
+  if (["0.0.0.0", "[::]"].includes(link.hostname)) link.hostname = location.hostname;
+}
+
 async function open() {
   const given = location.hash.slice(1);
   // Out of the address bar, where others look.
@@ -437,6 +466,7 @@ async function open() {
   sessionStorage.setItem(TOKEN, token);
   get("app").textContent = page.app_name;
   get("demonstration").hidden = !page.demonstration;
+  offerInbox(page.inbox);
   speak(sessionStorage.getItem(CHOSEN) ?? page.locale ?? locale);
   if (page.begun) begin(page.begun);
   else step("phone", get("phone"));

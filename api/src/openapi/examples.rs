@@ -154,7 +154,7 @@ pub(super) fn page() -> Value {
 /// A page that nothing was typed into yet.
 pub(super) fn page_state() -> Value {
     json!({
-        "app_name": "Kirana Shop", "purpose": "verify", "locale": null, "demonstration": false, "creates_left": 3,
+        "app_name": "Kirana Shop", "purpose": "verify", "locale": null, "demonstration": false, "inbox": null, "creates_left": 3,
         "expires_at": moment(900), "begun": null
     })
 }

@@ -89,6 +89,9 @@ pub(crate) struct StateView {
     locale: Option<&'static str>,
     /// Whether it is a demonstration, which leads nowhere.
     demonstration: bool,
+    /// Where the messages of a demonstration are read.
+    #[schema(value_type = Option<schemas::WebAddress>, required)]
+    inbox: Option<String>,
     /// How often it may still ask for a code.
     #[schema(minimum = 0, maximum = 3)]
     creates_left: i32,
@@ -138,11 +141,13 @@ pub async fn read(State(app): State<SharedApp>, PageCaller(scope): PageCaller) -
     if page.has_expired(now) && live.is_none() {
         return Err(expired());
     }
+    let demonstration = page.redirect_uri.is_none();
     let view = StateView {
+        inbox: app.hosted.inbox().filter(|_| demonstration).map(str::to_owned),
         app_name: page.app_name.unwrap_or_else(|| app.templates.app_name().to_owned()),
         purpose: page.purpose.as_str(),
         locale: page.locale.map(Locale::as_str),
-        demonstration: page.redirect_uri.is_none(),
+        demonstration,
         creates_left: page.creates_left,
         expires_at: page.expires_at,
         begun: live.map(|row| begun(&app, &row, now)),
@@ -424,7 +429,7 @@ pub async fn demonstrate(
     headers: HeaderMap,
     Body(DemonstrationRequest {}): Body<DemonstrationRequest>,
 ) -> Result<Response, Problem> {
-    if app.hosted != HostedPages::Demonstration {
+    if !matches!(app.hosted, HostedPages::Demonstration { .. }) {
         return Err(Problem::new(Kind::NotFound, "there are no demonstrations here"));
     }
     require_host(&app, &uri, &headers)?;

@@ -32,6 +32,7 @@ both_shapes!(
     the_document_is_a_page_of_ours,
 );
 
+const INBOX: &str = "http://localhost:8081/inbox";
 const BACK: &str = "https://shop.example/verified?from=hulak";
 
 /// Lets a client send browsers back to [`BACK`].
@@ -113,6 +114,7 @@ async fn a_page_leads_from_a_number_to_an_approval(shape: Shape) {
         ("purpose", json!("verify")),
         ("locale", json!("ne")),
         ("demonstration", json!(false)),
+        ("inbox", Value::Null),
         ("creates_left", json!(3)),
         ("begun", Value::Null),
     ] {
@@ -438,12 +440,16 @@ async fn a_demonstration_leads_nowhere(shape: Shape) {
     let stack = start(shape).await;
     assert_problem(&on_page(&stack, "", "/demonstration", json!({})).await, 404, "not-found");
     stack.stop().await;
-    let options = StackOptions { hosted: HostedPages::Demonstration, ..StackOptions::new(shape) };
+    let options = StackOptions {
+        hosted: HostedPages::Demonstration { inbox: INBOX.to_owned() },
+        ..StackOptions::new(shape)
+    };
     let stack = Box::pin(Stack::start(options)).await;
     let made = on_page(&stack, "", "/demonstration", json!({})).await;
     assert_eq!(made.status, 201, "{made:?}");
     let token = made.body["token"].as_str().unwrap();
-    assert_eq!(look(&stack, token).await.body["demonstration"], true);
+    let seen = look(&stack, token).await.body;
+    assert_eq!((&seen["demonstration"], &seen["inbox"]), (&json!(true), &json!(INBOX)));
     let (id, _, code) = begun(&stack, token, PHONE).await;
     let approved = checked(&stack, token, &id, &code).await;
     assert_eq!((approved.status, &approved.body["redirect"]), (200, &Value::Null), "{approved:?}");
