@@ -2,6 +2,8 @@
 //!
 //! Every stack owns its database and its queue names, so that any number of them run side by side.
 
+mod queues;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -329,7 +331,7 @@ impl Stack {
         self.sandbox_stop.abort();
         self.store.close().await;
         if self.options.shape == Shape::Production && self.options.broker_url.is_none() {
-            delete_queues(&broker_url(&self.options), &self.topology).await;
+            queues::delete(&broker_url(&self.options), &self.topology).await;
         }
         if let Some(database) = self.database {
             database.drop_now().await;
@@ -341,6 +343,15 @@ impl Stack {
     #[must_use]
     pub fn topology(&self) -> &Topology {
         &self.topology
+    }
+
+    /// Puts something on the queue of jobs, whatever it is.
+    ///
+    /// # Panics
+    /// When it cannot be done; in one process there is no such queue.
+    pub async fn put_on_queue(&self, payload: &[u8]) {
+        assert_eq!(self.options.shape, Shape::Production, "there is no queue that others reach");
+        queues::put(&broker_url(&self.options), &self.topology, payload).await;
     }
 
     /// The simulator's address as a gateway.
@@ -478,19 +489,4 @@ async fn listen() -> TcpListener {
 
 fn http(listener: &TcpListener) -> String {
     format!("http://{}", listener.local_addr().expect("a bound address"))
-}
-
-async fn delete_queues(url: &str, topology: &Topology) {
-    use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
-    let Ok(connection) = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await else {
-        return;
-    };
-    let Ok(channel) = connection.create_channel().await else { return };
-    for queue in [topology.send_queue(), topology.dead()] {
-        let _gone = channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
-    }
-    for exchange in [topology.dead(), topology.events_exchange()] {
-        let _gone = channel.exchange_delete(exchange.into(), ExchangeDeleteOptions::default()).await;
-    }
-    let _closed = connection.close(200, "done".into()).await;
 }

@@ -329,6 +329,55 @@ async fn dead_letters_are_looked_at_and_thrown_away(shape: Shape) {
     desk.close().await;
 }
 
+/// In one process there are none: what cannot be read never gets on the queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_worker_can_read_is_shown_and_thrown_away() {
+    let desk = Desk::open(Shape::Production).await;
+    let letters = [r#"{"v":1,"what":"<script>alert(1)</script>"}"#, "rubbish"];
+    for letter in letters {
+        desk.stack.put_on_queue(letter.as_bytes()).await;
+    }
+    let buried = async || {
+        eventually("the dead letters", || async {
+            (desk.get("/operator/status").await["queue"]["dead"] == 2).then_some(())
+        })
+        .await;
+    };
+    buried().await;
+    let seen = desk.get("/operator/dead").await;
+    let mut payloads: Vec<_> = seen["oldest"].as_array().unwrap().iter().map(|one| &one["payload"]).collect();
+    payloads.sort_unstable_by_key(|payload| payload.as_str());
+    assert_eq!((seen["count"].as_i64(), payloads), (Some(2), vec![&json!(letters[1]), &json!(letters[0])]));
+    assert!(seen["oldest"][0]["reason"] == "rejected" && seen["oldest"][0]["died_at"].is_string(), "{seen}");
+    // Looking leaves them where they are.
+    buried().await;
+    let cookie = desk.sign_in().await;
+    let (status, page) = desk.page("/console/dead", &cookie).await;
+    assert!(status == 200 && page.contains("2 dead letters") && page.contains("rubbish"), "{page}");
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script>alert"), "{page}");
+
+    buried().await;
+    let purge = desk.form("/console/purge", &[]).header("cookie", &cookie);
+    assert_eq!(Answer::of(purge).await.status, 303);
+    assert_eq!(desk.get("/operator/dead").await, json!({"count": 0, "oldest": []}));
+    desk.stack.put_on_queue(b"more rubbish").await;
+    eventually("another one", || async {
+        (desk.get("/operator/status").await["queue"]["dead"] == 1).then_some(())
+    })
+    .await;
+    let purged = desk.call(Method::DELETE, "/operator/dead", None).await;
+    assert_eq!((purged.status, purged.body), (200, json!({"purged": 1})));
+    let acts = desk.acts().await;
+    let names: Vec<_> = acts.iter().map(|(act, ..)| act.as_str()).collect();
+    let expected =
+        [Act::DeadLetters, Act::SignIn, Act::DeadLetters, Act::Purge, Act::DeadLetters, Act::Purge];
+    assert_eq!(names, expected.map(Act::as_str));
+    assert!(acts.iter().all(|(_, who, _)| who == "staff"), "{acts:?}");
+    // The others' messages go on.
+    begin_sent(&desk.stack, json!({ "phone": PHONE })).await;
+    desk.close().await;
+}
+
 async fn every_act_is_in_the_record(shape: Shape) {
     let desk = Desk::open(shape).await;
     let wrong = desk.form("/console/sign-in", &[("key", "my-password")]);
