@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use hulak_chaos::program::terminate;
@@ -15,7 +15,7 @@ use hulak_common::shutdown::Shutdown;
 use hulak_sandbox::{Faults, Sandbox, SandboxConfig};
 use hulak_testkit::collector::Collector;
 use hulak_testkit::database::TestDatabase;
-use hulak_testkit::personal::{Ground, walk};
+use hulak_testkit::personal::{BACK, Ground, walk};
 use hulak_testkit::services::{Process, free_port, without_cargo_env};
 use hulak_testkit::stack::{eventually, install_tls};
 use tokio::net::TcpListener;
@@ -24,15 +24,28 @@ const SECRET: &str = "dGhpcyBpcyBhIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlLg==";
 const KEY: &str = "hk_the-key-of-the-production-shape-01";
 const TOKEN: &str = "a-gateway-token-that-nobody-may-see";
 
-/// Starts a program of ours, and waits until it is ready.
-async fn start(binary: &str, log: &Path, settings: &[(&str, String)]) -> (Process, String) {
-    let admin = format!("127.0.0.1:{}", free_port().unwrap());
+/// A program of ours with these settings, and no others.
+fn program(binary: &str, settings: &[(&str, String)]) -> Command {
     let mut command = without_cargo_env(Path::new(binary));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HULAK_")) {
         command.env_remove(name);
     }
-    command.envs(settings.iter().map(|(name, value)| (*name, value))).env("HULAK_ADMIN_ADDR", &admin);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log).unwrap());
+    command.envs(settings.iter().map(|(name, value)| (*name, value))).stdin(Stdio::null());
+    command
+}
+
+/// What an operator does at a terminal, and what it answers.
+fn manage(settings: &[(&str, String)], words: &[&str]) -> String {
+    let output = program(env!("CARGO_BIN_EXE_chaos-api"), settings).args(words).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Starts a program of ours, and waits until it is ready.
+async fn start(binary: &str, log: &Path, settings: &[(&str, String)]) -> (Process, String) {
+    let admin = format!("127.0.0.1:{}", free_port().unwrap());
+    let mut command = program(binary, settings);
+    command.env("HULAK_ADMIN_ADDR", &admin).stdout(Stdio::null()).stderr(File::create(log).unwrap());
     let process = Process::spawn(command).unwrap();
     let admin = format!("http://{admin}");
     let http = reqwest::Client::new();
@@ -74,6 +87,7 @@ async fn nothing_personal_is_left_behind() {
         ("HULAK_CODE_LENGTH", "10".to_owned()),
         ("HULAK_RESEND_COOLDOWN", "1s".to_owned()),
         ("HULAK_NUMBER_HOURLY", "100".to_owned()),
+        ("HULAK_HOSTED_PAGE", "on".to_owned()),
         ("HULAK_LOG", "trace".to_owned()),
         ("HULAK_LOG_FORMAT", "json".to_owned()),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.clone()),
@@ -83,10 +97,13 @@ async fn nothing_personal_is_left_behind() {
     for (program, log) in programs.iter().zip(&logs) {
         running.push(start(program, log, &settings).await);
     }
+    manage(&settings, &["clients", "set", "default", "--redirect-uris", BACK]);
     let ground = Ground {
         api: format!("http://{api}"),
         sandbox: format!("http://{sandbox}"),
+        admin: running[0].1.clone(),
         key: KEY.to_owned(),
+        operator_key: manage(&settings, &["keys", "create", "--client", "staff", "--operator"]),
         http: reqwest::Client::new(),
     };
     let mut secrets = Box::pin(walk(&ground)).await;

@@ -8,14 +8,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hulak_common::client::{Change, SettingsChange};
-use hulak_common::store::{Database, Sqlite, Store as _};
 use hulak_testkit::services::free_port;
 use hulak_testkit::services::install::{self, Browser};
-use hulak_testkit::stack::rules;
 use tokio::sync::OnceCell;
 
-use crate::started::Hulak;
+use crate::started::{Hulak, may_come_back};
 
 /// The repository.
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
@@ -90,16 +87,6 @@ async fn spec(name: &str, hulak: &Hulak, settings: &[(&str, &str)]) {
     let (said, complained) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{complained}");
-}
-
-/// Lets the client `default` send browsers back to an address.
-async fn may_come_back(data: &Path, address: &str) {
-    let sqlite = Sqlite::open(&data.join("hulak.db")).unwrap();
-    let store = Database::new(sqlite, rules());
-    let redirect_uris = Change::To(vec![address.parse().unwrap()]);
-    let change = SettingsChange { redirect_uris, ..SettingsChange::default() };
-    assert!(store.change_client("default", &change).await.unwrap().is_some());
-    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

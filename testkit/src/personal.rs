@@ -1,5 +1,8 @@
 //! Nothing personal: a walk through everything that can go right and wrong, and a search for what it must not leave behind.
 
+mod console;
+mod hosted;
+
 use std::collections::BTreeMap;
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
@@ -31,6 +34,12 @@ impl Secrets {
                 self.add(name, token);
             }
         }
+    }
+
+    /// Whether there is one of this kind.
+    #[must_use]
+    pub fn holds(&self, what: &str) -> bool {
+        self.0.values().any(|kind| kind == what)
     }
 
     /// How many there are.
@@ -71,15 +80,35 @@ pub struct Ground {
     pub api: String,
     /// The simulator's.
     pub sandbox: String,
-    /// An API key.
+    /// The API's admin address.
+    pub admin: String,
+    /// An API key, of a client that may send browsers back to [`BACK`].
     pub key: String,
+    /// An operator's key.
+    pub operator_key: String,
     /// Calls both.
     pub http: Client,
 }
 
 /// The numbers that are walked with, national; one of each operator, so that their endings differ.
-const NUMBERS: [&str; 7] =
-    ["9812345678", "9841234567", "9851098765", "9867772221", "9611223344", "9700011122", "9888123450"];
+const NUMBERS: [&str; 8] = [
+    "9812345678",
+    "9841234567",
+    "9851098765",
+    "9867772221",
+    "9611223344",
+    "9700011122",
+    "9888123450",
+    "9823344556",
+];
+
+/// Where hosted pages send the browser at their end.
+pub const BACK: &str = "https://shop.example/verified";
+
+/// A code that is wrong in every digit.
+fn off_by_one(code: &str) -> String {
+    code.bytes().map(|digit| char::from(b'0' + (digit - b'0' + 1) % 10)).collect()
+}
 
 impl Ground {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -137,6 +166,8 @@ pub async fn walk(ground: &Ground) -> Secrets {
     signing_in(ground, &mut secrets).await;
     refused_by_the_gateway(ground, &mut secrets).await;
     support(ground, &mut secrets).await;
+    hosted::walk(ground, &mut secrets).await;
+    console::walk(ground, &mut secrets).await;
     nonsense(ground, &mut secrets).await;
     secrets
 }
@@ -159,7 +190,7 @@ async fn whole(ground: &Ground, secrets: &mut Secrets) {
     }
     let code = ground.code(secrets, phone).await;
     let check = format!("/v1/verifications/{id}/check");
-    let wrong: String = code.bytes().map(|digit| char::from(b'0' + (digit - b'0' + 1) % 10)).collect();
+    let wrong = off_by_one(&code);
     secrets.add("a wrong code", &wrong);
     for (typed, status) in [(wrong.as_str(), 422), ("12", 422), (phone, 422)] {
         let answer = ground.post(secrets, &check, json!({ "code": typed })).await;
@@ -225,7 +256,7 @@ async fn signing_in(ground: &Ground, secrets: &mut Secrets) {
 
 /// The gateway refuses one for good, says nothing readable about another, and refuses the account.
 async fn refused_by_the_gateway(ground: &Ground, secrets: &mut Secrets) {
-    let [_, _, _, _, wrong, odd, last] = NUMBERS;
+    let [_, _, _, _, wrong, odd, last, _] = NUMBERS;
     ground.faults(json!({ "response_code": 1007 })).await;
     let id = ground.post(secrets, "/v1/verifications", json!({ "phone": wrong })).await.id();
     ground.until_delivery(&id, &["failed"]).await;

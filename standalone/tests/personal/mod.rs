@@ -5,10 +5,10 @@ use std::process::Command;
 
 use hulak_testkit::collector::Collector;
 use hulak_testkit::metrics::Metrics;
-use hulak_testkit::personal::{Ground, walk};
+use hulak_testkit::personal::{BACK, Ground, walk};
 use hulak_testkit::stack::eventually;
 
-use crate::started::Hulak;
+use crate::started::{Hulak, may_come_back};
 
 /// Stops it in order, so that it hands over what it has.
 async fn stop(hulak: &mut Hulak) {
@@ -32,10 +32,13 @@ async fn nothing_personal_is_left_behind() {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
         ];
         let mut hulak = Hulak::start_logging(&data, &settings, File::create(&log).unwrap().into());
+        may_come_back(&data, BACK).await;
         let ground = Ground {
             api: hulak.address("API"),
             sandbox: hulak.address("SMS inbox").replace("/inbox", ""),
+            admin: hulak.address("Admin").replace("/readyz", ""),
             key: hulak.key(),
+            operator_key: std::fs::read_to_string(data.join("operator-key")).unwrap().trim().to_owned(),
             http: hulak.http.clone(),
         };
         let mut secrets = Box::pin(walk(&ground)).await;
@@ -48,8 +51,8 @@ async fn nothing_personal_is_left_behind() {
                 secrets.add("what is kept", std::fs::read_to_string(path).unwrap().trim());
             }
         }
-        let admin = hulak.address("Admin").replace("/readyz", "");
-        let metrics = hulak.http.get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
+        let metrics =
+            hulak.http.get(format!("{}/metrics", ground.admin)).send().await.unwrap().text().await.unwrap();
         stop(&mut hulak).await;
 
         let log = std::fs::read_to_string(&log).unwrap();
@@ -58,7 +61,12 @@ async fn nothing_personal_is_left_behind() {
         assert_eq!(secrets.find(&metrics), Vec::<String>::new(), "in the metrics");
 
         // There was something to find it in.
-        assert!(secrets.count() > 15, "{}", secrets.count());
+        assert!(secrets.count() > 30, "{}", secrets.count());
+        for what in
+            ["a page's token", "a page code", "token", "client_token", "the session's cookie", "a code"]
+        {
+            assert!(secrets.holds(what), "{what}");
+        }
         for line in ["answered", "called the gateway", "+97798•••••678", "TRACE"] {
             assert!(log.contains(line), "no {line} in the log ({format})");
         }

@@ -5,7 +5,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use hulak_testkit::stack::Answer;
+use hulak_common::client::{Change, SettingsChange};
+use hulak_common::store::{Database, Sqlite, Store as _};
+use hulak_testkit::stack::{Answer, rules};
 use hulak_worker::gateway::sparrow::install_tls;
 use serde_json::Value;
 
@@ -77,6 +79,16 @@ impl Hulak {
         let url = self.address("SMS inbox").replace("/inbox", "/inbox.json");
         Answer::of(self.http.get(url)).await.body
     }
+}
+
+/// Lets the client `default` send browsers back to an address.
+pub(crate) async fn may_come_back(data: &Path, address: &str) {
+    let sqlite = Sqlite::open(&data.join("hulak.db")).unwrap();
+    let store = Database::new(sqlite, rules());
+    let redirect_uris = Change::To(vec![address.parse().unwrap()]);
+    let change = SettingsChange { redirect_uris, ..SettingsChange::default() };
+    assert!(store.change_client("default", &change).await.unwrap().is_some());
+    store.close().await;
 }
 
 impl Drop for Hulak {
