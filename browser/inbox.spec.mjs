@@ -52,6 +52,12 @@ for (const [size, scheme] of [["desktop", "light"], ["desktop", "dark"], ["phone
     await page.getByText("From Hulak · 1 part, 1 credit · UCS-2, 46 of 70").waitFor();
     assert.equal(await page.locator("mark").first().innerText(), "090311");
     await fits(page);
+    const heights = await page.locator("article > header").evaluateAll((headers) =>
+      headers.map((header) => ["h2", "button"].map((part) => {
+        const { top, bottom } = header.querySelector(part).getBoundingClientRect();
+        return (top + bottom) / 2;
+      })));
+    for (const [number, clear] of heights) assert.ok(Math.abs(number - clear) < 8, "beside its number, on one line");
     await accessible(page);
     await shot(page, `inbox${size === "phone" ? "-phone" : ""}${scheme === "dark" ? "-dark" : ""}`);
   });
@@ -64,6 +70,8 @@ scene("a code is copied with a click", { grants: ["clipboard-read", "clipboard-w
   const code = page.getByRole("button", { name: "771204" });
   await code.click();
   await code.getByText("Copied").waitFor();
+  const toast = await page.locator("#toast").boundingBox();
+  assert.ok(toast.y > 600 && toast.width < 700, `it covers nothing that is read: ${JSON.stringify(toast)}`);
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "771204");
   await page.getByText("Code 7 7 1 2 0 4 copied").waitFor({ state: "attached" });
   await accessible(page);
@@ -76,7 +84,7 @@ scene("search finds numbers and texts", {}, async ({ page }) => {
   await page.keyboard.press("/");
   await page.keyboard.type("kathmandu");
   await until("the one", async () => (await page.locator("article").count()) === 1);
-  assert.ok(page.url().endsWith("/inbox?q=kathmandu"), page.url());
+  await until("the whole word in its address", () => page.url().endsWith("/inbox?q=kathmandu"));
   await page.getByRole("searchbox").fill("कोड");
   await page.getByRole("heading", { name: "9801112223" }).waitFor();
   await until("the other one", async () => (await page.locator("article").count()) === 1);

@@ -226,15 +226,17 @@ fn render_message(body: &mut String, message: &Message) {
         }
         None => write!(body, "{}", escape(text)),
     };
-    let _ = writeln!(body, "</p>\n<p class=\"faint small\">{}</p>\n</li>", escape(&cost(from, text)));
+    let _ = writeln!(body, "</p>\n<p class=\"faint small\">{}</p>\n</li>", cost(from, text));
 }
 
-/// What a message costs: `From Hulak · 1 part, 1 credit · GSM 7-bit, 55 of 160`
+/// What a message costs: `From Hulak · 1 part, 1 credit · GSM 7-bit, 55 of 160`. Lines end between these only.
 fn cost(from: &str, text: &str) -> String {
     let sms::Segments { encoding, units, parts } = sms::measure(text);
     let s = if parts == 1 { "" } else { "s" };
     let room = if parts == 1 { encoding.single() } else { parts * encoding.joined() };
-    format!("From {from} · {parts} part{s}, {parts} credit{s} · {encoding}, {units} of {room}")
+    let whole = |part: String| format!("<span class=\"nowrap\">{part}</span>");
+    let price = whole(format!("{parts} part{s}, {parts} credit{s}"));
+    format!("From {} · {price} · {}", escape(from), whole(format!("{encoding}, {units} of {room}")))
 }
 
 /// A number as people read it: `1,000,000`.

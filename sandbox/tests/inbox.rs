@@ -119,7 +119,9 @@ async fn the_page_shows_messages_and_runs_none_of_their_text() {
         page.contains(text) && page.contains("data-copy=\"4321\"") && !page.contains("alert(1)<"),
         "{page}"
     );
-    assert!(page.contains("From Hulak · 1 part, 1 credit · UCS-2, 38 of 70"), "{page}");
+    let [price, size] =
+        ["1 part, 1 credit", "UCS-2, 38 of 70"].map(|part| format!("<span class=\"nowrap\">{part}</span>"));
+    assert!(page.contains(&format!("From Hulak · {price} · {size}")), "{page}");
     assert!(!page.contains(OTHER));
     let files: Vec<_> =
         page.split("\"/assets/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();

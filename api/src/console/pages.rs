@@ -37,7 +37,7 @@ pub(super) fn page(title: &str, who: &Operator, content: &str) -> String {
          <form class=\"find\" role=\"search\" method=\"post\" action=\"/console/find\"><label class=\"unseen\" for=\"q\">Number or id</label>\
          <input id=\"q\" name=\"q\" type=\"search\" placeholder=\"Number or id\" autocomplete=\"off\" required>\
          <button class=\"small\">Find</button></form>\
-         <div class=\"row push\"><span class=\"soft small\">{} <span class=\"mono\">{}…</span></span>\
+         <div class=\"row push\"><span class=\"soft small\">{} <span class=\"mono which\">{}…</span></span>\
          <form method=\"post\" action=\"/console/sign-out\"><button class=\"small quiet\">Sign out</button></form></div>\
          </div></header>\n<main class=\"wrap\" id=\"main\" tabindex=\"-1\">{content}</main>\n",
         LOGO.address(),
