@@ -75,29 +75,37 @@ for (const [size, scheme] of [["desktop", "light"], ["desktop", "dark"], ["phone
     await signIn(page);
     await fits(page);
     await accessible(page);
-    await shot(page, `console-${size === "phone" ? "phone-" : ""}${scheme}`);
+    const picture = `console-${size === "phone" ? "phone-" : ""}${scheme}`;
+    await shot(page, picture);
+    if (picture === "console-light") await shot(page, "console-whole", { fullPage: true });
   });
 }
 
-scene("a failed verification is found by its number", {}, async ({ page }) => {
+for (const [number, picture, options] of [
+  ["+9779812340007", "console-story", {}],
+  ["+9779812340008", "console-story-phone-dark", { size: "phone", scheme: "dark" }],
+]) scene(`a failed verification is found by its number${options.size ? ", on a phone" : ""}`, options, async ({ page }) => {
+  const digits = number.slice(4);
   await faults({ response_code: 1007 });
   try {
-    await begin("+9779812340007", "failed");
+    await begin(number, "failed");
   } finally {
     await faults({ response_code: null });
   }
   await signIn(page);
-  await page.getByRole("searchbox").fill("981-234 0007");
+  await page.getByRole("searchbox").fill(`${digits.slice(0, 3)}-${digits.slice(3, 6)} ${digits.slice(6)}`);
   await page.getByRole("button", { name: "Find" }).click();
-  await page.getByRole("heading", { name: "+9779812340007" }).waitFor();
-  assert.ok(!page.url().includes("9812340007"), "no number in an address");
+  await page.getByRole("heading", { name: number }).waitFor();
+  assert.ok(!page.url().includes(digits), "no number in an address");
+  await fits(page);
   await accessible(page);
+  await shot(page, picture.replace("story", "number"));
   await page.locator("tbody a").first().click();
   await page.getByText("Message 1 failed for good").waitFor();
   await page.locator(".timeline").getByText("The gateway knows no such receiver (its code 1007).").waitFor();
   await fits(page);
   await accessible(page);
-  await shot(page, "console-story");
+  await shot(page, picture);
 });
 
 scene("a block holds until it is lifted", {}, async ({ page }) => {
@@ -136,7 +144,9 @@ scene("sending is paused and resumed with the keyboard", {}, async ({ page }) =>
   // Every act is in the record.
   await page.getByRole("link", { name: "All of it" }).click();
   for (const act of ["pause", "resume", "sign-in"]) await page.getByRole("cell", { name: act, exact: true }).first().waitFor();
+  await fits(page);
   await accessible(page);
+  await shot(page, "console-record");
 });
 
 scene("whoever signs out is out", { silent: false }, async ({ page }) => {

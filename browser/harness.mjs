@@ -129,12 +129,12 @@ export async function fits(page) {
   assert.ok(content <= window, `${content} pixels of ${window}`);
 }
 
-/** Keeps a picture of the window in `docs/images`, when pictures are asked for. */
-export async function shot(page, name) {
+/** Keeps a picture of the window in `docs/images`, or of the whole page, when pictures are asked for. */
+export async function shot(page, name, { fullPage = false } = {}) {
   const directory = process.env.HULAK_TEST_SHOTS;
   if (!directory) return;
   await page.evaluate(() => document.fonts.ready);
-  await page.screenshot({ path: join(directory, `${name}.png`), caret: "hide", animations: "disabled" });
+  await page.screenshot({ path: join(directory, `${name}.png`), caret: "hide", animations: "disabled", fullPage });
 }
 
 export async function messages(to) {

@@ -7,10 +7,19 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use hulak_common::clock::{Clock as _, DatabaseClock};
+use hulak_common::operator::{Day, StoredSample};
+use hulak_common::samples::Sample;
+use hulak_common::store::{Database, OperatorStore as _, Sqlite, Store as _};
 use hulak_testkit::services::free_port;
 use hulak_testkit::services::install::{self, Browser};
+use hulak_testkit::stack::rules;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use crate::started::{Hulak, may_come_back};
 
@@ -114,11 +123,76 @@ async fn a_code_that_is_too_old() {
     spec("expired", &hulak, &[]).await;
 }
 
+/// A day's work, for charts and tables to have something to show: an hour of counters of a process that is gone, and a week
+/// of what was billed.
+async fn a_day_before_this_one(data: &Path) {
+    let sqlite = Sqlite::open(&data.join("hulak.db")).unwrap();
+    let store = Database::new(sqlite, rules());
+    let now = DatabaseClock::new().now();
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    let (process, began) = (Uuid::from_u128(7), now - minutes(52));
+    let mut sample = Sample { started_at: began, ..Sample::default() };
+    // None of it leaves the last hour while the browser looks.
+    for n in 0..50 {
+        let codes = 30 + (n * 7 % 11) * 2 + n / 2;
+        let mut count = |key: &str, more: u64| *sample.counters.entry(key.to_owned()).or_default() += more;
+        for (operator, codes) in [("ntc", codes), ("ncell", codes * 3 / 4), ("smart", codes / 9)] {
+            let failed = u64::from(n % 5 == 1);
+            count(&format!("created/{operator}"), codes);
+            count(&format!("messages/sent/{operator}"), codes - failed);
+            count(&format!("messages/failed/{operator}"), failed);
+            count(&format!("parts/{operator}"), codes - failed);
+            count(&format!("ended/approved/{operator}"), codes * 4 / 5);
+            count("checks/approved", codes * 4 / 5);
+            count("requests/good", codes * 5);
+            for (histogram, buckets) in [("gateway", ["0.1", "0.25", "1"]), ("approval", ["10", "30", "120"])]
+            {
+                for (bucket, share) in buckets.into_iter().zip([60, 38, 2]) {
+                    count(&format!("{histogram}/{operator}/{bucket}"), codes * share);
+                }
+            }
+        }
+        count("checks/incorrect", codes / 6);
+        count("requests/refused", codes / 6);
+        count("requests/limited", u64::from(n % 9 == 4) * 3);
+        count("failures/invalid-receiver", u64::from(n % 5 == 1) * 2);
+        count("failures/gateway-unavailable", u64::from(n % 15 == 6) * 3);
+        let body = serde_json::to_string(&sample).unwrap();
+        store.put_sample(&StoredSample { process, at: began + minutes(n), body }).await.unwrap();
+    }
+    store.close().await;
+    let file = SqliteConnectOptions::new().filename(data.join("hulak.db"));
+    let mut connection = SqliteConnection::connect_with(&file).await.unwrap();
+    let sent =
+        ["ntc", "ncell", "smart"].map(|operator| sample.counters[&format!("messages/sent/{operator}")]);
+    for back in 0..8 {
+        let day = Day::of(now).before(back).number();
+        let messages = if back == 0 {
+            i64::try_from(sent.iter().sum::<u64>()).unwrap()
+        } else {
+            31_000 + back * 3_730 % 9_000
+        };
+        sqlx::query(
+            "INSERT INTO usage_days SELECT $1, id, $2, $3, $4, $5, 0 FROM clients WHERE name = 'default'",
+        )
+        .bind(day)
+        .bind(messages)
+        .bind(messages + back * messages / 70)
+        .bind(back % 3)
+        .bind(messages / 150)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    }
+    connection.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_console() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let hulak = Hulak::start(&data, &[]);
+    a_day_before_this_one(&data).await;
     let key = data.join("operator-key");
     spec("console", &hulak, &[("HULAK_TEST_OPERATOR_KEY_FILE", key.to_str().unwrap())]).await;
 }
