@@ -141,10 +141,10 @@ pub(crate) fn cors(
     request: Request,
     mut next: Next,
 ) -> BoxFuture<'static, Response> {
-    let asks = [header::ORIGIN, header::ACCESS_CONTROL_REQUEST_METHOD];
-    let preflight = asks.iter().all(|name| request.headers().contains_key(name));
-    if request.method() == Method::OPTIONS && !preflight {
-        // The layer would take it for a preflight, but no browser is asking.
+    let has = |name| request.headers().contains_key(name);
+    let preflight = has(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if !has(header::ORIGIN) || (request.method() == Method::OPTIONS && !preflight) {
+        // No browser is asking, and an answer for one would only cost. The layer would take the latter for a preflight.
         let vary = |Ok(mut response): Result<Response, Infallible>| {
             response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
             response

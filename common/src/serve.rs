@@ -15,7 +15,7 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tower::{Service, ServiceExt};
@@ -96,11 +96,15 @@ where
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((permit, stream, peer)) => {
-                let connection = connection(stream, peer, service.clone(), options, shutdown.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(permit);
-                });
+                // As it is: a block around it would hold it twice, before and after its first poll.
+                connections.spawn(connection(
+                    stream,
+                    peer,
+                    service.clone(),
+                    options,
+                    shutdown.clone(),
+                    permit,
+                ));
             }
             Err(error) if is_of_the_listener(&error) => break Err(error),
             Err(error) => after_failed_accept(&error).await,
@@ -133,6 +137,7 @@ async fn connection<S, B>(
     service: S,
     options: ServeOptions,
     shutdown: Shutdown,
+    _place: OwnedSemaphorePermit,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone,
     S::Error: Into<BoxError>,

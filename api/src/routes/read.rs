@@ -38,10 +38,10 @@ pub async fn read(
     let wait = wait(query.as_deref().unwrap_or_default())?;
     let tags = Tags::new(&headers);
     drop((headers, query));
+    // Boxed: who looks would carry the room for waiting along, and who waits that for looking.
     let row = if wait.is_zero() || tags.none() {
-        find(&app, &caller, &id, tags.newest()).await?
+        Box::pin(find(&app, &caller, &id, tags.newest())).await?
     } else {
-        // Boxed: every other read would carry the room for waiting along.
         Box::pin(changed(&app, &caller, &id, &tags, wait)).await?
     };
     let now = app.clock.now();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use hulak_common::clock::Stopwatch;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -21,6 +21,7 @@ use crate::process::{self, Cpu};
 use crate::services::Services;
 
 const QUEUE: &str = "ceiling";
+const CONSUMER: &str = "ceiling";
 const IN_FLIGHT: usize = 1_000;
 const BODY: [u8; 64] = [b'x'; 64];
 const PERSISTENT: u8 = 2;
@@ -40,7 +41,7 @@ pub async fn quorum(services: &Services, options: &Options) -> Result<(f64, Cpu)
     let room = Arc::new(Semaphore::new(IN_FLIGHT));
     let consumed = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
-    let consuming = tokio::spawn(consume(back, Arc::clone(&room), Arc::clone(&consumed)));
+    let consuming = tokio::spawn(consume(back.clone(), Arc::clone(&room), Arc::clone(&consumed)));
     let publishing = tokio::spawn(publish(out.clone(), room, Arc::clone(&stop)));
 
     sleep(Duration::from_secs_f64(options.warmup)).await;
@@ -53,7 +54,9 @@ pub async fn quorum(services: &Services, options: &Options) -> Result<(f64, Cpu)
     stop.store(true, Ordering::Relaxed);
     let died = |error: tokio::task::JoinError| BenchError::Setup(format!("a ceiling died: {error}"));
     publishing.await.map_err(died)??;
-    consuming.abort();
+    // Canceled before the queue goes: a cancel that is answered by its end is against the protocol.
+    back.basic_cancel(CONSUMER.into(), BasicCancelOptions::default()).await?;
+    consuming.await.map_err(died)??;
     out.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
     connection.close(200, "done".into()).await?;
     let used = used.into_iter().filter(|(name, _)| name == "rabbitmq");
@@ -92,7 +95,7 @@ async fn publish(channel: Channel, room: Arc<Semaphore>, stop: Arc<AtomicBool>) 
 async fn consume(channel: Channel, room: Arc<Semaphore>, consumed: Arc<AtomicU64>) -> Result<(), BenchError> {
     channel.basic_qos(u16::try_from(IN_FLIGHT).unwrap_or(u16::MAX), BasicQosOptions::default()).await?;
     let mut consumer = channel
-        .basic_consume(QUEUE.into(), "ceiling".into(), BasicConsumeOptions::default(), FieldTable::default())
+        .basic_consume(QUEUE.into(), CONSUMER.into(), BasicConsumeOptions::default(), FieldTable::default())
         .await?;
     while let Some(delivery) = consumer.next().await {
         delivery?.ack(BasicAckOptions::default()).await?;

@@ -40,6 +40,8 @@ pub struct SparrowConfig {
 #[derive(Debug)]
 pub struct Sparrow {
     http: Client,
+    sms: Url,
+    credit: Url,
     config: SparrowConfig,
 }
 
@@ -53,6 +55,12 @@ struct Body {
 struct Credit {
     response_code: i32,
     credits_available: Option<f64>,
+}
+
+fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}/", base.path().trim_end_matches('/')));
+    url
 }
 
 /// Chooses the TLS implementation for the whole process; again changes nothing.
@@ -79,11 +87,7 @@ impl Sparrow {
             .tcp_nodelay(true)
             .user_agent(concat!("hulak/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, config })
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}/{path}/", self.config.base.as_str().trim_end_matches('/'))
+        Ok(Self { http, sms: below(&config.base, "sms"), credit: below(&config.base, "credit"), config })
     }
 }
 
@@ -98,7 +102,7 @@ impl Gateway for Sparrow {
             ("to", national.as_str()),
             ("text", text.expose_secret()),
         ];
-        match self.http.post(self.url("sms")).form(&form).send().await {
+        match self.http.post(self.sms.clone()).form(&form).send().await {
             Ok(response) => classify(response).await,
             Err(error) if error.is_connect() || error.is_builder() => {
                 tracing::warn!(error = %root(&error), "the gateway cannot be reached");
@@ -113,7 +117,7 @@ impl Gateway for Sparrow {
 
     async fn probe(&self) -> Probe {
         let token = [("token", self.config.token.expose_secret())];
-        let Ok(response) = self.http.get(self.url("credit")).query(&token).send().await else {
+        let Ok(response) = self.http.get(self.credit.clone()).query(&token).send().await else {
             return Probe::NoAnswer;
         };
         let status = response.status();
