@@ -48,7 +48,7 @@ impl Meter {
     ) -> Result<Self> {
         let (defaults, askers) = (rules.quotas, askers.collect::<Vec<_>>());
         // Read here, and not brought along by whoever asks: a resend by client token comes without an API key, so nobody
-        // at the edge knows its client's settings. Not locked: what is changed counts from a batch soon after.
+        // at the edge knows its client's settings. Not locked: what is changed now counts from the next batch on.
         let own = session.own_limits(&sorted(askers.iter().map(|asker| asker.client))).await?;
         let own = own.into_iter().map(|(client, settings)| (client, settings.quotas(&defaults))).collect();
         let mut meter = Self { defaults, own, allowances: Rows::load(Vec::new(), |row| row.key.clone()) };

@@ -1,9 +1,6 @@
 //! Client applications and their keys on PostgreSQL.
 
-use std::time::Duration;
-
 use futures_util::FutureExt as _;
-use moka::sync::Cache;
 use sqlx::{Connection as _, query, query_as, query_scalar};
 use uuid::Uuid;
 
@@ -83,50 +80,18 @@ pub(super) async fn change_client(
         .bind(columns.address_hourly.1);
     // All there is, so that the answer comes after the commit.
     let mut rows: Vec<ClientRow> = store.run(|connection| update.fetch_all(connection).boxed()).await?;
-    store.own_limits.0.invalidate_all();
     rows.pop().map(TryInto::try_into).transpose()
-}
-
-/// How long it is believed which clients have limits of their own. Every batch of requests asks, and that is a way to the
-/// database and back; in another process a change counts within this time, in this one at once.
-const BELIEVED: Duration = Duration::from_secs(1);
-/// How many clients are remembered.
-const CLIENTS_KNOWN: u64 = 10_000;
-
-/// The settings of clients that have limits of their own; `None`: it has none.
-#[derive(Debug, Clone)]
-pub(super) struct OwnLimits(Cache<Uuid, Option<ClientSettings>>);
-
-impl Default for OwnLimits {
-    fn default() -> Self {
-        Self(Cache::builder().max_capacity(CLIENTS_KNOWN).time_to_live(BELIEVED).build())
-    }
 }
 
 pub(super) async fn own_limits(
     session: &mut PgSession,
     clients: &[Uuid],
 ) -> Result<Vec<(Uuid, ClientSettings)>> {
-    let known = session.own_limits.0.clone();
-    let (mut own, mut unknown) = (Vec::new(), Vec::new());
-    for client in clients {
-        match known.get(client) {
-            Some(settings) => own.extend(settings.map(|settings| (*client, settings))),
-            None => unknown.push(*client),
-        }
-    }
-    if unknown.is_empty() {
-        return Ok(own);
-    }
     let sql = concat!(
         "SELECT id, ",
         settings_columns!(),
         " FROM clients WHERE id = ANY($1) AND (rate IS NOT NULL OR address_hourly IS NOT NULL)"
     );
-    let found = query_as(sql).bind(unknown.clone()).fetch_all(&mut *session.tx).await?;
-    let found: Vec<(Uuid, ClientSettings)> = rows::all::<OwnSettingsRow, _>(found)?;
-    unknown.iter().for_each(|client| known.insert(*client, None));
-    found.iter().for_each(|(client, settings)| known.insert(*client, Some(settings.clone())));
-    own.extend(found);
-    Ok(own)
+    let found = query_as(sql).bind(clients.to_vec()).fetch_all(&mut *session.tx).await?;
+    rows::all::<OwnSettingsRow, _>(found)
 }

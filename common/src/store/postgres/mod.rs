@@ -29,7 +29,6 @@ use crate::number::{ClientNumber, Number, NumberReport};
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 use crate::verification::Verification;
-use clients::OwnLimits;
 use pulse::Pulse;
 pub(super) use session::PgSession;
 
@@ -62,7 +61,6 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postg
 pub struct Postgres {
     pool: PgPool,
     pulse: Pulse,
-    own_limits: OwnLimits,
 }
 
 impl Postgres {
@@ -89,7 +87,7 @@ impl Postgres {
                 async move { Ok(meta.idle_for < IDLE || connection.ping().await.is_ok()) }.boxed()
             })
             .connect_lazy_with(options.clone());
-        Ok(Self { pool, pulse: Pulse::new(options), own_limits: OwnLimits::default() })
+        Ok(Self { pool, pulse: Pulse::new(options) })
     }
 }
 
@@ -200,9 +198,9 @@ impl Backend for Postgres {
     type Session = PgSession;
 
     async fn begin(&self) -> Result<PgSession> {
-        match PgSession::begin(self.lease().await?, &self.own_limits).await {
+        match PgSession::begin(self.lease().await?).await {
             // A line that broke a moment ago. Nothing was asked of it yet, so another one will do.
-            Err(StoreError::Unavailable(_)) => PgSession::begin(self.lease().await?, &self.own_limits).await,
+            Err(StoreError::Unavailable(_)) => PgSession::begin(self.lease().await?).await,
             begun => begun,
         }
     }

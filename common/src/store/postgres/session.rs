@@ -5,7 +5,6 @@ use uuid::Uuid;
 
 use super::super::rows::{self, client_number_columns, number_columns, verification_columns};
 use super::super::session::{ClientPhone, Held, Live, Result, Session, Written};
-use super::clients::OwnLimits;
 use super::{Lease, StoreError};
 use crate::allowance::{Allowance, AllowanceKey};
 use crate::client::ClientSettings;
@@ -23,13 +22,12 @@ pub(super) const READ_VERIFICATIONS: &str =
 #[derive(Debug)]
 pub(crate) struct PgSession {
     pub(in crate::store) tx: Lease,
-    pub(super) own_limits: OwnLimits,
 }
 
 impl PgSession {
-    pub(super) async fn begin(mut tx: Lease, own_limits: &OwnLimits) -> Result<Self> {
+    pub(super) async fn begin(mut tx: Lease) -> Result<Self> {
         sqlx::raw_sql("BEGIN").execute(&mut *tx).await?;
-        Ok(Self { tx, own_limits: own_limits.clone() })
+        Ok(Self { tx })
     }
 }
 
