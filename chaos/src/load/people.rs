@@ -21,6 +21,8 @@ const WAIT: Duration = Duration::from_secs(40);
 const POLLS: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(700);
 const PAUSE: Duration = Duration::from_millis(500);
+/// How far another process may be behind.
+const BEHIND: Duration = Duration::from_secs(1);
 /// How often a check is made again that nobody answered.
 const TRIES: u32 = 40;
 /// More than any verification bears.
@@ -38,8 +40,8 @@ pub(super) async fn visit(world: &World, caller: &Arc<Caller>, inbox: &Inbox, vi
             for n in 0..wrong {
                 person.check(&wrong_code(&code, n)).await;
             }
-            if person.check(&code).await == Some(200) {
-                person.sees_the_approval().await;
+            if let Some((api, 200)) = person.check(&code).await {
+                person.sees_the_approval(api).await;
             }
         }
         Then::Guess => {
@@ -81,24 +83,30 @@ struct Person<'a> {
 }
 
 impl Person<'_> {
-    /// Until there is a decision about this code.
-    async fn check(&self, code: &str) -> Option<u16> {
+    /// Until there is a decision about this code: whose it was, and what.
+    async fn check(&self, code: &str) -> Option<(usize, u16)> {
         for turn in 0..TRIES {
-            match self.caller.check(self.api + turn as usize, self.key, self.id, code).await {
-                Reply::Answer(status, _) if status < 500 => return Some(status),
+            let api = self.api + turn as usize;
+            match self.caller.check(api, self.key, self.id, code).await {
+                Reply::Answer(status, _) if status < 500 => return Some((api, status)),
                 _ => sleep(pause(turn)).await,
             }
         }
         None
     }
 
-    /// Whoever was told so must see it everywhere.
-    async fn sees_the_approval(&self) {
-        if let Some(body) = self.caller.read(self.api + 1, self.key, self.id).await
+    /// Whoever was told so sees it there at once, and everywhere within a second, whether news of it came through or not.
+    async fn sees_the_approval(&self, told_by: usize) {
+        self.sees_approved(told_by, "right after its approval").await;
+        sleep(BEHIND).await;
+        self.sees_approved(told_by + 1, "a second after its approval").await;
+    }
+
+    async fn sees_approved(&self, api: usize, when: &str) {
+        if let Some(body) = self.caller.read(api, self.key, self.id).await
             && body["status"] != "approved"
         {
-            let what = format!("{} reads {} right after its approval", self.id, body["status"]);
-            self.world.complain(Promise::Shown, what);
+            self.world.complain(Promise::Shown, format!("{} reads {} {when}", self.id, body["status"]));
         }
     }
 
