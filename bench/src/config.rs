@@ -51,7 +51,7 @@ pub struct Options {
     #[arg(long, env = "HULAK_BENCH_QUICK")]
     pub quick: bool,
     /// Connections of the closed loops.
-    #[arg(long, env = "HULAK_BENCH_CONNECTIONS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, env = "HULAK_BENCH_CONNECTIONS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: u32,
     /// Workers, but for the scenario that measures their number.
     #[arg(long, env = "HULAK_BENCH_WORKERS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]

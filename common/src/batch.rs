@@ -24,7 +24,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { queue: 4_096, batch: 128, lanes: 2 }
+        Self { queue: 4_096, batch: 256, lanes: 2 }
     }
 }
 
