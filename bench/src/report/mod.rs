@@ -162,6 +162,7 @@ impl Report {
         };
         let mut json = serde_json::to_string_pretty(&whole)?;
         json.push('\n');
+        std::fs::create_dir_all(directory)?;
         std::fs::write(directory.join("report.json"), json)?;
         Ok(std::fs::write(directory.join("report.md"), self.markdown())?)
     }
