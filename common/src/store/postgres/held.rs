@@ -6,13 +6,12 @@ use sqlx::query::Query;
 use sqlx::{Row as _, query};
 use uuid::Uuid;
 
-use super::super::StoreError;
 use super::super::rows::{
     ClientNumberRow, MessageRow, NumberRow, SideBySide as _, VerificationRow, client_number_columns,
     message_columns, number_columns, verification_columns,
 };
 use super::super::session::{ClientPhone, Held, Live, Result, Written};
-use super::session::{PgSession, split};
+use super::session::{PgSession, all_written, column, split};
 use crate::job::MessageId;
 use crate::number::Number;
 use crate::verification::{Message, Verification};
@@ -138,23 +137,12 @@ fn count(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-/// Fewer rows than given means that another transaction was there first.
 async fn write(session: &mut PgSession, statement: Statement, rows: &Written<'_>) -> Result<()> {
-    let given = rows.len();
-    if given == 0 {
+    if rows.len() == 0 {
         return Ok(());
     }
     let written: i64 = statement.fetch_one(&mut *session.tx).await?.try_get(0)?;
-    if written == count(given) {
-        Ok(())
-    } else {
-        Err(StoreError::Conflict(format!("{written} of {given} rows were written")))
-    }
-}
-
-/// One array per column.
-fn column<R, T>(rows: &[&R], value: impl Fn(&R) -> T) -> Vec<T> {
-    rows.iter().map(|row| value(row)).collect()
+    all_written(u64::try_from(written).unwrap_or_default(), rows.len())
 }
 
 fn bind_numbers(statement: Statement, rows: &[&Number]) -> Statement {
@@ -168,7 +156,7 @@ fn bind_numbers(statement: Statement, rows: &[&Number]) -> Statement {
 }
 
 fn bind_new(statement: Statement, rows: &[&Verification]) -> Statement {
-    statement
+    let statement = statement
         .bind(column(rows, |row| row.id))
         .bind(column(rows, |row| row.key.client))
         .bind(column(rows, |row| row.key.phone.to_i64()))
@@ -182,29 +170,20 @@ fn bind_new(statement: Statement, rows: &[&Verification]) -> Statement {
         .bind(column(rows, |row| row.salt.0.to_vec()))
         .bind(column(rows, |row| row.key_id.to_i64()))
         .bind(column(rows, |row| i32::from(row.code_length.digits())))
-        .bind(column(rows, |row| row.created_at))
-        .bind(column(rows, |row| row.status.as_str()))
-        .bind(column(rows, |row| row.epoch))
-        .bind(column(rows, |row| row.epoch_started_at))
-        .bind(column(rows, |row| row.checks_remaining))
-        .bind(column(rows, |row| row.resend_after))
-        .bind(column(rows, |row| row.expires_at))
-        .bind(column(rows, |row| row.delivery.as_str()))
-        .bind(column(rows, |row| row.messages))
-        .bind(column(rows, |row| row.last_sent_at))
-        .bind(column(rows, |row| row.next_attempt_at))
-        .bind(column(rows, |row| row.error.map(|error| error.code.as_str())))
-        .bind(column(rows, |row| row.error.and_then(|error| error.gateway_code)))
-        .bind(column(rows, |row| row.ended_at))
-        .bind(column(rows, |row| row.updated_at))
-        .bind(column(rows, |row| row.version))
+        .bind(column(rows, |row| row.created_at));
+    bind_state(statement, rows)
         .bind(column(rows, |row| row.app_name.clone()))
         .bind(column(rows, |row| row.history.as_str().to_owned()))
 }
 
 fn bind_changed(statement: Statement, rows: &[&Verification]) -> Statement {
+    bind_state(statement.bind(column(rows, |row| row.id)), rows)
+        .bind(column(rows, |row| row.history.as_str().to_owned()))
+}
+
+/// What changes in a verification's life, but for its history.
+fn bind_state(statement: Statement, rows: &[&Verification]) -> Statement {
     statement
-        .bind(column(rows, |row| row.id))
         .bind(column(rows, |row| row.status.as_str()))
         .bind(column(rows, |row| row.epoch))
         .bind(column(rows, |row| row.epoch_started_at))
@@ -220,7 +199,6 @@ fn bind_changed(statement: Statement, rows: &[&Verification]) -> Statement {
         .bind(column(rows, |row| row.ended_at))
         .bind(column(rows, |row| row.updated_at))
         .bind(column(rows, |row| row.version))
-        .bind(column(rows, |row| row.history.as_str().to_owned()))
 }
 
 fn bind_messages(statement: Statement, rows: &[&Message]) -> Statement {

@@ -47,7 +47,7 @@ async fn write_allowances(session: &mut PgSession, rows: &[&Allowance], sql: &'s
         .bind(column(rows, |row: &Allowance| row.full_at))
         .execute(&mut *session.tx)
         .await?;
-    all_written(&done, rows.len())
+    all_written(done.rows_affected(), rows.len())
 }
 
 pub(super) async fn answers(session: &mut PgSession, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
@@ -82,7 +82,7 @@ pub(super) async fn keep_answers(
         .bind(since)
         .execute(&mut *session.tx)
         .await?;
-    all_written(&done, rows.len())
+    all_written(done.rows_affected(), rows.len())
 }
 
 pub(super) async fn forget(

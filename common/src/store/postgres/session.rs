@@ -1,6 +1,5 @@
 //! One transaction on PostgreSQL: numbers, clients' numbers, and verifications. Messages are in [`super::traffic`].
 
-use sqlx::postgres::PgQueryResult;
 use uuid::Uuid;
 
 use super::super::rows::{self, client_number_columns, number_columns, verification_columns};
@@ -32,11 +31,11 @@ impl PgSession {
 }
 
 /// Fewer rows than given means that another transaction was there first.
-pub(super) fn all_written(result: &PgQueryResult, rows: usize) -> Result<()> {
-    if result.rows_affected() == rows as u64 {
+pub(super) fn all_written(written: u64, rows: usize) -> Result<()> {
+    if written == rows as u64 {
         Ok(())
     } else {
-        Err(StoreError::Conflict(format!("{} of {rows} rows were written", result.rows_affected())))
+        Err(StoreError::Conflict(format!("{written} of {rows} rows were written")))
     }
 }
 
@@ -214,6 +213,6 @@ impl PgSession {
             .bind(column(rows, |row: &ClientNumber| row.block_reason.clone()))
             .execute(&mut *self.tx)
             .await?;
-        all_written(&done, rows.len())
+        all_written(done.rows_affected(), rows.len())
     }
 }
