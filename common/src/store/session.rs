@@ -139,8 +139,13 @@ pub(super) trait Session: AccountSession + PageSession + Send {
     /// Writes locked clients' numbers back.
     fn update_client_numbers(&mut self, rows: &[&ClientNumber]) -> impl Future<Output = Result<()>> + Send;
 
-    /// Reads clients' numbers and locks their pending verifications; the numbers are locked already.
-    fn lock_live(&mut self, keys: &[ClientPhone]) -> impl Future<Output = Result<Live>> + Send;
+    /// Reads clients' numbers and locks their pending verifications; the numbers that are known are locked already, and the
+    /// others can have none.
+    fn lock_live(
+        &mut self,
+        keys: &[ClientPhone],
+        known: impl Fn(PhoneNumber) -> bool + Send + Sync,
+    ) -> impl Future<Output = Result<Live>> + Send;
     /// Reads verifications, without locking.
     fn verifications(&mut self, ids: &[Uuid]) -> impl Future<Output = Result<Vec<Verification>>> + Send;
     /// Locks verifications.

@@ -54,9 +54,9 @@ impl Desk {
     async fn open<S: Session>(session: &mut S, rules: &Rules, batch: &[Create]) -> Result<Self> {
         let meter = Meter::open(session, rules, batch.iter().map(asker)).await?;
         let phones = sorted(batch.iter().map(|item| item.key.phone));
-        let numbers = Rows::load(session.lock_numbers(&phones).await?, |row| row.phone);
+        let numbers: Numbers = Rows::load(session.lock_numbers(&phones).await?, |row| row.phone);
         let pairs = sorted(batch.iter().map(|item| (item.key.client, item.key.phone)));
-        let found = session.lock_live(&pairs).await?;
+        let found = session.lock_live(&pairs, |phone| numbers.get(phone).is_some()).await?;
         let client_numbers = Rows::load(found.client_numbers, |row| (row.client, row.phone));
         let holders = Holders::load(session, batch.iter().map(|item| &item.key), false).await?;
         let live = found.verifications.iter().map(|row| (row.key.clone(), row.id)).collect();

@@ -1,6 +1,7 @@
 //! PostgreSQL: rows travel many at a time through `UNNEST`.
 
 mod clients;
+mod columns;
 mod held;
 mod operators;
 mod pulse;
@@ -275,7 +276,7 @@ impl Backend for Postgres {
         let sql = "UPDATE messages m SET publishes = m.publishes + 1, \
              publish_at = c.at + $4 * power(2, least(m.publishes, 6))::bigint \
              FROM (SELECT m.verification_id, m.seq, u.at FROM messages m \
-                 JOIN UNNEST($1::uuid[], $2::int[], $3::bigint[]) AS u (id, seq, at) \
+                 JOIN (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS seq, unnest($3::bigint[]) AS at) AS u \
                  ON m.verification_id = u.id AND m.seq = u.seq \
                  WHERE m.publish_at IS NOT NULL AND m.due_at <= u.at \
                  ORDER BY m.phone, m.verification_id, m.seq FOR UPDATE OF m SKIP LOCKED) c \

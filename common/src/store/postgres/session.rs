@@ -136,8 +136,12 @@ impl Session for PgSession {
         .await
     }
 
-    async fn lock_live(&mut self, keys: &[ClientPhone]) -> Result<Live> {
-        super::held::lock_live(self, keys).await
+    async fn lock_live(
+        &mut self,
+        keys: &[ClientPhone],
+        known: impl Fn(PhoneNumber) -> bool + Send + Sync,
+    ) -> Result<Live> {
+        super::held::lock_live(self, keys, known).await
     }
 
     async fn lock_held(&mut self, ids: &[MessageId]) -> Result<Vec<Held>> {

@@ -284,14 +284,18 @@ impl Session for SqliteSession {
         .await
     }
 
-    async fn lock_live(&mut self, keys: &[ClientPhone]) -> Result<Live> {
+    async fn lock_live(
+        &mut self,
+        keys: &[ClientPhone],
+        known: impl Fn(PhoneNumber) -> bool + Send + Sync,
+    ) -> Result<Live> {
         let sql = concat!(
             "SELECT ",
             verification_columns!(),
             " FROM verifications WHERE phone = ? AND client_id = ? AND status = 'pending'"
         );
         let mut found: Vec<rows::VerificationRow> = Vec::new();
-        for (client, phone) in keys {
+        for (client, phone) in keys.iter().filter(|(_, phone)| known(*phone)) {
             let select = sqlx::query_as(sql).bind(phone.to_i64()).bind(client);
             found.extend(select.fetch_all(&mut *self.tx).await?);
         }
