@@ -1,19 +1,23 @@
 //! From the message table to the broker: what the publisher does after a commit, and the relay for whatever it missed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::broker::Broker;
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Stopwatch};
 use crate::job::{MAX_IDS, MessageId, Outgoing, SendJob};
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 use crate::time::Timestamp;
 
-/// How long a confirm is kept before it is written down. Most messages are claimed by then, and need no such note; it has
-/// to be well below the time after which the relay publishes again.
+/// How often confirms are written down: little at a time, because what is written at once is in the way of the requests of
+/// that moment.
+const CONFIRM_TICK: Duration = Duration::from_millis(50);
+/// How long a confirm is kept before that. Most messages are claimed by then, and need no such note; it has to be well below
+/// the time after which the relay publishes again.
 const CONFIRM_DELAY: Duration = Duration::from_secs(1);
 /// Confirms that may wait to be written down; those beyond are forgotten, and the relay publishes a harmless copy.
 const CONFIRM_QUEUE: usize = 65_536;
@@ -76,24 +80,29 @@ fn per_job(messages: usize) -> usize {
 }
 
 async fn note_confirms(mut waiting: mpsc::Receiver<Confirmed>, store: Arc<dyn Store>, shutdown: Shutdown) {
-    let mut confirmed = Vec::new();
+    let mut ticks = VecDeque::new();
     loop {
         let stopping = tokio::select! {
-            () = tokio::time::sleep(CONFIRM_DELAY) => false,
+            () = tokio::time::sleep(CONFIRM_TICK) => false,
             () = shutdown.begun() => true,
         };
-        while let Ok(one) = waiting.try_recv() {
-            confirmed.push(one);
-        }
-        // With the moment of publishing: what fell due after it (another try, say) was not what the broker confirmed.
-        for chunk in confirmed.chunks(CONFIRM_BATCH) {
-            if let Err(error) = store.confirm_published(chunk).await {
-                tracing::debug!(%error, messages = chunk.len(), "confirms not noted; the relay publishes copies");
-            }
-        }
-        confirmed.clear();
-        if stopping || waiting.is_closed() {
+        let tick: Vec<_> = std::iter::from_fn(|| waiting.try_recv().ok()).collect();
+        ticks.push_back((Stopwatch::start(), tick));
+        let stopping = stopping || waiting.is_closed();
+        let due = ticks.partition_point(|(age, _)| stopping || age.elapsed() >= CONFIRM_DELAY);
+        let confirmed: Vec<_> = ticks.drain(..due).flat_map(|(_, tick)| tick).collect();
+        note(&confirmed, &*store).await;
+        if stopping {
             return;
+        }
+    }
+}
+
+async fn note(confirmed: &[Confirmed], store: &dyn Store) {
+    // With the moment of publishing: what fell due after it (another try, say) was not what the broker confirmed.
+    for chunk in confirmed.chunks(CONFIRM_BATCH) {
+        if let Err(error) = store.confirm_published(chunk).await {
+            tracing::debug!(%error, messages = chunk.len(), "confirms not noted; the relay publishes copies");
         }
     }
 }

@@ -11,6 +11,7 @@ mod deadlocks;
 mod harness;
 mod keys;
 mod operators;
+mod outbox;
 mod pages;
 mod races;
 mod racing;

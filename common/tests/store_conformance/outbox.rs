@@ -1,0 +1,54 @@
+//! What the broker has confirmed is written down: a little later, and all of it before a program ends.
+
+use std::sync::Arc;
+
+use hulak_common::broker::MemoryBroker;
+use hulak_common::clock::FrozenClock;
+use hulak_common::job::{MessageId, Outgoing};
+use hulak_common::outbox::Outbox;
+use hulak_common::shutdown::Shutdown;
+
+use crate::harness::*;
+
+on_both_stores!(confirms_are_written_down, confirms_are_written_down_at_the_end);
+
+/// Three messages, published a moment ago. What has published them lives on until it is dropped.
+async fn published(world: &World, shutdown: &Shutdown) -> (Outbox, Vec<MessageId>) {
+    let clock = Arc::new(FrozenClock::at(at(1)));
+    let outbox = Outbox::start(MemoryBroker::new(), Arc::clone(&world.store), clock, shutdown.clone());
+    let mut ids = Vec::new();
+    for n in 1..=3 {
+        ids.push(world.begin(&ask(n), START).await.newest_message());
+    }
+    let messages: Vec<_> = ids.iter().copied().map(Outgoing::from).collect();
+    assert_eq!(outbox.publish(&messages).await, 3);
+    (outbox, ids)
+}
+
+/// Asks until all are noted.
+async fn until_noted(world: &World, ids: &[MessageId]) {
+    let asking = async {
+        for id in ids {
+            while world.message(*id).await.publishes == 0 {
+                tokio::task::yield_now().await;
+            }
+            let row = world.message(*id).await;
+            assert_eq!((row.publishes, row.publish_at), (1, Some(at(31))));
+        }
+    };
+    tokio::time::timeout(secs(30), asking).await.expect("confirms are noted a second later");
+}
+
+async fn confirms_are_written_down(kind: Kind) {
+    let world = kind.world(rules()).await;
+    let (_alive, ids) = published(&world, &Shutdown::new()).await;
+    until_noted(&world, &ids).await;
+}
+
+async fn confirms_are_written_down_at_the_end(kind: Kind) {
+    let world = kind.world(rules()).await;
+    let shutdown = Shutdown::new();
+    let (_alive, ids) = published(&world, &shutdown).await;
+    shutdown.begin();
+    until_noted(&world, &ids).await;
+}
