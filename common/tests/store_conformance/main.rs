@@ -13,6 +13,7 @@ mod keys;
 mod operators;
 mod outbox;
 mod pages;
+mod plans;
 mod races;
 mod racing;
 mod record;
