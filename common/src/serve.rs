@@ -190,6 +190,7 @@ mod tests {
     use std::convert::Infallible;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
     use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
@@ -207,14 +208,24 @@ mod tests {
         addr: SocketAddr,
         shutdown: Shutdown,
         task: JoinHandle<io::Result<()>>,
+        /// Told when a call of `/held` has begun.
+        begun: Arc<Notify>,
+        /// Lets one such call go on.
+        release: Arc<Notify>,
     }
 
-    /// `/` says who calls, `/slow` takes 400 ms, `/never` does not end, `/large` is larger than any buffer, `/fail` fails, `/panic` panics.
-    async fn respond(request: Request<Incoming>) -> Result<Response<String>, NoAnswer> {
+    /// `/` says who calls, `/held` waits to be released, `/large` is larger than any buffer, `/fail` fails, `/panic` panics.
+    async fn respond(
+        request: Request<Incoming>,
+        begun: Arc<Notify>,
+        release: Arc<Notify>,
+    ) -> Result<Response<String>, NoAnswer> {
         match request.uri().path() {
             "/fail" => return Err(NoAnswer),
-            "/slow" => tokio::time::sleep(Duration::from_millis(400)).await,
-            "/never" => std::future::pending().await,
+            "/held" => {
+                begun.notify_one();
+                release.notified().await;
+            }
             "/large" => return Ok(Response::new("x".repeat(64 << 20))),
             "/panic" => panic!("asked to"),
             _ => {}
@@ -227,13 +238,24 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
-        let task = tokio::spawn(serve(listener, tower::service_fn(respond), options, shutdown.clone()));
-        Running { addr, shutdown, task }
+        let (begun, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let held = (Arc::clone(&begun), Arc::clone(&release));
+        let service =
+            tower::service_fn(move |request| respond(request, Arc::clone(&held.0), Arc::clone(&held.1)));
+        let task = tokio::spawn(serve(listener, service, options, shutdown.clone()));
+        Running { addr, shutdown, task, begun, release }
     }
 
     async fn call(addr: SocketAddr, request: &str) -> TcpStream {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// A call that has begun, and that does not end before it is released.
+    async fn hold(running: &Running) -> TcpStream {
+        let stream = call(running.addr, &get("/held")).await;
+        timeout(SOON, running.begun.notified()).await.expect("the call begins");
         stream
     }
 
@@ -312,21 +334,20 @@ mod tests {
         let mut idle = call(running.addr, GET).await;
         some(&mut idle).await;
         let mut untouched = call(running.addr, "").await;
-        let mut slow = call(running.addr, &get("/slow")).await;
-        tokio::time::sleep(A_WHILE).await;
+        let mut held = hold(&running).await;
         running.shutdown.begin();
         assert_eq!(rest(&mut idle).await, "");
         assert_eq!(rest(&mut untouched).await, "");
         assert!(TcpStream::connect(running.addr).await.is_err(), "still accepting");
-        assert!(rest(&mut slow).await.starts_with("HTTP/1.1 200"));
+        running.release.notify_one();
+        assert!(rest(&mut held).await.starts_with("HTTP/1.1 200"));
         ended(running).await;
     }
 
     #[tokio::test]
     async fn a_stop_does_not_wait_longer_than_the_drain() {
         let running = start(ServeOptions { drain: A_WHILE, ..ServeOptions::default() }).await;
-        let mut never = call(running.addr, &get("/never")).await;
-        tokio::time::sleep(A_WHILE).await;
+        let mut never = hold(&running).await;
         running.shutdown.begin();
         assert_eq!(rest(&mut never).await, "");
         ended(running).await;
@@ -335,8 +356,7 @@ mod tests {
     #[tokio::test]
     async fn an_abort_drops_what_is_in_flight() {
         let running = start(ServeOptions::default()).await;
-        let mut never = call(running.addr, &get("/never")).await;
-        tokio::time::sleep(A_WHILE).await;
+        let mut never = hold(&running).await;
         running.shutdown.begin();
         assert!(timeout(A_WHILE, never.readable()).await.is_err(), "dropped before the abort");
         running.shutdown.abort();
@@ -347,8 +367,7 @@ mod tests {
     #[tokio::test]
     async fn dropping_the_server_drops_its_connections() {
         let running = start(ServeOptions::default()).await;
-        let mut never = call(running.addr, &get("/never")).await;
-        tokio::time::sleep(A_WHILE).await;
+        let mut never = hold(&running).await;
         running.task.abort();
         assert_eq!(rest(&mut never).await, "");
     }
