@@ -19,7 +19,8 @@ const CONFIRM_TICK: Duration = Duration::from_millis(50);
 /// How long a confirm is kept before that. Most messages are claimed by then, and need no such note; it has to be well below
 /// the time after which the relay publishes again.
 const CONFIRM_DELAY: Duration = Duration::from_secs(1);
-/// Confirms that may wait to be written down; those beyond are forgotten, and the relay publishes a harmless copy.
+/// Confirms that may be kept, and as many that may wait for that; those beyond are forgotten, and the relay publishes a harmless
+/// copy.
 const CONFIRM_QUEUE: usize = 65_536;
 /// About as many jobs are made of a batch before messages share them.
 const JOBS: usize = 10;
@@ -80,17 +81,21 @@ fn per_job(messages: usize) -> usize {
 }
 
 async fn note_confirms(mut waiting: mpsc::Receiver<Confirmed>, store: Arc<dyn Store>, shutdown: Shutdown) {
-    let mut ticks = VecDeque::new();
+    let mut kept = VecDeque::new();
     loop {
         let stopping = tokio::select! {
             () = tokio::time::sleep(CONFIRM_TICK) => false,
             () = shutdown.begun() => true,
         };
-        let tick: Vec<_> = std::iter::from_fn(|| waiting.try_recv().ok()).collect();
-        ticks.push_back((Stopwatch::start(), tick));
+        let age = Stopwatch::start();
+        while kept.len() < CONFIRM_QUEUE
+            && let Ok(one) = waiting.try_recv()
+        {
+            kept.push_back((age, one));
+        }
         let stopping = stopping || waiting.is_closed();
-        let due = ticks.partition_point(|(age, _)| stopping || age.elapsed() >= CONFIRM_DELAY);
-        let confirmed: Vec<_> = ticks.drain(..due).flat_map(|(_, tick)| tick).collect();
+        let due = kept.partition_point(|(age, _)| stopping || age.elapsed() >= CONFIRM_DELAY);
+        let confirmed: Vec<_> = kept.drain(..due).map(|(_, one)| one).collect();
         note(&confirmed, &*store).await;
         if stopping {
             return;
