@@ -283,19 +283,24 @@ impl World {
         behind!(self, |connection| sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection))
     }
 
+    /// Closes the store on PostgreSQL, and waits until all stores have gone: a connection tells what it did when it ends, which
+    /// is a moment after its client has gone.
+    pub(crate) async fn close(&self) {
+        self.store.close().await;
+        let ours =
+            "pg_stat_activity WHERE datname = current_database() AND application_name = 'store-conformance'";
+        while self.count(ours).await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// How often the database had to break a circle of waiting transactions, once all stores have gone. SQLite has one
     /// writer at a time, so it never has to.
     pub(crate) async fn deadlocks(&self) -> i64 {
         if matches!(self.site, Site::Sqlite(_)) {
             return 0;
         }
-        self.store.close().await;
-        // A backend counts when it ends, which is a moment after its client has gone.
-        let ours =
-            "pg_stat_activity WHERE datname = current_database() AND application_name = 'store-conformance'";
-        while self.count(ours).await > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.close().await;
         self.count("pg_stat_database, generate_series(1, deadlocks) WHERE datname = current_database()").await
     }
 

@@ -1,8 +1,5 @@
 //! The statements that write numbers, verifications and messages together: their columns, each with its type, in the order in
 //! which [`super::held`] binds them.
-//!
-//! Arrays are unfolded side by side in the list of what is selected, in step and as they are read. In the `FROM` clause each
-//! of them would be stored first, which costs twice as much.
 
 use std::sync::LazyLock;
 

@@ -25,7 +25,8 @@ pub(super) async fn lock_held(session: &mut PgSession, ids: &[MessageId]) -> Res
     // locks are taken in their order: each look needs what the one before it found, so no plan can turn them round.
     let sql = concat!(
         "SELECT n.*, v.*, m.* FROM (SELECT m.phone AS number, m.verification_id AS owner, m.seq AS nth \
-         FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS seq) AS u JOIN messages m ON m.verification_id = u.id AND m.seq = u.seq ORDER BY 1, 2, 3) AS u \
+         FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS seq) AS u \
+         JOIN messages m ON m.verification_id = u.id AND m.seq = u.seq ORDER BY 1, 2, 3) AS u \
          CROSS JOIN LATERAL (SELECT ",
         number_columns!(),
         " FROM numbers WHERE phone = u.number FOR UPDATE) AS n CROSS JOIN LATERAL (SELECT ",

@@ -27,14 +27,14 @@ pub(super) async fn lock_allowances(
 
 pub(super) async fn insert_allowances(session: &mut PgSession, rows: &[&Allowance]) -> Result<()> {
     // DO NOTHING waits for a concurrent insert of the same key; the count then tells that it won.
-    let sql = "INSERT INTO allowances (key, full_at) SELECT * FROM UNNEST($1::text[], $2::bigint[]) ORDER BY 1 \
-         ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO allowances (key, full_at) \
+         SELECT * FROM (SELECT unnest($1::text[]), unnest($2::bigint[])) AS u ORDER BY 1 ON CONFLICT DO NOTHING";
     write_allowances(session, rows, sql).await
 }
 
 pub(super) async fn update_allowances(session: &mut PgSession, rows: &[&Allowance]) -> Result<()> {
     let sql = "UPDATE allowances a SET full_at = u.full_at \
-         FROM UNNEST($1::text[], $2::bigint[]) AS u (key, full_at) WHERE a.key = u.key";
+         FROM (SELECT unnest($1::text[]) AS key, unnest($2::bigint[]) AS full_at) AS u WHERE a.key = u.key";
     write_allowances(session, rows, sql).await
 }
 
@@ -71,7 +71,8 @@ pub(super) async fn keep_answers(
     // Waits for a concurrent insert of the same scope; the count then tells that it won. One that is too old to count
     // makes room.
     let sql = "INSERT INTO answers AS a (scope, body, answer, created_at) \
-         SELECT * FROM UNNEST($1::bytea[], $2::bytea[], $3::text[], $4::bigint[]) ORDER BY 1 \
+         SELECT * FROM (SELECT unnest($1::bytea[]), unnest($2::bytea[]), unnest($3::text[]), unnest($4::bigint[])) AS u \
+         ORDER BY 1 \
          ON CONFLICT (scope) DO UPDATE SET body = excluded.body, answer = excluded.answer, \
          created_at = excluded.created_at WHERE a.created_at <= $5";
     let done = sqlx::query(sql)

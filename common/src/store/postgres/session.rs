@@ -97,14 +97,14 @@ impl Session for PgSession {
             concat!(
                 "SELECT ",
                 client_number_columns!(),
-                " FROM UNNEST($1::uuid[], $2::bigint[]) AS u (client_id, phone) \
+                " FROM (SELECT unnest($1::uuid[]) AS client_id, unnest($2::bigint[]) AS phone) AS u \
                  JOIN client_numbers c USING (client_id, phone) ORDER BY phone, client_id FOR UPDATE OF c"
             )
         } else {
             concat!(
                 "SELECT ",
                 client_number_columns!(),
-                " FROM UNNEST($1::uuid[], $2::bigint[]) AS u (client_id, phone) \
+                " FROM (SELECT unnest($1::uuid[]) AS client_id, unnest($2::bigint[]) AS phone) AS u \
                  JOIN client_numbers c USING (client_id, phone)"
             )
         };
@@ -118,8 +118,8 @@ impl Session for PgSession {
             rows,
             "INSERT INTO client_numbers \
              (client_id, phone, validated_at, failed_checks, blocked_until, block_reason) \
-             SELECT * FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[]) \
-             ORDER BY 2, 1 ON CONFLICT DO NOTHING",
+             SELECT * FROM (SELECT unnest($1::uuid[]) AS client_id, unnest($2::bigint[]) AS phone, unnest($3::bigint[]), \
+             unnest($4::text[]), unnest($5::bigint[]), unnest($6::text[])) AS u ORDER BY phone, client_id ON CONFLICT DO NOTHING",
         )
         .await
     }
@@ -129,9 +129,9 @@ impl Session for PgSession {
             rows,
             "UPDATE client_numbers c SET validated_at = u.validated_at, failed_checks = u.failed_checks, \
              blocked_until = u.blocked_until, block_reason = u.block_reason \
-             FROM UNNEST($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[]) \
-             AS u (client_id, phone, validated_at, failed_checks, blocked_until, block_reason) \
-             WHERE c.phone = u.phone AND c.client_id = u.client_id",
+             FROM (SELECT unnest($1::uuid[]) AS client_id, unnest($2::bigint[]) AS phone, \
+             unnest($3::bigint[]) AS validated_at, unnest($4::text[]) AS failed_checks, \
+             unnest($5::bigint[]) AS blocked_until, unnest($6::text[]) AS block_reason) AS u WHERE c.phone = u.phone AND c.client_id = u.client_id",
         )
         .await
     }

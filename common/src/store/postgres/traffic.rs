@@ -21,7 +21,7 @@ pub(super) async fn lock(session: &mut PgSession, ids: &[MessageId]) -> Result<V
     let sql = concat!(
         "SELECT ",
         message_columns!(),
-        " FROM messages m JOIN UNNEST($1::uuid[], $2::int[]) AS u (owner, nth) \
+        " FROM messages m JOIN (SELECT unnest($1::uuid[]) AS owner, unnest($2::int[]) AS nth) AS u \
          ON m.verification_id = u.owner AND m.seq = u.nth ORDER BY m.phone, m.verification_id, m.seq FOR UPDATE OF m"
     );
     let (owners, seqs) = split(ids);
