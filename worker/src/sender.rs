@@ -13,7 +13,9 @@ use hulak_common::meter;
 use hulak_common::rng::Rng;
 use hulak_common::shutdown::Shutdown;
 use hulak_common::sms::measure;
-use hulak_common::store::{Claim, Claimed, Grant, Monitor, Outcome, Record, Recorded, Store, StoreError};
+use hulak_common::store::{
+    AsClaimed, Claim, Claimed, Grant, Monitor, Outcome, Record, Recorded, Store, StoreError,
+};
 use hulak_common::text::Templates;
 use hulak_common::trace::{Span, Value, Work};
 use hulak_common::verification::{DeliveryError, DeliveryFault, Route};
@@ -186,10 +188,11 @@ impl Sender {
         let Some(pass) = leave else { return Attempt::Over(Handled::GiveBack) };
         let claim = Claim { id, claim: self.parts.rng.uuid() };
         match self.claims.submit(claim).await {
-            Ok(Ok(Claimed::Granted(grant))) => {
+            Ok(Ok(Claimed::Granted(mut grant))) => {
                 let _in_flight = meter::worker().in_flight();
+                let as_claimed = grant.as_claimed.take();
                 let (outcome, parts) = self.deliver(&grant, pass, work).await;
-                self.record(&grant, outcome, parts).await;
+                self.record(&grant, outcome, parts, as_claimed).await;
                 work.end(|span| sent(span, &grant, outcome));
                 Attempt::Over(Handled::Done)
             }
@@ -328,10 +331,18 @@ impl Sender {
 
     /// Writes the outcome down. While the store is away the outcome is kept and tried again: it is all that is known of
     /// a message that may be on somebody's phone.
-    async fn record(&self, grant: &Grant, outcome: Outcome, parts: Option<i16>) {
-        let record = Record { id: grant.id, claim: grant.claim, outcome, parts };
+    async fn record(
+        &self,
+        grant: &Grant,
+        outcome: Outcome,
+        parts: Option<i16>,
+        mut as_claimed: Option<Box<AsClaimed>>,
+    ) {
         let mut attempts = 0;
         loop {
+            // Only once: an attempt that failed may have been written all the same.
+            let as_claimed = as_claimed.take();
+            let record = Record { id: grant.id, claim: grant.claim, outcome, parts, as_claimed };
             let reason = match self.records.submit(record).await {
                 Ok(Ok(Recorded::Stale)) => {
                     tracing::warn!(id = %grant.id, ?outcome, "recorded too late: the claim had been taken back");

@@ -2,7 +2,7 @@
 
 /// Defines an [`Operation`] over one of the decisions of [`ops`].
 macro_rules! operation {
-    ($name:ident: $item:ty => $answer:ty, $run:path) => {
+    ($name:ident: $item:ty => $answer:ty, $run:path $(, $transaction:ident)?) => {
         struct $name<'a> {
             rules: &'a Rules,
             now: Timestamp,
@@ -11,6 +11,7 @@ macro_rules! operation {
         impl<S: Session> Operation<S> for $name<'_> {
             type Item = $item;
             type Answer = $answer;
+            $(const TRANSACTION: Transaction = Transaction::$transaction;)?
 
             async fn run(
                 &self,
@@ -69,10 +70,19 @@ impl<B> Database<B> {
     }
 }
 
+/// What holds the statements of an operation together.
+enum Transaction {
+    /// A transaction with its locks.
+    Locked,
+    /// Nothing: it reads, and then writes with one statement that fails when what was read has changed.
+    Autocommit,
+}
+
 /// One attempt at a batch, in a transaction of its own.
 trait Operation<S: Session>: Sync {
     type Item: Sync;
     type Answer: Send;
+    const TRANSACTION: Transaction = Transaction::Locked;
 
     fn run(
         &self,
@@ -93,11 +103,9 @@ impl<B: Backend> Database<B> {
             return Batch { answers: Vec::new(), events: Vec::new() };
         }
         match self.transact(operation, items).await {
-            Ok((answers, events)) => Batch { answers: answers.into_iter().map(Ok).collect(), events },
+            Ok(done) => Batch::done(done),
             Err(error) if items.len() == 1 || matches!(error, StoreError::Unavailable(_)) => {
-                let error = Arc::new(error);
-                let answers = items.iter().map(|_| Err(Arc::clone(&error))).collect();
-                Batch { answers, events: Vec::new() }
+                Batch::failed(items.len(), error)
             }
             Err(_) => {
                 let mut batch = Batch { answers: Vec::with_capacity(items.len()), events: Vec::new() };
@@ -124,6 +132,23 @@ impl<B: Backend> Database<B> {
                 batch
             }
         }
+    }
+
+    /// The whole batch once without locks, where the database can tell whether a row has changed. When somebody else was
+    /// there, or anything else is wrong with it, with locks.
+    async fn unlocked_first<U, O>(&self, unlocked: &U, locked: &O, items: &[O::Item]) -> Batch<O::Answer>
+    where
+        U: Operation<B::Session, Item = O::Item, Answer = O::Answer>,
+        O: Operation<B::Session>,
+    {
+        if B::STAMPS && !items.is_empty() {
+            match self.attempt(unlocked, items).await {
+                Ok(done) => return Batch::done(done),
+                Err(error @ StoreError::Unavailable(_)) => return Batch::failed(items.len(), error),
+                Err(error) => tracing::debug!(%error, "once more with locks"),
+            }
+        }
+        self.batch(locked, items).await
     }
 
     /// Ends what is found, and answers how many were found, how many ended, and what changed.
@@ -167,12 +192,7 @@ impl<B: Backend> Database<B> {
             match self.attempt(operation, items).await {
                 // Somebody inserted or locked the same rows first. The next try sees what they did.
                 Err(StoreError::Conflict(_)) if tries < TRIES => tries += 1,
-                Err(error) => return Err(error),
-                // Counted here and nowhere else: it is committed, and each commit comes by once.
-                Ok((answers, effects)) => {
-                    meter::store().count(&effects.facts);
-                    return Ok((answers, effects.events));
-                }
+                done => return done,
             }
         }
     }
@@ -181,12 +201,15 @@ impl<B: Backend> Database<B> {
         &self,
         operation: &O,
         items: &[O::Item],
-    ) -> Result<(Vec<O::Answer>, Effects), StoreError>
+    ) -> Result<(Vec<O::Answer>, Vec<StatusEvent>), StoreError>
     where
         O: Operation<B::Session>,
     {
         let bounded = tokio::time::timeout(PATIENCE, async {
-            let mut session = self.backend.begin().await?;
+            let mut session = match O::TRANSACTION {
+                Transaction::Locked => self.backend.begin().await?,
+                Transaction::Autocommit => self.backend.autocommit().await?,
+            };
             match operation.run(&mut session, items).await {
                 Ok(done) => session.commit().await.map(|()| done),
                 Err(error) => {
@@ -197,7 +220,11 @@ impl<B: Backend> Database<B> {
             }
         });
         // A line that has gone dead silently never answers: whoever waits must not wait with it.
-        bounded.await.unwrap_or_else(|late| Err(StoreError::Unavailable(Box::new(late))))
+        let done = bounded.await.unwrap_or_else(|late| Err(StoreError::Unavailable(Box::new(late))));
+        let (answers, effects) = done?;
+        // Counted here and nowhere else: it is committed, and each commit comes by once.
+        meter::store().count(&effects.facts);
+        Ok((answers, effects.events))
     }
 }
 
@@ -207,7 +234,9 @@ operation!(Resending: Resend => Resent, ops::resend);
 operation!(Canceling: Cancel => Canceled, ops::cancel);
 operation!(Blocking: Block => (), ops::block);
 operation!(Claiming: Claim => Claimed, ops::claim);
+operation!(ClaimingUnlocked: Claim => Claimed, ops::claim_unlocked, Autocommit);
 operation!(Recording: Record => Recorded, ops::record);
+operation!(RecordingUnlocked: Record => Recorded, ops::record_unlocked, Autocommit);
 operation!(Lapsing: u32 => Vec<MessageId>, ops::lapsed);
 operation!(TakingBack: MessageId => bool, ops::take_back);
 operation!(Overdue: u32 => Vec<Uuid>, ops::overdue);
@@ -258,11 +287,13 @@ where
     }
 
     async fn claim(&self, batch: &[Claim], now: Timestamp) -> Batch<Claimed> {
-        self.batch(&Claiming { rules: &self.rules, now }, batch).await
+        let rules = &self.rules;
+        self.unlocked_first(&ClaimingUnlocked { rules, now }, &Claiming { rules, now }, batch).await
     }
 
     async fn record(&self, batch: &[Record], now: Timestamp) -> Batch<Recorded> {
-        self.batch(&Recording { rules: &self.rules, now }, batch).await
+        let rules = &self.rules;
+        self.unlocked_first(&RecordingUnlocked { rules, now }, &Recording { rules, now }, batch).await
     }
 
     async fn reap(&self, limit: u32, now: Timestamp) -> Result<(Reaped, Vec<StatusEvent>), StoreError> {

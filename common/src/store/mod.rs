@@ -17,6 +17,7 @@ mod page_session;
 mod pages;
 mod postgres;
 mod rows;
+mod sends;
 mod session;
 mod sqlite;
 
@@ -38,7 +39,7 @@ use crate::number::NumberReport;
 use crate::phone::PhoneNumber;
 use crate::test_numbers::TestNumbers;
 use crate::time::Timestamp;
-use crate::verification::{DeliveryError, LiveKey, Locale, Route, Verification};
+use crate::verification::{LiveKey, Locale, Route, Verification};
 
 pub use accounts::{
     AccountChanged, AccountConflict, AccountList, AccountPatch, AccountStore, GroupPut, GroupRef, NewAccount,
@@ -52,6 +53,7 @@ pub use monitor::{Health, Monitor};
 pub use operators::OperatorStore;
 pub use pages::{Exchange, Exchanged, NewPage, PageApproval, PageMade, PageStore, Spent};
 pub use postgres::Postgres;
+pub use sends::{AsClaimed, Claim, Claimed, Grant, Outcome, Record, Recorded};
 pub use sqlite::Sqlite;
 
 /// What the stores' decisions go by.
@@ -211,104 +213,6 @@ pub enum Checked {
     KeyReused,
 }
 
-/// A worker's wish to send a message now.
-#[derive(Debug, Clone, Copy)]
-pub struct Claim {
-    /// Which.
-    pub id: MessageId,
-    /// A fresh id; only its holder may record the outcome.
-    pub claim: Uuid,
-}
-
-/// What a worker is told.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Claimed {
-    /// Send it now.
-    Granted(Box<Grant>),
-    /// Nothing to do: it is final, or another worker has it.
-    Done,
-    /// There is no such message.
-    Missing,
-    /// Its code has expired; it was ended.
-    Expired,
-    /// Its verification has ended; it was ended too.
-    Canceled,
-    /// Its time has not come; the relay will bring it again.
-    NotDue(Timestamp),
-    /// The number has to rest; its due time was moved.
-    Paced(Timestamp),
-    /// The secret its code was made with is not known here; its due time was moved, so that another worker may try.
-    UnknownKey,
-}
-
-/// All that sending a message takes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Grant {
-    /// Which message.
-    pub id: MessageId,
-    /// The claim that the outcome is recorded with.
-    pub claim: Uuid,
-    /// Its receiver.
-    pub phone: PhoneNumber,
-    /// Where it goes.
-    pub route: Route,
-    /// Which code it carries, and how to derive it.
-    pub verification: Verification,
-    /// The how-many-th call this is.
-    pub attempt: u32,
-    /// When the claim was made.
-    pub claimed_at: Timestamp,
-}
-
-/// How a call to the gateway ended.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Outcome {
-    /// Accepted.
-    Accepted,
-    /// Refused for good.
-    Refused(DeliveryError),
-    /// Refused for now; another try after this long.
-    Retry {
-        /// The wait.
-        after: Duration,
-        /// Why.
-        error: DeliveryError,
-    },
-    /// Nothing was tried, or it says nothing about the message: no attempt is spent.
-    GivenBack {
-        /// The wait.
-        after: Duration,
-        /// Why, if there is a reason to show.
-        error: Option<DeliveryError>,
-    },
-    /// Nobody knows.
-    Ambiguous(DeliveryError),
-}
-
-/// An outcome to write down.
-#[derive(Debug, Clone, Copy)]
-pub struct Record {
-    /// Which message.
-    pub id: MessageId,
-    /// The claim it was sent under.
-    pub claim: Uuid,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// How many SMS parts went out, when some may have.
-    pub parts: Option<i16>,
-}
-
-/// What became of a [`Record`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    /// Written; the message is now in this state.
-    Done(crate::verification::Delivery),
-    /// It had been written before.
-    Already,
-    /// The claim had been taken back; nothing was written.
-    Stale,
-}
-
 /// What a sweep of the reaper did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reaped {
@@ -361,6 +265,17 @@ pub struct Batch<T> {
     pub answers: Vec<Result<T, Arc<StoreError>>>,
     /// What changed.
     pub events: Vec<StatusEvent>,
+}
+
+impl<T> Batch<T> {
+    fn done((answers, events): (Vec<T>, Vec<StatusEvent>)) -> Self {
+        Self { answers: answers.into_iter().map(Ok).collect(), events }
+    }
+
+    fn failed(items: usize, error: StoreError) -> Self {
+        let error = Arc::new(error);
+        Self { answers: (0..items).map(|_| Err(Arc::clone(&error))).collect(), events: Vec::new() }
+    }
 }
 
 /// Who an API key belongs to.

@@ -24,6 +24,13 @@ pub(super) type ClientPhone = (Uuid, PhoneNumber);
 /// A message with its verification and its number.
 pub(super) type Held = (Number, Verification, Message);
 
+/// The transaction that wrote a row, by which another one tells whether anybody has written it since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp(pub(super) u32);
+
+/// The stamps of what is [`Held`]: the number's, the verification's and the message's.
+pub(super) type Stamps = [Stamp; 3];
+
 /// What clients have to do with numbers.
 #[derive(Default)]
 pub(super) struct Live {
@@ -48,13 +55,27 @@ impl Written<'_> {
     }
 }
 
+/// Rows to be written together that are not locked, each with the stamp that it was read with. Each table's are sorted as
+/// locks are: by number, then by id.
+pub(super) struct Stamped<'a> {
+    pub(super) rows: Written<'a>,
+    pub(super) numbers: Vec<Stamp>,
+    pub(super) verifications: Vec<Stamp>,
+    pub(super) messages: Vec<Stamp>,
+}
+
 /// Where sessions come from.
 pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
     /// A transaction of this database.
     type Session: Session;
 
+    /// Whether rows have stamps, so that what is not locked can be written safely.
+    const STAMPS: bool;
+
     /// Opens a transaction that can lock and write.
     fn begin(&self) -> impl Future<Output = Result<Self::Session>> + Send;
+    /// Opens a session in which each statement is a transaction.
+    fn autocommit(&self) -> impl Future<Output = Result<Self::Session>> + Send;
 
     // What needs no decision; see the calls of the same names in [`super::Store`].
     fn migrate(&self) -> impl Future<Output = Result<()>> + Send;
@@ -154,12 +175,17 @@ pub(super) trait Session: AccountSession + PageSession + Send {
     fn lock_messages(&mut self, ids: &[MessageId]) -> impl Future<Output = Result<Vec<Message>>> + Send;
     /// Locks messages with all that they belong to; those that are not there are absent.
     fn lock_held(&mut self, ids: &[MessageId]) -> impl Future<Output = Result<Vec<Held>>> + Send;
+    /// Reads the same without locking, as of one moment.
+    fn read_held(&mut self, ids: &[MessageId]) -> impl Future<Output = Result<Vec<(Held, Stamps)>>> + Send;
 
     /// Inserts rows; [`StoreError::Conflict`] when another transaction was first with a number, or when a verification with
     /// the same key is pending.
     fn insert(&mut self, rows: &Written<'_>) -> impl Future<Output = Result<()>> + Send;
     /// Writes locked rows back.
     fn update(&mut self, rows: &Written<'_>) -> impl Future<Output = Result<()>> + Send;
+    /// Writes rows back that are not locked, all or none, and gives the stamp that they have then. [`StoreError::Conflict`]
+    /// when somebody has written one of them since it was read.
+    fn update_unlocked(&mut self, rows: &Stamped<'_>) -> impl Future<Output = Result<Stamp>> + Send;
 
     /// Pending verifications past their time, oldest first, without locking.
     fn overdue(&mut self, limit: u32, now: Timestamp) -> impl Future<Output = Result<Vec<Uuid>>> + Send;

@@ -2,7 +2,7 @@
 
 use hulak_common::code::Code;
 use hulak_common::job::MessageId;
-use hulak_common::store::{Check, Claimed, Outcome, Record, WORKER_TTL};
+use hulak_common::store::{Check, Claimed, Outcome, WORKER_TTL};
 use hulak_common::verification::Verification;
 use uuid::Uuid;
 
@@ -51,12 +51,7 @@ async fn batches_in_opposite_orders_do_not_deadlock(kind: Kind) {
                     let records: Vec<_> = claimed
                         .into_iter()
                         .filter_map(|claimed| match claimed {
-                            Claimed::Granted(grant) => Some(Record {
-                                id: grant.id,
-                                claim: grant.claim,
-                                outcome: Outcome::Accepted,
-                                parts: None,
-                            }),
+                            Claimed::Granted(grant) => Some(ended(&grant, Outcome::Accepted, None)),
                             _ => None,
                         })
                         .collect();

@@ -167,11 +167,25 @@ pub(crate) fn wish(id: MessageId) -> Claim {
     Claim { id, claim: Rng::system().uuid() }
 }
 
+/// The record of how a granted message ended, with what a worker has of it.
+pub(crate) fn ended(grant: &Grant, outcome: Outcome, parts: Option<i16>) -> Record {
+    Record { id: grant.id, claim: grant.claim, outcome, parts, as_claimed: grant.as_claimed.clone() }
+}
+
 /// The only answer of a batch of one.
 pub(crate) fn only<T: Debug>(batch: Batch<T>) -> T {
     let mut answers = batch.answers;
     assert_eq!(answers.len(), 1);
     answers.remove(0).expect("the store answers")
+}
+
+/// The grants of a batch of claims, all of which are granted.
+pub(crate) fn granted(batch: Batch<Claimed>) -> Vec<Grant> {
+    let grant = |claimed| match claimed {
+        Claimed::Granted(grant) => *grant,
+        other => panic!("not granted: {other:?}"),
+    };
+    all(batch).into_iter().map(grant).collect()
 }
 
 /// All answers of a batch, none of which failed.
@@ -398,11 +412,7 @@ impl World {
     }
 
     pub(crate) async fn record(&self, grant: &Grant, outcome: Outcome, now: Timestamp) -> Recorded {
-        only(
-            self.store
-                .record(&[Record { id: grant.id, claim: grant.claim, outcome, parts: None }], now)
-                .await,
-        )
+        only(self.store.record(&[ended(grant, outcome, None)], now).await)
     }
 
     /// Claims a verification's newest message and has the gateway accept it.

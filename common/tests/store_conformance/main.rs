@@ -21,4 +21,5 @@ mod relay_reaper;
 mod requests;
 mod resend;
 mod story;
+mod unlocked;
 mod watch;

@@ -8,7 +8,7 @@ use hulak_common::operator::{
     WorkerState,
 };
 use hulak_common::rng::Rng;
-use hulak_common::store::{Block, Created, NewKey, Outcome, Record, Resend, Resent, Store};
+use hulak_common::store::{Block, Created, NewKey, Outcome, Resend, Resent, Store};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Route, Verification};
 use uuid::Uuid;
@@ -265,7 +265,7 @@ async fn outcome(
     let create = hulak_common::store::Create { id: Rng::system().uuid_v7(now), route, ..ask_of(client, n) };
     let row = world.begin(&create, now).await;
     let grant = world.grant(&row, now).await;
-    let record = Record { id: grant.id, claim: grant.claim, outcome: how, parts: Some(parts) };
+    let record = ended(&grant, how, Some(parts));
     only(world.store.record(&[record], now + secs(1)).await);
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hulak_common::job::MessageId;
 use hulak_common::limits::{NumberLimits, Policy};
-use hulak_common::store::{Check, Checked, Claimed, Created, Outcome, Record, Recorded, Rules};
+use hulak_common::store::{Check, Checked, Claimed, Created, Outcome, Recorded, Rules};
 use hulak_common::verification::{Delivery, Status, Verification};
 use uuid::Uuid;
 
@@ -176,9 +176,11 @@ async fn one_outcome_is_counted_once(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
     let grant = world.grant(&pending, START).await;
-    let record = Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted, parts: None };
-    let answers =
-        race(&world, 50, |_, store| async move { only(store.record(&[record], at(1)).await) }).await;
+    let answers = race(&world, 50, |_, store| {
+        let record = ended(&grant, Outcome::Accepted, None);
+        async move { only(store.record(&[record], at(1)).await) }
+    })
+    .await;
     let done = answers.iter().filter(|recorded| **recorded == Recorded::Done(Delivery::Sent)).count();
     let already = answers.iter().filter(|recorded| **recorded == Recorded::Already).count();
     assert_eq!((done, already), (1, 49));
@@ -187,10 +189,9 @@ async fn one_outcome_is_counted_once(kind: Kind) {
     let ids = queue(&world, 2, 60).await;
     let generous = world.another(no_limits());
     let wishes: Vec<_> = ids.iter().map(|id| wish(*id)).collect();
-    all(generous.claim(&wishes, START).await);
+    let grants = granted(generous.claim(&wishes, START).await);
     let answers = race(&world, ids.len(), |n, store| {
-        let record =
-            Record { id: wishes[n].id, claim: wishes[n].claim, outcome: Outcome::Accepted, parts: None };
+        let record = ended(&grants[n], Outcome::Accepted, None);
         async move { only(store.record(&[record], at(1)).await) }
     })
     .await;
@@ -229,15 +230,10 @@ async fn claims_and_the_reaper_agree(kind: Kind) {
     let world = kind.world(no_limits()).await;
     let ids = queue(&world, 1, 40).await;
     let wishes: Vec<_> = ids.iter().map(|id| wish(*id)).collect();
-    all(world.store.claim(&wishes, START).await);
+    let grants = granted(world.store.claim(&wishes, START).await);
     // Half of the contenders are workers with an outcome, half are reapers that find the leases over.
     let answers = race(&world, 80, |n, store| {
-        let record = Record {
-            id: wishes[n / 2].id,
-            claim: wishes[n / 2].claim,
-            outcome: Outcome::Accepted,
-            parts: None,
-        };
+        let record = ended(&grants[n / 2], Outcome::Accepted, None);
         async move {
             if n % 2 == 0 {
                 Some(only(store.record(&[record], at(30)).await))
@@ -312,8 +308,7 @@ async fn calls_on_one_verification_overwrite_nothing(kind: Kind) {
                 let checked = only(store.check(&[check], at(31)).await);
                 assert!(matches!(checked, Checked::Approved(_)), "{checked:?}");
             } else if let Claimed::Granted(grant) = only(store.claim(&[wish], at(31)).await) {
-                let record =
-                    Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted, parts: None };
+                let record = ended(&grant, Outcome::Accepted, None);
                 let recorded = only(store.record(&[record], at(31)).await);
                 assert_eq!(recorded, Recorded::Done(Delivery::Sent));
             }

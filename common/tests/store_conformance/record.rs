@@ -31,8 +31,8 @@ async fn accepted_is_counted_once(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
     let grant = world.grant(&pending, at(1)).await;
-    let record = Record { id: grant.id, claim: grant.claim, outcome: Outcome::Accepted, parts: None };
-    let batch = world.store.record(&[record], at(3)).await;
+    let record = ended(&grant, Outcome::Accepted, None);
+    let batch = world.store.record(std::slice::from_ref(&record), at(3)).await;
     assert_eq!(announced(&batch.events), [(pending.id, 3)].into());
     assert_eq!(only(batch), Recorded::Done(Delivery::Sent));
     let shown = world.read(&pending).await;
@@ -44,7 +44,7 @@ async fn accepted_is_counted_once(kind: Kind) {
     assert_eq!((number.otp_count, number.ambiguous_count), (1, 0));
     assert_eq!((number.last_sent_at, number.paced_until), (Some(at(3)), Some(at(33))));
 
-    let batch = world.store.record(&[record, record], at(4)).await;
+    let batch = world.store.record(&[record.clone(), record], at(4)).await;
     assert!(batch.events.is_empty());
     assert_eq!(all(batch), [Recorded::Already, Recorded::Already]);
     let refused = world.record(&grant, Outcome::Refused(NO_RECEIVER), at(4)).await;
@@ -294,7 +294,7 @@ async fn a_strangers_claim_writes_nothing(kind: Kind) {
     let pending = world.begin(&ask(1), START).await;
     let id = pending.newest_message();
     let stranger = wish(id).claim;
-    let record = |id, claim| Record { id, claim, outcome: Outcome::Accepted, parts: None };
+    let record = |id, claim| Record { id, claim, outcome: Outcome::Accepted, parts: None, as_claimed: None };
     // Not claimed at all, then claimed by somebody else, then no such message.
     assert_eq!(only(world.store.record(&[record(id, stranger)], at(1)).await), Recorded::Stale);
     let grant = world.grant(&pending, at(1)).await;
@@ -356,12 +356,8 @@ async fn a_batch_of_one_number_is_counted_exactly(kind: Kind) {
     all(world.store.create(&creates, START).await);
     let wishes: Vec<_> =
         creates.iter().map(|create| wish(MessageId { verification: create.id, seq: 1 })).collect();
-    let granted = all(world.store.claim(&wishes, START).await);
-    assert!(granted.iter().all(|claimed| matches!(claimed, Claimed::Granted(_))));
-    let records: Vec<_> = wishes
-        .iter()
-        .map(|wish| Record { id: wish.id, claim: wish.claim, outcome: Outcome::Accepted, parts: None })
-        .collect();
+    let grants = granted(world.store.claim(&wishes, START).await);
+    let records: Vec<_> = grants.iter().map(|grant| ended(grant, Outcome::Accepted, None)).collect();
     let answers = all(world.store.record(&records, at(1)).await);
     assert_eq!(answers, [Recorded::Done(Delivery::Sent); 20]);
     assert_eq!(world.report(1).await.number.otp_count, 20);

@@ -1,7 +1,7 @@
 //! The story of a verification: every change with its time, and what its messages cost.
 
 use hulak_common::history::{Entry, Event};
-use hulak_common::store::{Cancel, Canceled, Outcome, Record, Recorded};
+use hulak_common::store::{Cancel, Canceled, Outcome, Recorded};
 use hulak_common::verification::{Delivery, Status, Verification};
 
 use crate::harness::*;
@@ -107,8 +107,7 @@ async fn the_parts_of_what_may_have_gone_out_are_kept(kind: Kind) {
     let world = kind.world(rules()).await;
     let row = world.begin(&ask(1), START).await;
     let grant = world.grant(&row, at(1)).await;
-    let lost =
-        Record { id: grant.id, claim: grant.claim, outcome: Outcome::Ambiguous(NO_ANSWER), parts: Some(2) };
+    let lost = ended(&grant, Outcome::Ambiguous(NO_ANSWER), Some(2));
     assert_eq!(only(world.store.record(&[lost], at(2)).await), Recorded::Done(Delivery::Queued));
     assert_eq!(world.count("messages WHERE parts = 2").await, 1);
     // What says nothing about parts leaves them.

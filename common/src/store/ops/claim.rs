@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::session::{Result, Session};
-use super::super::{Claim, Claimed, Grant, Rules};
+use super::super::{AsClaimed, Claim, Claimed, Grant, Rules};
 use super::{Answers, Traffic};
 use crate::number::Number;
 use crate::time::Timestamp;
@@ -23,6 +23,27 @@ pub(in crate::store) async fn claim<S: Session>(
     let mut traffic = Traffic::lock(session, &ids).await?;
     let answers = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
     let effects = traffic.save(session).await?;
+    Ok((answers, effects))
+}
+
+/// As [`claim`] without a lock: one look, and one statement that writes if nobody else has since. [`StoreError::Conflict`] when
+/// somebody has. Its grants know the rows, for their records.
+pub(in crate::store) async fn claim_unlocked<S: Session>(
+    session: &mut S,
+    rules: &Rules,
+    batch: &[Claim],
+    now: Timestamp,
+) -> Result<Answers<Claimed>> {
+    let ids: Vec<_> = batch.iter().map(|item| item.id).collect();
+    let mut traffic = Traffic::read(session, &ids).await?;
+    let mut answers: Vec<_> = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
+    let (stamp, effects) = traffic.save_unlocked(session).await?;
+    for answer in &mut answers {
+        // All rows of a granted message were written, so all have the new stamp.
+        if let (Claimed::Granted(grant), Some(stamp)) = (answer, stamp) {
+            grant.as_claimed = traffic.take(grant.id).map(|rows| Box::new(AsClaimed { stamp, rows }));
+        }
+    }
     Ok((answers, effects))
 }
 
@@ -157,5 +178,6 @@ fn grant(
         verification: verification.clone(),
         attempt: u32::try_from(message.attempts).unwrap_or(1),
         claimed_at: now,
+        as_claimed: None,
     }
 }

@@ -38,7 +38,8 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
-use super::session::{ClientPhone, Result, Session, Written};
+use super::StoreError;
+use super::session::{ClientPhone, Held, Result, Session, Stamp, Stamped, Stamps, Written};
 use crate::allowance::Allowance;
 use crate::job::{MessageId, StatusEvent};
 use crate::meter::Fact;
@@ -52,13 +53,13 @@ pub(super) use accounts::{
 pub(super) use block::block;
 pub(super) use cancel::cancel;
 pub(super) use check::check;
-pub(super) use claim::claim;
+pub(super) use claim::{claim, claim_unlocked};
 pub(super) use create::create;
 pub(super) use pages::{
     PageRef, Settled, exchange, make_page, offer_approval, read_page, settle_page, spend_page,
 };
 pub(super) use reap::{expire, lapsed, overdue, take_back};
-pub(super) use record::record;
+pub(super) use record::{record, record_unlocked};
 pub(super) use resend::resend;
 
 /// Answers in the order of the batch, and what else came of it.
@@ -83,6 +84,8 @@ struct Row<T: Stateful> {
     /// Its state as it was loaded; `None` when it is new.
     before: Option<T::State>,
     changed: bool,
+    /// What it was read with, when it is not locked.
+    stamp: Option<Stamp>,
 }
 
 /// A row with a state whose changes are counted.
@@ -113,11 +116,14 @@ stateful!(
 
 impl<K: Eq + Hash, T: Stateful> Rows<K, T> {
     fn load(rows: Vec<T>, key: impl Fn(&T) -> K) -> Self {
-        let rows = rows
-            .into_iter()
-            .map(|value| (key(&value), Row { before: Some(value.state()), value, changed: false }))
-            .collect();
-        Self { rows }
+        Self::load_stamped(rows.into_iter().map(|row| (row, None)), key)
+    }
+
+    fn load_stamped(rows: impl IntoIterator<Item = (T, Option<Stamp>)>, key: impl Fn(&T) -> K) -> Self {
+        let row = |(value, stamp): (T, _)| {
+            (key(&value), Row { before: Some(value.state()), value, changed: false, stamp })
+        };
+        Self { rows: rows.into_iter().map(row).collect() }
     }
 
     fn get(&self, key: K) -> Option<&T> {
@@ -134,7 +140,12 @@ impl<K: Eq + Hash, T: Stateful> Rows<K, T> {
 
     /// The row for changing, made when there is none.
     fn change_or(&mut self, key: K, new: impl FnOnce() -> T) -> &mut T {
-        let row = self.rows.entry(key).or_insert_with(|| Row { value: new(), before: None, changed: true });
+        let row = self.rows.entry(key).or_insert_with(|| Row {
+            value: new(),
+            before: None,
+            changed: true,
+            stamp: None,
+        });
         row.changed = true;
         &mut row.value
     }
@@ -146,6 +157,14 @@ impl<K: Eq + Hash, T: Stateful> Rows<K, T> {
     fn updated(&self) -> Vec<&T> {
         self.rows.values().filter(|row| row.before.is_some() && row.changed).map(|row| &row.value).collect()
     }
+
+    /// What was changed, in the order locks are taken in, with the stamps it was read with; `None` when one has none.
+    fn stamped<O: Ord>(&self, order: impl Fn(&T) -> O) -> Option<(Vec<&T>, Vec<Stamp>)> {
+        let mut changed: Vec<_> = self.rows.values().filter(|row| row.changed).collect();
+        changed.sort_by_key(|row| order(&row.value));
+        let stamps = changed.iter().map(|row| row.stamp).collect::<Option<_>>()?;
+        Some((changed.into_iter().map(|row| &row.value).collect(), stamps))
+    }
 }
 
 impl Rows<Uuid, Verification> {
@@ -153,7 +172,7 @@ impl Rows<Uuid, Verification> {
     fn effects(&self) -> Effects {
         let events = self.updated().into_iter().map(|row| StatusEvent { id: row.id, version: row.version });
         let mut effects = Effects { events: events.collect(), facts: Vec::new() };
-        for Row { value, before, changed } in self.rows.values() {
+        for Row { value, before, changed, .. } in self.rows.values() {
             let phone = value.key.phone;
             match (before, value.status) {
                 (None, _) => effects.facts.push(Fact::Created { phone }),
@@ -171,7 +190,7 @@ impl Rows<Uuid, Verification> {
 impl Effects {
     /// With what became of messages that were there.
     fn and(mut self, messages: &Messages) -> Self {
-        for Row { value, before, changed } in messages.rows.values() {
+        for Row { value, before, changed, .. } in messages.rows.values() {
             let ended = *changed && before.is_some_and(Delivery::is_open) && !value.state.is_open();
             if ended && value.route == Route::Gateway {
                 self.facts.push(Fact::Final {
@@ -208,17 +227,36 @@ struct Traffic {
 
 impl Traffic {
     async fn lock<S: Session>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
+        let held = session.lock_held(&sorted(ids.iter().copied())).await?;
+        Ok(Self::of(held.into_iter().map(|held| (held, None))))
+    }
+
+    /// The same without locks: what is changed is [saved](Self::save_unlocked) only if nobody else has changed it meanwhile.
+    async fn read<S: Session>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
+        let held = session.read_held(&sorted(ids.iter().copied())).await?;
+        Ok(Self::of(held.into_iter().map(|(held, stamps)| (held, Some(stamps)))))
+    }
+
+    fn of(held: impl IntoIterator<Item = (Held, Option<Stamps>)>) -> Self {
         let (mut numbers, mut verifications, mut messages) = (Vec::new(), Vec::new(), Vec::new());
-        for (number, verification, message) in session.lock_held(&sorted(ids.iter().copied())).await? {
-            numbers.push(number);
-            verifications.push(verification);
-            messages.push(message);
+        for ((number, verification, message), stamps) in held {
+            numbers.push((number, stamps.map(|stamps| stamps[0])));
+            verifications.push((verification, stamps.map(|stamps| stamps[1])));
+            messages.push((message, stamps.map(|stamps| stamps[2])));
         }
-        Ok(Self {
-            numbers: Rows::load(numbers, |row| row.phone),
-            verifications: Rows::load(verifications, |row| row.id),
-            messages: Rows::load(messages, |row| row.id),
-        })
+        Self {
+            numbers: Rows::load_stamped(numbers, |row| row.phone),
+            verifications: Rows::load_stamped(verifications, |row| row.id),
+            messages: Rows::load_stamped(messages, |row| row.id),
+        }
+    }
+
+    /// A message with its verification and number, taken out; `None` when one of them went with another message.
+    fn take(&mut self, id: MessageId) -> Option<Held> {
+        let message = self.messages.rows.remove(&id)?.value;
+        let verification = self.verifications.rows.remove(&id.verification)?.value;
+        let number = self.numbers.rows.remove(&message.phone)?.value;
+        Some((number, verification, message))
     }
 
     /// A message with its verification and number, for changing; `None` when there is no such message.
@@ -237,7 +275,38 @@ impl Traffic {
     async fn save<S: Session>(&self, session: &mut S) -> Result<Effects> {
         let (numbers, verifications) = (self.numbers.updated(), self.verifications.updated());
         session.update(&Written { numbers, verifications, messages: self.messages.updated() }).await?;
-        Ok(self.verifications.effects().and(&self.messages))
+        Ok(self.effects())
+    }
+
+    /// Writes what was changed, and gives the stamp that it has then. [`StoreError::Conflict`] when that needs locks.
+    async fn save_unlocked<S: Session>(&self, session: &mut S) -> Result<(Option<Stamp>, Effects)> {
+        if self.messages.updated().is_empty() {
+            return Ok((None, self.effects()));
+        }
+        let stamp = session.update_unlocked(&self.stamped()?).await?;
+        Ok((Some(stamp), self.effects()))
+    }
+
+    fn stamped(&self) -> Result<Stamped<'_>> {
+        let needs_locks = || StoreError::Conflict("what is changed has to be locked".to_owned());
+        // A message is locked after its number by everybody: one that is written without its number could be waited for in a
+        // circle.
+        let alone =
+            |message: &&Message| !self.numbers.rows.get(&message.phone).is_some_and(|row| row.changed);
+        if self.messages.updated().iter().any(alone) {
+            return Err(needs_locks());
+        }
+        let (number_rows, numbers) = self.numbers.stamped(|row| row.phone).ok_or_else(needs_locks)?;
+        let (verification_rows, verifications) =
+            self.verifications.stamped(|row| (row.key.phone, row.id)).ok_or_else(needs_locks)?;
+        let (message_rows, messages) =
+            self.messages.stamped(|row| (row.phone, row.id)).ok_or_else(needs_locks)?;
+        let rows = Written { numbers: number_rows, verifications: verification_rows, messages: message_rows };
+        Ok(Stamped { rows, numbers, verifications, messages })
+    }
+
+    fn effects(&self) -> Effects {
+        self.verifications.effects().and(&self.messages)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::session::{Result, Session};
-use super::super::{AmbiguousPolicy, Outcome, Record, Recorded, Rules};
+use super::super::{AmbiguousPolicy, Outcome, Record, Recorded, Rules, StoreError};
 use super::{Answers, Traffic, claim};
 use crate::number::Number;
 use crate::time::Timestamp;
@@ -19,6 +19,23 @@ pub(in crate::store) async fn record<S: Session>(
     let mut traffic = Traffic::lock(session, &ids).await?;
     let answers = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
     let effects = traffic.save(session).await?;
+    Ok((answers, effects))
+}
+
+/// As [`record`], but writes over what the claims left without reading or locking it: most of the time nobody else has touched
+/// it. [`StoreError::Conflict`] when somebody has, or when it is not known.
+pub(in crate::store) async fn record_unlocked<S: Session>(
+    session: &mut S,
+    rules: &Rules,
+    batch: &[Record],
+    now: Timestamp,
+) -> Result<Answers<Recorded>> {
+    let known: Option<Vec<_>> = batch.iter().map(|item| item.as_claimed.as_deref()).collect();
+    let known = known.ok_or_else(|| StoreError::Conflict("a claim that is not known".to_owned()))?;
+    let mut traffic =
+        Traffic::of(known.into_iter().map(|known| (known.rows.clone(), Some([known.stamp; 3]))));
+    let answers = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
+    let (_, effects) = traffic.save_unlocked(session).await?;
     Ok((answers, effects))
 }
 

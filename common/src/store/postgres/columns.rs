@@ -111,6 +111,33 @@ pub(super) static UPDATE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// Answers how many rows were changed, and by which transaction: `xmin` of each from now on. The first three parameters are how
+/// many numbers, verifications and messages there are to change, the next three the `xmin` that each was read with.
+///
+/// Nothing is locked before, so it is here, in the order of locks: numbers as they come, which is sorted; then
+/// verifications, when all numbers are written; then messages. Whoever waits for a row looks at its `xmin` again after it. When
+/// one was written by somebody else since, the statement fails as a whole. It can only do so by what it cannot read as a
+/// number, so that is what it says; PostgreSQL writes it to its log.
+pub(super) static UPDATE_UNLOCKED: LazyLock<String> = LazyLock::new(|| {
+    let mut bound = Bound(6);
+    format!(
+        "WITH n AS (UPDATE numbers t SET {} FROM {} WHERE t.phone = u.phone AND t.xmin = u.stamp RETURNING 1), \
+         v AS (UPDATE verifications t SET {} FROM {} WHERE t.id = u.id AND t.xmin = u.stamp \
+         AND (SELECT count(*) FROM n) = $1 RETURNING 1), \
+         m AS (UPDATE messages t SET {} FROM {} WHERE t.verification_id = u.verification_id AND t.seq = u.seq \
+         AND t.xmin = u.stamp AND (SELECT count(*) FROM v) = $2 RETURNING 1) \
+         SELECT CASE WHEN rows = $1 + $2 + $3 THEN rows \
+         ELSE ('a row was written by somebody else meanwhile, so this is tried again; rows that were not: ' || rows)::bigint \
+         END, pg_current_xact_id()::xid::text FROM ({COUNT} AS rows) AS done",
+        assignments(&NUMBER[1..]),
+        bound.stamped(4, NUMBER),
+        assignments(VERIFICATION_STATE),
+        bound.stamped(5, &[VERIFICATION_ID, VERIFICATION_STATE].concat()),
+        assignments(MESSAGE_STATE),
+        bound.stamped(6, &[MESSAGE_ID, MESSAGE_STATE].concat()),
+    )
+});
+
 const COUNT: &str = "SELECT (SELECT count(*) FROM n) + (SELECT count(*) FROM v) + (SELECT count(*) FROM m)";
 
 /// How many parameters a statement has so far.
@@ -124,6 +151,12 @@ impl Bound {
             format!("unnest(${}::{kind}[]) AS {name}", self.0)
         };
         format!("(SELECT {}) AS u", columns.iter().map(column).collect::<Vec<_>>().join(", "))
+    }
+
+    /// The same with the stamps that are bound at `place`. A transaction's number is an unsigned one of 32 bits, which
+    /// PostgreSQL compares with the same bits as a signed one.
+    fn stamped(&mut self, place: usize, columns: &[Column]) -> String {
+        self.rows(columns).replacen("(SELECT ", &format!("(SELECT unnest(${place}::int[]) AS stamp, "), 1)
     }
 }
 

@@ -6,12 +6,13 @@ use sqlx::query::Query;
 use sqlx::{Row as _, query};
 use uuid::Uuid;
 
+use super::super::StoreError;
 use super::super::rows::{
     ClientNumberRow, MessageRow, NumberRow, SideBySide as _, VerificationRow, client_number_columns,
     message_columns, number_columns, verification_columns,
 };
-use super::super::session::{ClientPhone, Held, Live, Result, Written};
-use super::columns::{INSERT, UPDATE};
+use super::super::session::{ClientPhone, Held, Live, Result, Stamp, Stamped, Stamps, Written};
+use super::columns::{INSERT, UPDATE, UPDATE_UNLOCKED};
 use super::session::{PgSession, all_written, column, split};
 use crate::job::MessageId;
 use crate::number::Number;
@@ -38,6 +39,38 @@ pub(super) async fn lock_held(session: &mut PgSession, ids: &[MessageId]) -> Res
     let (owners, seqs) = split(ids);
     let found = query(sql).bind(owners).bind(seqs).fetch_all(&mut *session.tx).await?;
     found.iter().map(held).collect()
+}
+
+pub(super) async fn read_held(session: &mut PgSession, ids: &[MessageId]) -> Result<Vec<(Held, Stamps)>> {
+    // One look-up for each, whatever the planner knows of the tables. Nothing is locked, and the order is of no account: what is
+    // written of it afterwards is guarded by the stamps.
+    let sql = concat!(
+        "SELECT n.*, v.*, m.* FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS seq) AS u \
+         CROSS JOIN LATERAL (SELECT ",
+        message_columns!(),
+        ", xmin::text FROM messages WHERE verification_id = u.id AND seq = u.seq) AS m CROSS JOIN LATERAL (SELECT ",
+        verification_columns!(),
+        ", xmin::text FROM verifications WHERE id = m.verification_id AND phone = m.phone) AS v CROSS JOIN LATERAL (SELECT ",
+        number_columns!(),
+        ", xmin::text FROM numbers WHERE phone = m.phone) AS n"
+    );
+    let (owners, seqs) = split(ids);
+    let found = query(sql).bind(owners).bind(seqs).fetch_all(&mut *session.tx).await?;
+    found.iter().map(held_with_stamps).collect()
+}
+
+/// Each table's columns are followed by its row's stamp.
+fn held_with_stamps(row: &PgRow) -> Result<(Held, Stamps)> {
+    let verification = NumberRow::COLUMNS + 1;
+    let message = verification + VerificationRow::COLUMNS + 1;
+    let held = (
+        NumberRow::at(row, 0)?.try_into()?,
+        VerificationRow::at(row, verification)?.try_into()?,
+        MessageRow::at(row, message)?.try_into()?,
+    );
+    let stamps =
+        [stamp(row, verification - 1)?, stamp(row, message - 1)?, stamp(row, message + MessageRow::COLUMNS)?];
+    Ok((held, stamps))
 }
 
 fn held(row: &PgRow) -> Result<Held> {
@@ -87,9 +120,31 @@ pub(super) async fn insert(session: &mut PgSession, rows: &Written<'_>) -> Resul
 }
 
 pub(super) async fn update(session: &mut PgSession, rows: &Written<'_>) -> Result<()> {
-    let statement = bind_numbers(query(UPDATE.as_str()), &rows.numbers);
-    let statement = bind_changed_messages(bind_changed(statement, &rows.verifications), &rows.messages);
-    write(session, statement, rows).await
+    write(session, bind_all(query(UPDATE.as_str()), rows), rows).await
+}
+
+pub(super) async fn update_unlocked(session: &mut PgSession, stamped: &Stamped<'_>) -> Result<Stamp> {
+    let mut statement = query(UPDATE_UNLOCKED.as_str());
+    let stamps = [&stamped.numbers, &stamped.verifications, &stamped.messages];
+    for stamps in stamps {
+        statement = statement.bind(count(stamps.len()));
+    }
+    for stamps in stamps {
+        statement = statement.bind(stamps.iter().map(|stamp| stamp.0.cast_signed()).collect::<Vec<i32>>());
+    }
+    match bind_all(statement, &stamped.rows).fetch_one(&mut *session.tx).await {
+        Ok(answer) => stamp(&answer, 1),
+        // That is how it says so, see there.
+        Err(sqlx::Error::Database(refused)) if refused.code().as_deref() == Some("22P02") => {
+            Err(StoreError::Conflict(refused.message().to_owned()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn stamp(row: &PgRow, column: usize) -> Result<Stamp> {
+    let text: &str = row.try_get(column)?;
+    text.parse().map(Stamp).map_err(|_| StoreError::Corrupt(format!("{text} is no transaction")))
 }
 
 fn count(rows: usize) -> i64 {
@@ -102,6 +157,11 @@ async fn write(session: &mut PgSession, statement: Statement, rows: &Written<'_>
     }
     let written: i64 = statement.fetch_one(&mut *session.tx).await?.try_get(0)?;
     all_written(u64::try_from(written).unwrap_or_default(), rows.len())
+}
+
+fn bind_all(statement: Statement, rows: &Written<'_>) -> Statement {
+    let statement = bind_changed(bind_numbers(statement, &rows.numbers), &rows.verifications);
+    bind_changed_messages(statement, &rows.messages)
 }
 
 fn bind_numbers(statement: Statement, rows: &[&Number]) -> Statement {

@@ -201,6 +201,12 @@ impl Drop for Lease {
 impl Backend for Postgres {
     type Session = PgSession;
 
+    const STAMPS: bool = true;
+
+    async fn autocommit(&self) -> Result<PgSession> {
+        Ok(PgSession::autocommit(self.lease().await?))
+    }
+
     async fn begin(&self) -> Result<PgSession> {
         match PgSession::begin(self.lease().await?).await {
             // A line that broke a moment ago. Nothing was asked of it yet, so another one will do.

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::super::rows::{self, client_number_columns, number_columns, verification_columns};
-use super::super::session::{ClientPhone, Held, Live, Result, Session, Written};
+use super::super::session::{ClientPhone, Held, Live, Result, Session, Stamp, Stamped, Stamps, Written};
 use super::{Lease, StoreError};
 use crate::allowance::{Allowance, AllowanceKey};
 use crate::client::ClientSettings;
@@ -17,16 +17,29 @@ use crate::verification::{Message, Verification};
 pub(super) const READ_VERIFICATIONS: &str =
     concat!("SELECT ", verification_columns!(), " FROM verifications WHERE id = ANY($1)");
 
-/// A transaction. Dropping it without its end closes the connection, which rolls it back.
+/// A transaction, or statements that are one each. Dropping it without its end closes the connection, which rolls it back.
 #[derive(Debug)]
 pub(crate) struct PgSession {
     pub(in crate::store) tx: Lease,
+    begun: bool,
 }
 
 impl PgSession {
     pub(super) async fn begin(mut tx: Lease) -> Result<Self> {
         sqlx::raw_sql("BEGIN").execute(&mut *tx).await?;
-        Ok(Self { tx })
+        Ok(Self { tx, begun: true })
+    }
+
+    pub(super) fn autocommit(tx: Lease) -> Self {
+        Self { tx, begun: false }
+    }
+
+    async fn end(mut self, how: &'static str) -> Result<()> {
+        if self.begun {
+            sqlx::raw_sql(how).execute(&mut *self.tx).await?;
+        }
+        self.tx.finish();
+        Ok(())
     }
 }
 
@@ -148,12 +161,20 @@ impl Session for PgSession {
         super::held::lock_held(self, ids).await
     }
 
+    async fn read_held(&mut self, ids: &[MessageId]) -> Result<Vec<(Held, Stamps)>> {
+        super::held::read_held(self, ids).await
+    }
+
     async fn insert(&mut self, rows: &Written<'_>) -> Result<()> {
         super::held::insert(self, rows).await
     }
 
     async fn update(&mut self, rows: &Written<'_>) -> Result<()> {
         super::held::update(self, rows).await
+    }
+
+    async fn update_unlocked(&mut self, rows: &Stamped<'_>) -> Result<Stamp> {
+        super::held::update_unlocked(self, rows).await
     }
 
     async fn verifications(&mut self, ids: &[Uuid]) -> Result<Vec<Verification>> {
@@ -190,16 +211,12 @@ impl Session for PgSession {
         super::traffic::lapsed(self, limit, now).await
     }
 
-    async fn commit(mut self) -> Result<()> {
-        sqlx::raw_sql("COMMIT").execute(&mut *self.tx).await?;
-        self.tx.finish();
-        Ok(())
+    async fn commit(self) -> Result<()> {
+        self.end("COMMIT").await
     }
 
-    async fn rollback(mut self) -> Result<()> {
-        sqlx::raw_sql("ROLLBACK").execute(&mut *self.tx).await?;
-        self.tx.finish();
-        Ok(())
+    async fn rollback(self) -> Result<()> {
+        self.end("ROLLBACK").await
     }
 }
 

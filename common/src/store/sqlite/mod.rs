@@ -82,6 +82,12 @@ impl Sqlite {
 impl Backend for Sqlite {
     type Session = SqliteSession;
 
+    const STAMPS: bool = false;
+
+    async fn autocommit(&self) -> Result<SqliteSession> {
+        self.begin().await
+    }
+
     async fn begin(&self) -> Result<SqliteSession> {
         // IMMEDIATE takes the write lock at once: nothing read in the transaction can have changed when it writes.
         Ok(SqliteSession::new(self.writer.begin_with("BEGIN IMMEDIATE").await?))

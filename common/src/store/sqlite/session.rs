@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::super::rows::{
     self, client_number_columns, message_columns, number_columns, verification_columns,
 };
-use super::super::session::{ClientPhone, Held, Live, Result, Session, Written};
+use super::super::session::{ClientPhone, Held, Live, Result, Session, Stamp, Stamped, Stamps, Written};
 use super::{READ_VERIFICATION, StoreError};
 use crate::allowance::{Allowance, AllowanceKey};
 use crate::client::ClientSettings;
@@ -215,6 +215,11 @@ impl SqliteSession {
     }
 }
 
+/// Never asked: there is one writer, who has everything locked.
+fn without_stamps() -> StoreError {
+    StoreError::Conflict("rows have no stamps here".to_owned())
+}
+
 impl Session for SqliteSession {
     async fn own_limits(&mut self, clients: &[Uuid]) -> Result<Vec<(Uuid, ClientSettings)>> {
         super::clients::own_limits(self, clients).await
@@ -348,6 +353,14 @@ impl Session for SqliteSession {
         self.update_numbers(&rows.numbers).await?;
         self.update_verifications(&rows.verifications).await?;
         self.update_messages(&rows.messages).await
+    }
+
+    async fn read_held(&mut self, _: &[MessageId]) -> Result<Vec<(Held, Stamps)>> {
+        Err(without_stamps())
+    }
+
+    async fn update_unlocked(&mut self, _: &Stamped<'_>) -> Result<Stamp> {
+        Err(without_stamps())
     }
 
     async fn overdue(&mut self, limit: u32, now: Timestamp) -> Result<Vec<Uuid>> {

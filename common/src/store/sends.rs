@@ -1,0 +1,120 @@
+//! What workers ask of the store: who may send a message, and how it ended.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::session::{Held, Stamp};
+use crate::job::MessageId;
+use crate::phone::PhoneNumber;
+use crate::time::Timestamp;
+use crate::verification::{Delivery, DeliveryError, Route, Verification};
+
+/// A worker's wish to send a message now.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    /// Which.
+    pub id: MessageId,
+    /// A fresh id; only its holder may record the outcome.
+    pub claim: Uuid,
+}
+
+/// What a worker is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claimed {
+    /// Send it now.
+    Granted(Box<Grant>),
+    /// Nothing to do: it is final, or another worker has it.
+    Done,
+    /// There is no such message.
+    Missing,
+    /// Its code has expired; it was ended.
+    Expired,
+    /// Its verification has ended; it was ended too.
+    Canceled,
+    /// Its time has not come; the relay will bring it again.
+    NotDue(Timestamp),
+    /// The number has to rest; its due time was moved.
+    Paced(Timestamp),
+    /// The secret its code was made with is not known here; its due time was moved, so that another worker may try.
+    UnknownKey,
+}
+
+/// All that sending a message takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grant {
+    /// Which message.
+    pub id: MessageId,
+    /// The claim that the outcome is recorded with.
+    pub claim: Uuid,
+    /// Its receiver.
+    pub phone: PhoneNumber,
+    /// Where it goes.
+    pub route: Route,
+    /// Which code it carries, and how to derive it.
+    pub verification: Verification,
+    /// The how-many-th call this is.
+    pub attempt: u32,
+    /// When the claim was made.
+    pub claimed_at: Timestamp,
+    /// What its record need not read again.
+    pub as_claimed: Option<Box<AsClaimed>>,
+}
+
+/// The rows of a message as its claim left them, with which it can be told whether they still are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AsClaimed {
+    pub(super) stamp: Stamp,
+    pub(super) rows: Held,
+}
+
+/// How a call to the gateway ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Outcome {
+    /// Accepted.
+    Accepted,
+    /// Refused for good.
+    Refused(DeliveryError),
+    /// Refused for now; another try after this long.
+    Retry {
+        /// The wait.
+        after: Duration,
+        /// Why.
+        error: DeliveryError,
+    },
+    /// Nothing was tried, or it says nothing about the message: no attempt is spent.
+    GivenBack {
+        /// The wait.
+        after: Duration,
+        /// Why, if there is a reason to show.
+        error: Option<DeliveryError>,
+    },
+    /// Nobody knows.
+    Ambiguous(DeliveryError),
+}
+
+/// An outcome to write down.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Which message.
+    pub id: MessageId,
+    /// The claim it was sent under.
+    pub claim: Uuid,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How many SMS parts went out, when some may have.
+    pub parts: Option<i16>,
+    /// The rows as the claim left them. Right without them, too: then all are read.
+    pub as_claimed: Option<Box<AsClaimed>>,
+}
+
+/// What became of a [`Record`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// Written; the message is now in this state.
+    Done(Delivery),
+    /// It had been written before.
+    Already,
+    /// The claim had been taken back; nothing was written.
+    Stale,
+}
