@@ -292,8 +292,12 @@ where
     }
 
     async fn record(&self, batch: &[Record], now: Timestamp) -> Batch<Recorded> {
-        let rules = &self.rules;
-        self.unlocked_first(&RecordingUnlocked { rules, now }, &Recording { rules, now }, batch).await
+        let (rules, locked) = (&self.rules, Recording { rules: &self.rules, now });
+        if batch.iter().any(|item| item.as_claimed.is_none()) {
+            // What is not known has to be read, so a connection for less would be asked for in vain.
+            return self.batch(&locked, batch).await;
+        }
+        self.unlocked_first(&RecordingUnlocked { rules, now }, &locked, batch).await
     }
 
     async fn reap(&self, limit: u32, now: Timestamp) -> Result<(Reaped, Vec<StatusEvent>), StoreError> {
