@@ -61,7 +61,9 @@ pub fn load() -> f64 {
     read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
-fn memory() -> u64 {
+/// Bytes of memory.
+#[must_use]
+pub fn memory() -> u64 {
     let kilobytes = field(&read("/proc/meminfo"), "MemTotal");
     let number = kilobytes.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
     number.unwrap_or(0) * 1024

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use hulak_bench::config::{Options, Programs};
 use hulak_bench::machine::{self, Machine};
 use hulak_bench::report::Report;
-use hulak_bench::scenario::{Bench, ORDER, ThisRound};
+use hulak_bench::scenario::{Bench, ORDER};
 use hulak_bench::services::{POSTGRES_SETTINGS, Services};
 use hulak_bench::{BenchError, world};
 use hulak_common::clock::Stopwatch;
@@ -54,11 +54,10 @@ async fn run() -> Result<Vec<String>, BenchError> {
     let machine = Machine::look(&services, load_before).await?;
     let mut report = Report::new(options.clone(), machine);
     conditions(&mut report, &options);
-    let this_round = ThisRound::default();
-    let mut bench = Bench { options, binaries, services, report, round: 1, watch, this_round };
+    let mut bench = Bench { options, binaries, services, report, round: 1, watch, accepted: None };
     let mut failed = Vec::new();
     for round in 1..=bench.options.rounds {
-        (bench.round, bench.this_round) = (round, ThisRound::default());
+        (bench.round, bench.accepted) = (round, None);
         for scenario in ORDER {
             if bench.options.wants(scenario)
                 && let Err(error) = Box::pin(bench.run(scenario)).await

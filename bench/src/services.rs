@@ -2,22 +2,27 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use hulak_testkit::services::{Durability, Postgres, PostgresOptions, RabbitMq};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::BenchError;
 use crate::process::Counted;
+use crate::{BenchError, machine};
 
-/// What compose gives PostgreSQL, too. Everything else is PostgreSQL's own default: every commit is synced.
-pub const POSTGRES_SETTINGS: &[&str] = &[
-    "shared_buffers=256MB",
-    "max_wal_size=2GB",
-    "random_page_cost=1.1",
-    "fsync=on",
-    "synchronous_commit=on",
-];
+/// What PostgreSQL is told. Everything else is its own default: every commit is synced. A quarter of the memory for
+/// `shared_buffers` is what its documentation advises for a server with a database on it; room for the log, so that a sample is
+/// not measured against checkpoints one after the other.
+pub static POSTGRES_SETTINGS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    vec![
+        format!("shared_buffers={}MB", machine::memory() / 4 / 1024 / 1024),
+        "max_wal_size=8GB".to_owned(),
+        "random_page_cost=1.1".to_owned(),
+        "fsync=on".to_owned(),
+        "synchronous_commit=on".to_owned(),
+    ]
+});
 
 /// What runs below everything else. Dropping it ends them and removes their data.
 #[derive(Debug)]
@@ -39,7 +44,7 @@ impl Services {
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
         let options = PostgresOptions {
             durability: Durability::Real,
-            settings: POSTGRES_SETTINGS,
+            settings: POSTGRES_SETTINGS.clone(),
             ..PostgresOptions::default()
         };
         let (postgres, rabbit) = tokio::try_join!(

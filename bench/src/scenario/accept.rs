@@ -11,7 +11,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
     let accept = bench.closed(&mut world, create(), false).await?;
     let rate = accept.outcome.rate();
     bench.add("accept.stopped", Sample::rate(rate, &accept).over(inserts));
-    bench.this_round.accept = Some(rate);
+    bench.accepted = Some(rate);
     world.quiet().await?;
     let half = bench.open(&mut world, create(), rate / 2.0, false).await?;
     bench.add("accept.half", Sample::with(half.outcome.latency.p99, &half));
@@ -26,7 +26,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
 }
 
 pub(super) async fn hot(bench: &mut Bench) -> Result<(), BenchError> {
-    let accept = match bench.this_round.accept {
+    let accept = match bench.accepted {
         Some(accept) => accept,
         None => {
             let mut world = bench.world("accept").await?;

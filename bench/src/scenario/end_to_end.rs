@@ -13,7 +13,6 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
     let rate = whole.outcome.taken.unwrap_or(0.0);
     bench.add("end-to-end", Sample::rate(rate, &whole).over(inserts));
     bench.add("end-to-end.quorum", Sample::of(rate).over(queue));
-    bench.this_round.end_to_end = Some(rate);
     world.drained().await?;
     let half = bench.open(&mut world, create(), rate / 2.0, true).await?;
     let gateway = half.outcome.gateway.unwrap_or_default();

@@ -16,7 +16,6 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
     if bench.round == 1 {
         build(bench).await?;
     }
-    let (accept, end_to_end) = empty(bench).await?;
     let existing = bench.options.grown_numbers;
     let samples = u64::from(bench.options.rounds) * 2;
     let kind = |part: u64, round: u32| {
@@ -32,43 +31,34 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
         ..bench.shape(part)
     };
 
+    // Each beside the same on empty tables: a machine that is shared is another one minutes later.
+    let mut world = bench.world("grown_not").await?;
+    let measured = bench.closed(&mut world, super::create(), false).await?;
+    let empty = measured.outcome.rate();
+    bench.add("grown.not.accept", Sample::rate(empty, &measured));
+    world.stop(&bench.services).await?;
+
     let mut world = bench.world_of(shape(bench, "accept")).await?;
     let measured = bench.closed(&mut world, kind(0, bench.round), false).await?;
-    bench.add("grown.accept", Sample::rate(measured.outcome.rate(), &measured).over(accept));
+    bench.add("grown.accept", Sample::rate(measured.outcome.rate(), &measured).over(empty));
     world.stop(&bench.services).await?;
     fill::forget_open(&bench.services.postgres_url(DATABASE)).await?;
+
+    let mut world = bench.world("grown_not").await?;
+    world.set_workers(bench.options.workers as usize).await?;
+    let measured = bench.closed(&mut world, super::create(), true).await?;
+    let empty = measured.outcome.taken.unwrap_or(0.0);
+    bench.add("grown.not.end-to-end", Sample::rate(empty, &measured));
+    world.drained().await?;
+    world.stop(&bench.services).await?;
 
     let mut world = bench.world_of(shape(bench, "end-to-end")).await?;
     world.set_workers(bench.options.workers as usize).await?;
     let measured = bench.closed(&mut world, kind(1, bench.round), true).await?;
     let rate = measured.outcome.taken.unwrap_or(0.0);
-    bench.add("grown.end-to-end", Sample::rate(rate, &measured).over(end_to_end));
+    bench.add("grown.end-to-end", Sample::rate(rate, &measured).over(empty));
     world.drained().await?;
     world.stop(&bench.services).await
-}
-
-/// What the same costs on empty tables: measured already in this round, or now.
-async fn empty(bench: &mut Bench) -> Result<(f64, f64), BenchError> {
-    let accept = match bench.this_round.accept {
-        Some(rate) => rate,
-        None => {
-            let mut world = bench.world("accept").await?;
-            let rate = bench.closed(&mut world, super::create(), false).await?.outcome.rate();
-            world.stop(&bench.services).await?;
-            rate
-        }
-    };
-    let end_to_end = match bench.this_round.end_to_end {
-        Some(rate) => rate,
-        None => {
-            let mut world = bench.world("end_to_end").await?;
-            world.set_workers(bench.options.workers as usize).await?;
-            let measured = bench.closed(&mut world, super::create(), true).await?;
-            world.stop(&bench.services).await?;
-            measured.outcome.taken.unwrap_or(0.0)
-        }
-    };
-    Ok((accept, end_to_end))
 }
 
 async fn build(bench: &mut Bench) -> Result<(), BenchError> {

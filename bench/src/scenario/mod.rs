@@ -39,17 +39,8 @@ pub struct Bench {
     pub round: u32,
     /// Since the start.
     pub watch: Stopwatch,
-    /// What a scenario of this round measured and another is compared with.
-    pub this_round: ThisRound,
-}
-
-/// Figures of this round.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ThisRound {
-    /// Requests a second, workers stopped.
-    pub accept: Option<f64>,
-    /// Sent a second.
-    pub end_to_end: Option<f64>,
+    /// Requests a second with workers stopped, if this round has measured them.
+    pub accepted: Option<f64>,
 }
 
 /// The order within a round: those that others are compared with come first.

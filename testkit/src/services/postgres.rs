@@ -37,19 +37,19 @@ pub enum Durability {
 }
 
 /// How to run a PostgreSQL.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PostgresOptions {
     /// What survives a crash.
     pub durability: Durability,
     /// PostgreSQL's setting of that name.
     pub max_connections: u32,
     /// More settings, each as `name=value`.
-    pub settings: &'static [&'static str],
+    pub settings: Vec<String>,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { durability: Durability::Fast, max_connections: 300, settings: &[] }
+        Self { durability: Durability::Fast, max_connections: 300, settings: Vec::new() }
     }
 }
 
@@ -109,8 +109,10 @@ impl Postgres {
     /// SIGKILL to the server and all of its processes, as a crash of the machine would end them.
     pub fn kill9(&mut self) {
         let Some(mut process) = self.process.take() else { return };
-        // Each backend leads a session of its own, so a group does not reach them. The server goes first, or it would
-        // take a backend's death as a reason to recover.
+        // Each backend leads a session of its own, so a group does not reach them. Stopped, the server starts no more of them:
+        // one that it started after they were counted would live on, with the shared memory, and keep the next server out.
+        process.signal_to(Signal::Stop, &[i64::from(process.id())]);
+        // The server goes first, or it would take a backend's death as a reason to recover.
         let backends = children_of(process.id()).into_iter().map(i64::from);
         let targets: Vec<_> = std::iter::once(i64::from(process.id())).chain(backends).collect();
         process.signal_to(Signal::Kill, &targets);
@@ -189,7 +191,7 @@ impl Postgres {
                 ["fsync", "synchronous_commit", "full_page_writes"].map(|name| format!("{name}=off")),
             );
         }
-        settings.extend(self.options.settings.iter().map(|setting| (*setting).to_owned()));
+        settings.extend(self.options.settings.iter().cloned());
         settings
     }
 

@@ -31,6 +31,8 @@ pub enum Signal {
     Terminate,
     /// SIGQUIT: for PostgreSQL, leave at once but clean up shared memory.
     Quit,
+    /// SIGSTOP: stand still.
+    Stop,
     /// SIGKILL.
     Kill,
 }
@@ -41,6 +43,7 @@ impl Signal {
             Self::Interrupt => "INT",
             Self::Terminate => "TERM",
             Self::Quit => "QUIT",
+            Self::Stop => "STOP",
             Self::Kill => "KILL",
         }
     }
