@@ -2,6 +2,7 @@
 //! nothing here is the last word: the relay publishes what this drops.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hulak_common::announcer::Announcer;
 use hulak_common::batch::{Batcher, Bounds};
@@ -20,7 +21,10 @@ const QUEUE: usize = 16_384;
 /// Ids published at once: their confirms are awaited together.
 const BATCH: usize = 512;
 /// Such batches in flight side by side.
-const LANES: usize = 4;
+const LANES: usize = 2;
+/// What is accepted within this time shares jobs: each costs the broker, the API and a worker about the same, however many ids
+/// are in it.
+const REST: Duration = Duration::from_millis(20);
 
 /// Publishes in the background.
 #[derive(Debug, Clone)]
@@ -42,7 +46,7 @@ impl Publisher {
     ) -> Self {
         let outbox = Outbox::start(Arc::clone(broker), store, clock, shutdown);
         let jobs = Batcher::spawn(
-            Bounds { queue: QUEUE, batch: BATCH, lanes: LANES },
+            Bounds { queue: QUEUE, batch: BATCH, lanes: LANES, rest: REST },
             move |messages: Vec<Outgoing>| {
                 let outbox = outbox.clone();
                 async move {

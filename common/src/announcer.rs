@@ -2,6 +2,7 @@
 //! event is a hint; whoever misses one reads the store a little later.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -12,6 +13,10 @@ use crate::job::StatusEvent;
 const QUEUE: usize = 16_384;
 /// Events taken at once.
 const BATCH: usize = 1_024;
+
+/// Between two batches, so that there are fifty a second at most: each costs the broker and all who listen about the same,
+/// however many events are in it.
+const REST: Duration = Duration::from_millis(20);
 
 /// Sends status events to everybody who listens.
 #[derive(Debug, Clone)]
@@ -29,6 +34,7 @@ impl Announcer {
                     tracing::debug!(%error, events = events.len(), "events dropped");
                 }
                 events.clear();
+                tokio::time::sleep(REST).await;
             }
         });
         Self(queue)

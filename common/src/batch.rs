@@ -1,10 +1,13 @@
-//! One generic batcher: whatever arrived while the last batch was in flight is the next batch. No timers, so a lone
-//! request waits for nobody.
+//! One generic batcher: whatever arrived while the last batch was in flight, or soon after it began where a rest is asked for, is
+//! the next batch. A lone request waits for nobody.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::clock::Stopwatch;
 
 /// The batcher had no room, or has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,11 +23,14 @@ pub struct Bounds {
     pub batch: usize,
     /// Batches in flight side by side.
     pub lanes: usize,
+    /// From the beginning of a batch to that of the next one in the same lane, at least: what arrives meanwhile shares it. A lone
+    /// item that comes later than that waits for nobody.
+    pub rest: Duration,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { queue: 4_096, batch: 256, lanes: 2 }
+        Self { queue: 4_096, batch: 256, lanes: 2, rest: Duration::ZERO }
     }
 }
 
@@ -58,7 +64,7 @@ where
         let receiver = Arc::new(Mutex::new(receiver));
         let execute = Arc::new(execute);
         for _ in 0..bounds.lanes.max(1) {
-            tokio::spawn(lane(Arc::clone(&receiver), Arc::clone(&execute), bounds.batch));
+            tokio::spawn(lane(Arc::clone(&receiver), Arc::clone(&execute), bounds));
         }
         Self { queue }
     }
@@ -86,19 +92,20 @@ where
 async fn lane<I, O, F, Fut>(
     receiver: Arc<Mutex<mpsc::Receiver<Waiting<I, O>>>>,
     execute: Arc<F>,
-    batch: usize,
+    bounds: Bounds,
 ) where
     I: Send + 'static,
     O: Send + 'static,
     F: Fn(Vec<I>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Vec<O>> + Send + 'static,
 {
-    let mut waiting = Vec::with_capacity(batch);
+    let mut waiting = Vec::with_capacity(bounds.batch);
     loop {
         // Only one lane waits at a time; the others are at work or queue for this lock.
-        if receiver.lock().await.recv_many(&mut waiting, batch).await == 0 {
+        if receiver.lock().await.recv_many(&mut waiting, bounds.batch).await == 0 {
             return;
         }
+        let watch = Stopwatch::start();
         let (items, answers): (Vec<I>, Vec<oneshot::Sender<O>>) = waiting.drain(..).unzip();
         // A task of its own: a panic in one batch drops its answers and leaves the lane alive.
         let Ok(outputs) = tokio::spawn(execute(items)).await else {
@@ -108,6 +115,10 @@ async fn lane<I, O, F, Fut>(
         for (answer, output) in answers.into_iter().zip(outputs) {
             // The caller may have gone away; what was done is done.
             let _gone = answer.send(output);
+        }
+        let left = bounds.rest.saturating_sub(watch.elapsed());
+        if !left.is_zero() {
+            tokio::time::sleep(left).await;
         }
     }
 }
@@ -121,7 +132,7 @@ mod tests {
     async fn what_arrives_during_a_batch_is_the_next_batch() {
         let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
         let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let batcher = Batcher::spawn(Bounds { queue: 100, batch: 50, lanes: 1 }, {
+        let batcher = Batcher::spawn(Bounds { queue: 100, batch: 50, lanes: 1, rest: Duration::ZERO }, {
             let (sizes, started, go) = (Arc::clone(&sizes), Arc::clone(&started), Arc::clone(&go));
             move |items: Vec<u32>| {
                 sizes.lock().unwrap().push(items.len());
@@ -156,10 +167,33 @@ mod tests {
         assert_eq!(*sizes.lock().unwrap(), [1, 9]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_arrives_in_the_rest_after_a_batch_shares_the_next_one() {
+        let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let bounds = Bounds { queue: 100, batch: 50, lanes: 1, rest: Duration::from_secs(3_600) };
+        let batcher = Batcher::spawn(bounds, {
+            let sizes = Arc::clone(&sizes);
+            move |items: Vec<u32>| {
+                sizes.lock().unwrap().push(items.len());
+                async move { items }
+            }
+        });
+        // The first waits for nobody.
+        assert_eq!(batcher.submit(1).await, Ok(1));
+        batcher.offer(2).unwrap();
+        // The clock stands still as long as there is something to do: long enough to take the second alone.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*sizes.lock().unwrap(), [1]);
+        assert_eq!(batcher.submit(3).await, Ok(3));
+        assert_eq!(*sizes.lock().unwrap(), [1, 2]);
+    }
+
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_a_panic_kills_one_batch_only() {
         let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let batcher = Batcher::spawn(Bounds { queue: 1, batch: 1, lanes: 1 }, {
+        let batcher = Batcher::spawn(Bounds { queue: 1, batch: 1, lanes: 1, rest: Duration::ZERO }, {
             let (started, go) = (Arc::clone(&started), Arc::clone(&go));
             move |items: Vec<u32>| {
                 let (started, go) = (Arc::clone(&started), Arc::clone(&go));

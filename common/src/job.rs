@@ -14,10 +14,10 @@ use crate::trace::TraceContext;
 /// The job format this program writes.
 pub const VERSION: u32 = 1;
 /// Ids in one job at most: a worker takes a job as one unit, so a big one would hold back its neighbours.
-pub const MAX_IDS: usize = 16;
+pub const MAX_IDS: usize = 32;
 /// Events in one AMQP message at most.
 pub const MAX_EVENTS: usize = 256;
-/// Bytes of an encoded job at most. A full job takes under 1 KiB; the rest is room for later versions.
+/// Bytes of an encoded job at most. A full job takes under 2 KiB; the rest is room for later versions.
 const MAX_JOB_BYTES: usize = 16 * 1024;
 /// Bytes of an encoded batch of events at most. A full batch takes under 24 KiB.
 const MAX_EVENTS_BYTES: usize = 64 * 1024;
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_holds_one_to_sixteen_ids() {
+    fn a_job_holds_one_to_thirty_two_ids() {
         assert_eq!(SendJob::new(vec![]), Err(JobError::Garbage("no ids")));
         assert!(SendJob::new(vec![id(1); MAX_IDS]).is_ok());
         assert_eq!(SendJob::new(vec![id(1); MAX_IDS + 1]), Err(JobError::TooLarge));
@@ -281,7 +281,7 @@ mod tests {
         let ids: Vec<_> = (1..=40).map(id).collect();
         let messages: Vec<_> = ids.iter().copied().map(Outgoing::from).collect();
         let jobs = SendJob::pack(&messages, 100);
-        assert_eq!(jobs.iter().map(|job| job.ids().len()).collect::<Vec<_>>(), [16, 16, 8]);
+        assert_eq!(jobs.iter().map(|job| job.ids().len()).collect::<Vec<_>>(), [32, 8]);
         assert_eq!(jobs.into_iter().flat_map(SendJob::into_ids).collect::<Vec<_>>(), ids);
         assert_eq!(SendJob::pack(&messages, 0).len(), 40);
     }

@@ -22,8 +22,8 @@ const CONFIRM_DELAY: Duration = Duration::from_secs(1);
 /// Confirms that may be kept, and as many that may wait for that; those beyond are forgotten, and the relay publishes a harmless
 /// copy.
 const CONFIRM_QUEUE: usize = 65_536;
-/// About as many jobs are made of a batch before messages share them.
-const JOBS: usize = 10;
+/// As many jobs are made of a batch before messages share them: enough for several workers to begin at once.
+const JOBS: usize = 4;
 /// Confirms in one statement.
 const CONFIRM_BATCH: usize = 1_000;
 

@@ -3,8 +3,10 @@
 
 mod json;
 
-use std::io::{BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -25,17 +27,36 @@ text_enum! {
 /// Lines that may wait to be written. Beyond it whoever logs waits, as with a terminal that does not scroll.
 const LINES: usize = 16_384;
 
+/// How long lines are gathered, and so how many of them a `kill -9` may lose.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// Writes what is still waiting, when it is dropped.
 static WRITING: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
 /// Lines are written by a thread of its own, as many at a time as there are: a system call for each would cost more than
 /// most of what they tell of.
 fn writer() -> NonBlocking {
-    let stderr = BufWriter::with_capacity(1 << 16, std::io::stderr());
+    let stderr = Gathering(BufWriter::with_capacity(1 << 16, io::stderr()));
     let (writer, guard) =
         NonBlockingBuilder::default().lossy(false).buffered_lines_limit(LINES).finish(stderr);
     *WRITING.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
     writer
+}
+
+/// Rests after it has written what there was. Whoever logs meanwhile need not wake the thread, which costs about as much as
+/// the line itself.
+struct Gathering<W>(W);
+
+impl<W: Write> Write for Gathering<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.0.flush();
+        thread::sleep(GATHER);
+        flushed
+    }
 }
 
 /// Writes what is still waiting. Call it at the end of a program; what is logged later may be lost.

@@ -31,6 +31,10 @@ use crate::pacing::Pacer;
 
 type Reply<T> = Result<T, Arc<StoreError>>;
 
+/// Between batches of claims, and of records, so that those of busy moments are worth their statements. With two lanes a message
+/// waits for some 5 ms of it then, and for none of it otherwise.
+const REST: Duration = Duration::from_millis(20);
+
 /// How long a message that the account's refusal stopped rests before the relay brings it again.
 const ACCOUNT_REST: Duration = Duration::from_secs(1);
 
@@ -105,7 +109,7 @@ impl Sender {
     /// Starts the batchers. Call it within a runtime.
     #[must_use]
     pub fn new(parts: SenderParts) -> Self {
-        let bounds = Bounds { queue: parts.concurrency.max(16) * 2, ..Bounds::default() };
+        let bounds = Bounds { queue: parts.concurrency.max(16) * 2, rest: REST, ..Bounds::default() };
         let claims = {
             let (store, clock, announcer) =
                 (Arc::clone(&parts.store), Arc::clone(&parts.clock), parts.announcer.clone());
