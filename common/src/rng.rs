@@ -1,18 +1,17 @@
 //! The only place that makes randomness.
 //!
-//! Production draws from a generator of each thread's own, made for secrets (ChaCha), that the operating system seeds and
-//! keeps seeding: a system call for each id and salt would cost more than most of what they are for. Tests pass a seeded
-//! generator and get the same ids, salts and jitter each time.
+//! Production draws from the operating system; tests pass a seeded generator and get the same ids, salts and jitter
+//! each time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng};
+use rand::rngs::{StdRng, SysRng};
+use rand::{Rng as _, SeedableRng, TryRng as _};
 use uuid::Uuid;
 
 use crate::time::Timestamp;
 
-/// Shared randomness: each thread's own, or a seeded stream for tests.
+/// Shared randomness: the operating system's, or a seeded stream for tests.
 #[derive(Clone)]
 pub struct Rng(Source);
 
@@ -23,7 +22,7 @@ enum Source {
 }
 
 impl Rng {
-    /// Randomness that the operating system seeds, fit for salts and keys.
+    /// The operating system's randomness, fit for salts and keys.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System)
@@ -41,8 +40,8 @@ impl Rng {
     /// When the operating system has no randomness to give: nothing secret can be made then, so nothing goes on.
     pub fn fill(&self, bytes: &mut [u8]) {
         match &self.0 {
-            #[expect(clippy::disallowed_methods, reason = "this is where randomness comes from")]
-            Source::System => rand::rng().fill_bytes(bytes),
+            #[expect(clippy::expect_used, reason = "without randomness no salt, key or id may be made")]
+            Source::System => SysRng.try_fill_bytes(bytes).expect("the operating system gives randomness"),
             Source::Seeded(rng) => rng.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes),
         }
     }
