@@ -24,9 +24,18 @@ pub(super) type ClientPhone = (Uuid, PhoneNumber);
 /// A message with its verification and its number.
 pub(super) type Held = (Number, Verification, Message);
 
-/// The transaction that wrote a row, by which another one tells whether anybody has written it since.
+/// By which a transaction tells whether anybody has written a row since it was read, and where it then stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp(pub(super) u32);
+pub(super) struct Stamp {
+    /// The transaction that wrote it.
+    pub(super) writer: u32,
+    /// Where it is stored, if that is known.
+    pub(super) place: Option<Place>,
+}
+
+/// Where this version of a row is stored, as the database says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(pub(super) [u8; 6]);
 
 /// The stamps of what is [`Held`]: the number's, the verification's and the message's.
 pub(super) type Stamps = [Stamp; 3];

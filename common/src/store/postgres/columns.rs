@@ -118,25 +118,39 @@ pub(super) static UPDATE: LazyLock<String> = LazyLock::new(|| {
 /// verifications, when all numbers are written; then messages. Whoever waits for a row looks at its `xmin` again after it. When
 /// one was written by somebody else since, the statement fails as a whole. It can only do so by what it cannot read as a
 /// number, so that is what it says; PostgreSQL writes it to its log.
-pub(super) static UPDATE_UNLOCKED: LazyLock<String> = LazyLock::new(|| {
-    let mut bound = Bound(6);
+pub(super) static UPDATE_UNLOCKED: LazyLock<String> = LazyLock::new(|| update_unlocked(false));
+
+/// The same for rows that were read a moment ago: three more parameters say where each is stored, so none is searched for. What
+/// has moved since is not found there, or found with another `xmin` or key, and the statement fails as above.
+///
+/// Keys are compared in a way that no index helps with: the planner takes a row at a known place to cost a page from the disk,
+/// and an index for being in memory.
+pub(super) static UPDATE_IN_PLACE: LazyLock<String> = LazyLock::new(|| update_unlocked(true));
+
+fn update_unlocked(in_place: bool) -> String {
+    let mut bound = Bound(if in_place { 9 } else { 6 });
+    let (at, is) = if in_place { ("t.ctid = u.place AND ", "IS NOT DISTINCT FROM") } else { ("", "=") };
+    let mut rows =
+        |nth: usize, columns: &[Column]| bound.stamped(3 + nth, in_place.then_some(6 + nth), columns);
+    let numbers = rows(1, NUMBER);
+    let verifications = rows(2, &[VERIFICATION_ID, VERIFICATION_STATE].concat());
+    let messages = rows(3, &[MESSAGE_ID, MESSAGE_STATE].concat());
     format!(
-        "WITH n AS (UPDATE numbers t SET {} FROM {} WHERE t.phone = u.phone AND t.xmin = u.stamp RETURNING 1), \
-         v AS (UPDATE verifications t SET {} FROM {} WHERE t.id = u.id AND t.xmin = u.stamp \
-         AND (SELECT count(*) FROM n) = $1 RETURNING 1), \
-         m AS (UPDATE messages t SET {} FROM {} WHERE t.verification_id = u.verification_id AND t.seq = u.seq \
-         AND t.xmin = u.stamp AND (SELECT count(*) FROM v) = $2 RETURNING 1) \
+        "WITH n AS (UPDATE numbers t SET {} FROM {numbers} \
+         WHERE {at}t.phone {is} u.phone AND t.xmin = u.stamp RETURNING 1), \
+         v AS (UPDATE verifications t SET {} FROM {verifications} \
+         WHERE {at}t.id {is} u.id AND t.xmin = u.stamp AND (SELECT count(*) FROM n) = $1 RETURNING 1), \
+         m AS (UPDATE messages t SET {} FROM {messages} \
+         WHERE {at}t.verification_id {is} u.verification_id AND t.seq {is} u.seq AND t.xmin = u.stamp \
+         AND (SELECT count(*) FROM v) = $2 RETURNING 1) \
          SELECT CASE WHEN rows = $1 + $2 + $3 THEN rows \
          ELSE ('a row was written by somebody else meanwhile, so this is tried again; rows that were not: ' || rows)::bigint \
          END, pg_current_xact_id()::xid::text FROM ({COUNT} AS rows) AS done",
         assignments(&NUMBER[1..]),
-        bound.stamped(4, NUMBER),
         assignments(VERIFICATION_STATE),
-        bound.stamped(5, &[VERIFICATION_ID, VERIFICATION_STATE].concat()),
         assignments(MESSAGE_STATE),
-        bound.stamped(6, &[MESSAGE_ID, MESSAGE_STATE].concat()),
     )
-});
+}
 
 const COUNT: &str = "SELECT (SELECT count(*) FROM n) + (SELECT count(*) FROM v) + (SELECT count(*) FROM m)";
 
@@ -153,10 +167,12 @@ impl Bound {
         format!("(SELECT {}) AS u", columns.iter().map(column).collect::<Vec<_>>().join(", "))
     }
 
-    /// The same with the stamps that are bound at `place`. A transaction's number is an unsigned one of 32 bits, which
-    /// PostgreSQL compares with the same bits as a signed one.
-    fn stamped(&mut self, place: usize, columns: &[Column]) -> String {
-        self.rows(columns).replacen("(SELECT ", &format!("(SELECT unnest(${place}::int[]) AS stamp, "), 1)
+    /// The same with the stamps that are bound at one place, and where the rows are stored at the other. A transaction's number
+    /// is an unsigned one of 32 bits, which PostgreSQL compares with the same bits as a signed one.
+    fn stamped(&mut self, stamps: usize, places: Option<usize>, columns: &[Column]) -> String {
+        let places = places.map_or(String::new(), |at| format!("unnest(${at}::tid[]) AS place, "));
+        let stamps = format!("(SELECT {places}unnest(${stamps}::int[]) AS stamp, ");
+        self.rows(columns).replacen("(SELECT ", &stamps, 1)
     }
 }
 

@@ -11,8 +11,8 @@ use super::super::rows::{
     ClientNumberRow, MessageRow, NumberRow, SideBySide as _, VerificationRow, client_number_columns,
     message_columns, number_columns, verification_columns,
 };
-use super::super::session::{ClientPhone, Held, Live, Result, Stamp, Stamped, Stamps, Written};
-use super::columns::{INSERT, UPDATE, UPDATE_UNLOCKED};
+use super::super::session::{ClientPhone, Held, Live, Place, Result, Stamp, Stamped, Stamps, Written};
+use super::columns::{INSERT, UPDATE, UPDATE_IN_PLACE, UPDATE_UNLOCKED};
 use super::session::{PgSession, all_written, column, split};
 use crate::job::MessageId;
 use crate::number::Number;
@@ -48,28 +48,33 @@ pub(super) async fn read_held(session: &mut PgSession, ids: &[MessageId]) -> Res
         "SELECT n.*, v.*, m.* FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS seq) AS u \
          CROSS JOIN LATERAL (SELECT ",
         message_columns!(),
-        ", xmin::text FROM messages WHERE verification_id = u.id AND seq = u.seq) AS m CROSS JOIN LATERAL (SELECT ",
+        ", xmin::text, ctid FROM messages WHERE verification_id = u.id AND seq = u.seq) AS m CROSS JOIN LATERAL (SELECT ",
         verification_columns!(),
-        ", xmin::text FROM verifications WHERE id = m.verification_id AND phone = m.phone) AS v CROSS JOIN LATERAL (SELECT ",
+        ", xmin::text, ctid FROM verifications WHERE id = m.verification_id) AS v CROSS JOIN LATERAL (SELECT ",
         number_columns!(),
-        ", xmin::text FROM numbers WHERE phone = m.phone) AS n"
+        ", xmin::text, ctid FROM numbers WHERE phone = m.phone) AS n"
     );
     let (owners, seqs) = split(ids);
     let found = query(sql).bind(owners).bind(seqs).fetch_all(&mut *session.tx).await?;
     found.iter().map(held_with_stamps).collect()
 }
 
+/// How many columns say where a row stands and who wrote it.
+const STAMP: usize = 2;
+
 /// Each table's columns are followed by its row's stamp.
 fn held_with_stamps(row: &PgRow) -> Result<(Held, Stamps)> {
-    let verification = NumberRow::COLUMNS + 1;
-    let message = verification + VerificationRow::COLUMNS + 1;
+    let verification = NumberRow::COLUMNS + STAMP;
+    let message = verification + VerificationRow::COLUMNS + STAMP;
     let held = (
         NumberRow::at(row, 0)?.try_into()?,
         VerificationRow::at(row, verification)?.try_into()?,
         MessageRow::at(row, message)?.try_into()?,
     );
+    let stamp =
+        |column| Ok::<_, StoreError>(Stamp { writer: writer(row, column)?, place: row.try_get(column + 1)? });
     let stamps =
-        [stamp(row, verification - 1)?, stamp(row, message - 1)?, stamp(row, message + MessageRow::COLUMNS)?];
+        [stamp(verification - STAMP)?, stamp(message - STAMP)?, stamp(message + MessageRow::COLUMNS)?];
     Ok((held, stamps))
 }
 
@@ -124,16 +129,23 @@ pub(super) async fn update(session: &mut PgSession, rows: &Written<'_>) -> Resul
 }
 
 pub(super) async fn update_unlocked(session: &mut PgSession, stamped: &Stamped<'_>) -> Result<Stamp> {
-    let mut statement = query(UPDATE_UNLOCKED.as_str());
     let stamps = [&stamped.numbers, &stamped.verifications, &stamped.messages];
+    let places: Option<Vec<Vec<Place>>> =
+        stamps.iter().map(|stamps| stamps.iter().map(|stamp| stamp.place).collect()).collect();
+    let sql = if places.is_some() { &UPDATE_IN_PLACE } else { &UPDATE_UNLOCKED };
+    let mut statement = query(sql.as_str());
     for stamps in stamps {
         statement = statement.bind(count(stamps.len()));
     }
     for stamps in stamps {
-        statement = statement.bind(stamps.iter().map(|stamp| stamp.0.cast_signed()).collect::<Vec<i32>>());
+        statement =
+            statement.bind(stamps.iter().map(|stamp| stamp.writer.cast_signed()).collect::<Vec<i32>>());
+    }
+    for places in places.into_iter().flatten() {
+        statement = statement.bind(places);
     }
     match bind_all(statement, &stamped.rows).fetch_one(&mut *session.tx).await {
-        Ok(answer) => stamp(&answer, 1),
+        Ok(answer) => Ok(Stamp { writer: writer(&answer, 1)?, place: None }),
         // That is how it says so, see there.
         Err(sqlx::Error::Database(refused)) if refused.code().as_deref() == Some("22P02") => {
             Err(StoreError::Conflict(refused.message().to_owned()))
@@ -142,9 +154,9 @@ pub(super) async fn update_unlocked(session: &mut PgSession, stamped: &Stamped<'
     }
 }
 
-fn stamp(row: &PgRow, column: usize) -> Result<Stamp> {
+fn writer(row: &PgRow, column: usize) -> Result<u32> {
     let text: &str = row.try_get(column)?;
-    text.parse().map(Stamp).map_err(|_| StoreError::Corrupt(format!("{text} is no transaction")))
+    text.parse().map_err(|_| StoreError::Corrupt(format!("{text} is no transaction")))
 }
 
 fn count(rows: usize) -> i64 {

@@ -7,6 +7,7 @@ mod clients;
 mod columns;
 mod held;
 mod operators;
+mod place;
 mod pulse;
 mod requests;
 mod session;

@@ -1,0 +1,39 @@
+//! Where a row's version is stored (`ctid`), as PostgreSQL sends it: its block in four bytes, its place there in two.
+
+use sqlx::decode::Decode;
+use sqlx::encode::{Encode, IsNull};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::Oid;
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef, Postgres};
+use sqlx::types::Type;
+
+use super::super::session::Place;
+
+/// `tid` and `tid[]`, which sqlx has no names for; see `pg_type.dat` of PostgreSQL.
+const TID: Oid = Oid(27);
+const TID_ARRAY: Oid = Oid(1010);
+
+impl Type<Postgres> for Place {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TID)
+    }
+}
+
+impl PgHasArrayType for Place {
+    fn array_type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TID_ARRAY)
+    }
+}
+
+impl Encode<'_, Postgres> for Place {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        buffer.extend_from_slice(&self.0);
+        Ok(IsNull::No)
+    }
+}
+
+impl Decode<'_, Postgres> for Place {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        Ok(Self(value.as_bytes()?.try_into()?))
+    }
+}
