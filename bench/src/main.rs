@@ -54,10 +54,11 @@ async fn run() -> Result<Vec<String>, BenchError> {
     let machine = Machine::look(&services, load_before).await?;
     let mut report = Report::new(options.clone(), machine);
     conditions(&mut report, &options);
-    let mut bench = Bench { options, binaries, services, report, round: 1, watch, accepted: None };
+    let mut bench =
+        Bench { options, binaries, services, report, round: 1, watch, accepted: None, bare: None };
     let mut failed = Vec::new();
     for round in 1..=bench.options.rounds {
-        (bench.round, bench.accepted) = (round, None);
+        (bench.round, bench.accepted, bench.bare) = (round, None, None);
         for scenario in ORDER {
             if bench.options.wants(scenario)
                 && let Err(error) = Box::pin(bench.run(scenario)).await

@@ -3,7 +3,9 @@
 mod bare;
 mod pgbench;
 mod quorum;
+mod sync;
 
 pub use bare::bare;
-pub use pgbench::pgbench;
+pub use pgbench::{Table, pgbench};
 pub use quorum::quorum;
+pub use sync::sync;

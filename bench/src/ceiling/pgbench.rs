@@ -14,21 +14,57 @@ use crate::services::Services;
 
 const DATABASE: &str = "ceiling";
 const CLIENTS: &str = "32";
-const TABLE: &str = "CREATE TABLE rows (n bigint NOT NULL, what text NOT NULL)";
-const SCRIPT: &str =
-    "\\set n random(1, 1000000000)\nINSERT INTO rows (n, what) VALUES (:n, 'one row in a transaction');\n";
+
+/// What a row is inserted into.
+#[derive(Debug, Clone, Copy)]
+pub enum Table {
+    /// What a tutorial would begin with: a row that is found again, by its key and by its number.
+    Kept,
+    /// Neither key nor index: no program could use it, and nothing that writes to PostgreSQL is quicker.
+    Bare,
+}
+
+impl Table {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Kept => {
+                "CREATE TABLE rows (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), phone bigint NOT NULL, \
+                 validated boolean NOT NULL, otp_code text NOT NULL, otp_count integer NOT NULL, \
+                 created_at timestamptz NOT NULL DEFAULT now()); CREATE INDEX ON rows (phone)"
+            }
+            Self::Bare => "CREATE TABLE rows (n bigint NOT NULL, what text NOT NULL)",
+        }
+    }
+
+    fn script(self) -> &'static str {
+        match self {
+            Self::Kept => {
+                "\\set n random(1, 1000000000)\nINSERT INTO rows (phone, validated, otp_code, otp_count) \
+                 VALUES (9779000000000 + :n, false, '123456', 0);\n"
+            }
+            Self::Bare => {
+                "\\set n random(1, 1000000000)\n\
+                 INSERT INTO rows (n, what) VALUES (:n, 'one row in a transaction');\n"
+            }
+        }
+    }
+}
 
 /// Inserts a second, and the processor time of a thousand.
 ///
 /// # Errors
 /// When it cannot be measured.
-pub async fn pgbench(services: &Services, options: &Options) -> Result<(f64, process::Cpu), BenchError> {
+pub async fn pgbench(
+    services: &Services,
+    options: &Options,
+    table: Table,
+) -> Result<(f64, process::Cpu), BenchError> {
     services.make_database(DATABASE).await?;
     let mut connection = PgConnection::connect(&services.postgres_url(DATABASE)).await?;
-    sqlx::raw_sql(TABLE).execute(&mut connection).await?;
+    sqlx::raw_sql(table.sql()).execute(&mut connection).await?;
     connection.close().await?;
     let script = services.directory().join("insert.sql");
-    fs::write(&script, SCRIPT)?;
+    fs::write(&script, table.script())?;
     services.settle().await?;
     let program = install::ensure().await?.postgres.join("pgbench");
     let run = |seconds: f64| {

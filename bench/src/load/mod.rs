@@ -19,6 +19,7 @@ use tokio::task::{JoinHandle, LocalSet};
 use crate::BenchError;
 use crate::protocol::{Command, Event, Outcome};
 use requests::{Known, Memory};
+pub(crate) use tally::Times;
 
 /// Does what is asked until nobody asks any more.
 ///

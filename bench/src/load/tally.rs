@@ -14,7 +14,7 @@ const EXAMPLE: usize = 300;
 
 /// Microseconds, to three digits.
 #[derive(Debug)]
-pub(super) struct Times(Histogram<u64>);
+pub(crate) struct Times(Histogram<u64>);
 
 impl Default for Times {
     fn default() -> Self {
@@ -26,18 +26,18 @@ impl Times {
     /// Empty.
     #[must_use]
     #[expect(clippy::expect_used, reason = "the bounds are constants that the histogram takes")]
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Histogram::new_with_bounds(1, LONGEST_US, 3).expect("bounds that a histogram takes"))
     }
 
     /// One more.
-    pub(super) fn record(&mut self, time: Duration) {
+    pub(crate) fn record(&mut self, time: Duration) {
         self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST_US).max(1));
     }
 
     /// The figures, in milliseconds.
     #[must_use]
-    pub(super) fn summary(&self) -> Latency {
+    pub(crate) fn summary(&self) -> Latency {
         let at = |share| self.0.value_at_quantile(share) as f64 / 1_000.0;
         Latency {
             count: self.0.len(),

@@ -93,10 +93,18 @@ const fn figure(
 }
 
 const INSERTS: Option<&str> = Some("pgbench inserts/s");
+const BARE: Option<&str> = Some("inserts/s without key or index");
 
 /// All of them, in the order of the report.
 pub const FIGURES: &[Figure] = &[
     figure("ceiling.pgbench", "ceiling: one-row INSERT a transaction, 32 clients", "inserts/s", None, None),
+    figure(
+        "ceiling.pgbench.bare",
+        "ceiling: the same into a table without key or index",
+        "inserts/s",
+        None,
+        None,
+    ),
     figure(
         "ceiling.quorum",
         "ceiling: quorum queue, confirm and ack, 1000 in flight",
@@ -105,8 +113,11 @@ pub const FIGURES: &[Figure] = &[
         None,
     ),
     figure("ceiling.bare", "ceiling: bare axum handler, JSON, 32 connections", "requests/s", None, None),
+    figure("ceiling.sync", "ceiling: 8 KB written and synced, 100 a second, p99", "ms", None, None),
     figure("accept.stopped", "accept, workers stopped", "requests/s", INSERTS, least(0.45, 0.8)),
+    figure("accept.stopped.bare", "the same, beside the barer ceiling", "requests/s", BARE, None),
     figure("accept.running", "accept, workers running", "requests/s", INSERTS, least(0.3, 0.45)),
+    figure("accept.running.bare", "the same, beside the barer ceiling", "requests/s", BARE, None),
     figure(
         "accept.half",
         "accept at half its ceiling, p99 from the intended time",
@@ -122,6 +133,7 @@ pub const FIGURES: &[Figure] = &[
         least(0.8, 0.95),
     ),
     figure("end-to-end", "end to end, gateway 50 ms", "sent/s", INSERTS, least(0.2, 0.35)),
+    figure("end-to-end.bare", "the same, beside the barer ceiling", "sent/s", BARE, None),
     figure(
         "end-to-end.quorum",
         "end to end, beside the queue's ceiling",
@@ -138,6 +150,7 @@ pub const FIGURES: &[Figure] = &[
     ),
     figure("poll", "poll, 1% changing", "requests/s", Some("bare axum requests/s"), least(0.25, 0.5)),
     figure("check.right", "check, right codes", "checks/s", INSERTS, least(0.3, 0.5)),
+    figure("check.right.bare", "the same, beside the barer ceiling", "checks/s", BARE, None),
     figure("check.wrong", "check, wrong codes", "checks/s", INSERTS, None),
     figure("wait.memory", "wait: memory of a waiting client", "KB", None, most(24.0, 14.0)),
     figure("wait.wake", "wait: from the change's request to the answer, p99", "ms", None, most(250.0, 100.0)),

@@ -6,13 +6,16 @@ use crate::protocol::{Kind, Numbers};
 use crate::report::Sample;
 
 pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
+    let bare = bench.bare_inserts().await?;
     let inserts = bench.pgbench().await?;
     let mut world = bench.world("accept").await?;
     let accept = bench.closed(&mut world, create(), false).await?;
     let rate = accept.outcome.rate();
     bench.add("accept.stopped", Sample::rate(rate, &accept).over(inserts));
+    bench.add("accept.stopped.bare", Sample::of(rate).over(bare));
     bench.accepted = Some(rate);
     world.quiet().await?;
+    bench.sync().await?;
     let half = bench.open(&mut world, create(), rate / 2.0, false).await?;
     bench.add("accept.half", Sample::with(half.outcome.latency.p99, &half));
     world.stop(&bench.services).await?;
@@ -21,7 +24,9 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
     let mut world = bench.world("accept_running").await?;
     world.set_workers(bench.options.workers as usize).await?;
     let running = bench.closed(&mut world, create(), false).await?;
-    bench.add("accept.running", Sample::rate(running.outcome.rate(), &running).over(inserts));
+    let rate = running.outcome.rate();
+    bench.add("accept.running", Sample::rate(rate, &running).over(inserts));
+    bench.add("accept.running.bare", Sample::of(rate).over(bare));
     world.stop(&bench.services).await
 }
 

@@ -18,6 +18,7 @@ const MORE: f64 = 2.0;
 const CODE_TTL: &str = "1h";
 
 pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
+    let bare = bench.bare_inserts().await?;
     let inserts = bench.pgbench().await?;
     let settings = vec![("HULAK_CODE_TTL", CODE_TTL.to_owned())];
     let shape = Shape { settings, ..bench.shape("check") };
@@ -32,6 +33,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
     bench.add("check.wrong", Sample::rate(wrong.outcome.rate(), &wrong).over(inserts));
     let right = bench.closed(&mut world, Kind::Check { wrong: false }, false).await?;
     bench.add("check.right", Sample::rate(right.outcome.rate(), &right).over(inserts));
+    bench.add("check.right.bare", Sample::of(right.outcome.rate()).over(bare));
     let shortest = right.outcome.seconds.min(wrong.outcome.seconds);
     if shortest < bench.options.seconds * 0.95 {
         bench.report.note(format!(

@@ -42,7 +42,7 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
     let measured = bench.closed(&mut world, kind(0, bench.round), false).await?;
     bench.add("grown.accept", Sample::rate(measured.outcome.rate(), &measured).over(empty));
     world.stop(&bench.services).await?;
-    fill::forget_open(&bench.services.postgres_url(DATABASE)).await?;
+    fill::take_out_new(&bench.services.postgres_url(DATABASE)).await?;
 
     let mut world = bench.world("grown_not").await?;
     world.set_workers(bench.options.workers as usize).await?;
@@ -58,7 +58,11 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
     let rate = measured.outcome.taken.unwrap_or(0.0);
     bench.add("grown.end-to-end", Sample::rate(rate, &measured).over(empty));
     world.drained().await?;
-    world.stop(&bench.services).await
+    world.stop(&bench.services).await?;
+    if bench.round < bench.options.rounds {
+        fill::take_out_new(&bench.services.postgres_url(DATABASE)).await?;
+    }
+    Ok(())
 }
 
 async fn build(bench: &mut Bench) -> Result<(), BenchError> {

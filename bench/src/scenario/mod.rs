@@ -41,6 +41,8 @@ pub struct Bench {
     pub watch: Stopwatch,
     /// Requests a second with workers stopped, if this round has measured them.
     pub accepted: Option<f64>,
+    /// Inserts a second without key or index, if this round has measured them.
+    pub bare: Option<f64>,
 }
 
 /// The order within a round: those that others are compared with come first.
@@ -119,10 +121,32 @@ impl Bench {
     }
 
     async fn pgbench(&mut self) -> Result<f64, BenchError> {
-        let (rate, cpu_per_thousand) = ceiling::pgbench(&self.services, &self.options).await?;
+        self.inserts("ceiling.pgbench", ceiling::Table::Kept).await
+    }
+
+    async fn inserts(&mut self, key: &'static str, table: ceiling::Table) -> Result<f64, BenchError> {
+        let (rate, cpu_per_thousand) = ceiling::pgbench(&self.services, &self.options, table).await?;
         let seconds = self.options.seconds;
-        self.add("ceiling.pgbench", Sample { cpu_per_thousand, seconds, ..Sample::of(rate) });
+        self.add(key, Sample { cpu_per_thousand, seconds, ..Sample::of(rate) });
         Ok(rate)
+    }
+
+    /// Measured once a round.
+    async fn bare_inserts(&mut self) -> Result<f64, BenchError> {
+        if let Some(rate) = self.bare {
+            return Ok(rate);
+        }
+        let rate = self.inserts("ceiling.pgbench.bare", ceiling::Table::Bare).await?;
+        self.bare = Some(rate);
+        Ok(rate)
+    }
+
+    async fn sync(&mut self) -> Result<(), BenchError> {
+        self.services.settle().await?;
+        let latency = ceiling::sync(&self.services, &self.options).await?;
+        let seconds = self.options.seconds;
+        self.add("ceiling.sync", Sample { latency: Some(latency), seconds, ..Sample::of(latency.p99) });
+        Ok(())
     }
 
     async fn quorum(&mut self) -> Result<f64, BenchError> {
