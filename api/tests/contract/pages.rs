@@ -136,7 +136,7 @@ async fn a_page_leads_from_a_number_to_an_approval(shape: Shape) {
     assert_eq!(refused.body["checks_remaining"], 4);
     assert_problem(&checked(&stack, &token, id, "12").await, 422, "malformed-code");
     let approved = checked(&stack, &token, id, &code).await;
-    assert!(!format!("{approved:?}").contains("eyJ"), "the approval token stays here: {approved:?}");
+    assert!(!format!("{approved:?}").contains(".eyJ"), "the approval token stays here: {approved:?}");
     let page_code = brought(&approved);
     let exchanged = swap(&stack, &page_code).await;
     assert_eq!((exchanged.status, &exchanged.body["status"]), (200, &json!("approved")), "{exchanged:?}");
