@@ -111,7 +111,7 @@ scene("an application's page takes the browser back", {}, async ({ page }) => {
   const [visit] = visits.slice(-1);
   assert.equal(visit.headers.referer, undefined);
   // A page's token at the beginning of a word, the second part of an approval's: random letters cannot spell either.
-  const token = /(?:^|[^\w-]|%[0-9A-F]{2})pt_|\.eyJ/i;
+  const token = /(?:^|[^\w-]|%[0-9A-F]{2})pt_|(?:\.|%2E)eyJ/i;
   assert.ok(!asked.some((url) => token.test(url)), asked.join("\n"));
   const page_code = came.searchParams.get("page_code");
   const swapped = await ask("POST", "/v1/pages/exchange", { page_code });
