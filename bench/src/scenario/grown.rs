@@ -1,68 +1,93 @@
 //! The same on a database that is full already.
 
 use super::Bench;
+use crate::driver::Measured;
 use crate::protocol::{Kind, Numbers};
 use crate::report::Sample;
-use crate::world::Shape;
+use crate::world::{Shape, World};
 use crate::{BenchError, fill};
 
 const DATABASE: &str = "grown";
-/// Of a hundred requests so many are for numbers that are there already.
+/// Numbers that one sample may use.
+const SAMPLE: u64 = 3_000_000;
+/// Of a hundred requests so many are for numbers that are there already, where some are.
 const SHARE: u64 = 30;
-/// Numbers that one round may use.
-const ROUND: u64 = 3_000_000;
+
+/// Samples on full tables, beside one of the same kind on empty ones.
+struct Part {
+    name: &'static str,
+    workers: bool,
+    on_empty: &'static str,
+    all_new: &'static str,
+    some_known: &'static str,
+}
+
+const PARTS: [Part; 2] = [
+    Part {
+        name: "accept",
+        workers: false,
+        on_empty: "grown.not.accept",
+        all_new: "grown.accept",
+        some_known: "grown.known.accept",
+    },
+    Part {
+        name: "end-to-end",
+        workers: true,
+        on_empty: "grown.not.end-to-end",
+        all_new: "grown.end-to-end",
+        some_known: "grown.known.end-to-end",
+    },
+];
 
 pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
     if bench.round == 1 {
         build(bench).await?;
     }
-    let existing = bench.options.grown_numbers;
-    let samples = u64::from(bench.options.rounds) * 2;
-    let kind = |part: u64, round: u32| {
-        // Each sample has numbers of its own: one asked twice would be told so, or be paced.
-        let sample = u64::from(round - 1) * 2 + part;
-        let (old, new) = (sample * existing / samples, sample * ROUND);
-        Kind::Create { numbers: Numbers::Mixed { existing, share: SHARE, old, new }, keep: false }
-    };
-    let shape = |bench: &Bench, part: &str| Shape {
-        // The database's name, and the virtual host's.
-        name: DATABASE.to_owned(),
-        keeps_database: true,
-        ..bench.shape(part)
-    };
-
-    // Each beside the same on empty tables: a machine that is shared is another one minutes later.
-    let mut world = bench.world("grown_not").await?;
-    let measured = bench.closed(&mut world, super::create(), false).await?;
-    let empty = measured.outcome.rate();
-    bench.add("grown.not.accept", Sample::rate(empty, &measured));
-    world.stop(&bench.services).await?;
-
-    let mut world = bench.world_of(shape(bench, "accept")).await?;
-    let measured = bench.closed(&mut world, kind(0, bench.round), false).await?;
-    bench.add("grown.accept", Sample::rate(measured.outcome.rate(), &measured).over(empty));
-    world.stop(&bench.services).await?;
-    fill::take_out_new(&bench.services.postgres_url(DATABASE)).await?;
-
-    let mut world = bench.world("grown_not").await?;
-    world.set_workers(bench.options.workers as usize).await?;
-    let measured = bench.closed(&mut world, super::create(), true).await?;
-    let empty = measured.outcome.taken.unwrap_or(0.0);
-    bench.add("grown.not.end-to-end", Sample::rate(empty, &measured));
-    world.drained().await?;
-    world.stop(&bench.services).await?;
-
-    let mut world = bench.world_of(shape(bench, "end-to-end")).await?;
-    world.set_workers(bench.options.workers as usize).await?;
-    let measured = bench.closed(&mut world, kind(1, bench.round), true).await?;
-    let rate = measured.outcome.taken.unwrap_or(0.0);
-    bench.add("grown.end-to-end", Sample::rate(rate, &measured).over(empty));
-    world.drained().await?;
-    world.stop(&bench.services).await?;
-    if bench.round < bench.options.rounds {
-        fill::take_out_new(&bench.services.postgres_url(DATABASE)).await?;
+    for (nth, part) in (0..).zip(&PARTS) {
+        // On empty tables just before: a machine that is shared is another one minutes later.
+        let world = bench.world("grown_not").await?;
+        let (empty, measured) = sample(bench, world, part, super::create()).await?;
+        bench.add(part.on_empty, Sample::rate(empty, &measured));
+        for (key, share) in [(part.all_new, 0), (part.some_known, SHARE)] {
+            let shape = bench.shape(part.name);
+            // The database's name, and the virtual host's.
+            let shape = Shape { name: DATABASE.to_owned(), keeps_database: true, ..shape };
+            let world = bench.world_of(shape).await?;
+            let (rate, measured) = sample(bench, world, part, numbers(bench, nth, share)).await?;
+            bench.add(key, Sample::rate(rate, &measured).over(empty));
+            fill::take_out_new(&bench.services.postgres_url(DATABASE)).await?;
+        }
     }
     Ok(())
+}
+
+/// Each sample has numbers of its own: one asked twice would be told so, or be paced.
+fn numbers(bench: &Bench, part: u64, share: u64) -> Kind {
+    let existing = bench.options.grown_numbers;
+    let (parts, rounds) = (PARTS.len() as u64, u64::from(bench.options.rounds));
+    let nth = u64::from(bench.round - 1) * parts + part;
+    let old = nth * existing / (rounds * parts);
+    let new = (2 * nth + u64::from(share > 0)) * SAMPLE;
+    Kind::Create { numbers: Numbers::Mixed { existing, share, old, new }, keep: false }
+}
+
+async fn sample(
+    bench: &Bench,
+    mut world: World,
+    part: &Part,
+    kind: Kind,
+) -> Result<(f64, Measured), BenchError> {
+    if part.workers {
+        world.set_workers(bench.options.workers as usize).await?;
+    }
+    let measured = bench.closed(&mut world, kind, part.workers).await?;
+    let mut rate = measured.outcome.rate();
+    if part.workers {
+        rate = measured.outcome.taken.unwrap_or(0.0);
+        world.drained().await?;
+    }
+    world.stop(&bench.services).await?;
+    Ok((rate, measured))
 }
 
 async fn build(bench: &mut Bench) -> Result<(), BenchError> {
@@ -79,8 +104,8 @@ async fn build(bench: &mut Bench) -> Result<(), BenchError> {
     let took = fill::fill(&url, verifications, numbers, |what| bench.tell(&format!("  {what}"))).await?;
     let size = fill::size(&url).await? as f64 / 1e9;
     let note = format!(
-        "Grown: {verifications} verifications of {numbers} numbers, {size:.1} GB, filled in by SQL in {:.0} s; {SHARE}% of \
-         the requests are for numbers that are there already.",
+        "Grown: {verifications} verifications of {numbers} numbers, {size:.1} GB, filled in by SQL in {:.0} s. Where \
+         some numbers are known, {SHARE}% of the requests are for numbers that are there already.",
         took.as_secs_f64()
     );
     bench.tell(&format!("  {note}"));

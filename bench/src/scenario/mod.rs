@@ -89,7 +89,7 @@ impl Bench {
     fn add(&mut self, key: &'static str, mut sample: Sample) {
         sample.round = self.round;
         let ratio = sample.ratio.map_or(String::new(), |ratio| format!(", ratio {ratio:.3}"));
-        let cost = sample.cpu_per_thousand.iter().map(|(name, seconds)| format!(" {name} {seconds:.3}"));
+        let cost = sample.cpu_per_thousand.iter().map(|(name, seconds)| format!(" {name} {seconds:.4}"));
         let cost: String = cost.collect();
         let cost = if cost.is_empty() { cost } else { format!("; CPU s/1000:{cost}") };
         let late =

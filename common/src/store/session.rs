@@ -43,8 +43,8 @@ pub(super) type Stamps = [Stamp; 3];
 /// What clients have to do with numbers.
 #[derive(Default)]
 pub(super) struct Live {
-    /// Those never seen are absent.
-    pub(super) client_numbers: Vec<ClientNumber>,
+    /// Those that were blocked, perhaps until a time that has passed.
+    pub(super) blocked: Vec<ClientNumber>,
     /// Those that are pending.
     pub(super) verifications: Vec<Verification>,
 }
@@ -169,8 +169,8 @@ pub(super) trait Session: AccountSession + PageSession + Send {
     /// Writes locked clients' numbers back.
     fn update_client_numbers(&mut self, rows: &[&ClientNumber]) -> impl Future<Output = Result<()>> + Send;
 
-    /// Reads clients' numbers and locks their pending verifications; the numbers that are known are locked already, and the
-    /// others can have none.
+    /// Reads the clients' numbers that are blocked, and locks the pending verifications of all; the numbers that are known are
+    /// locked already, and the others can have none.
     fn lock_live(
         &mut self,
         keys: &[ClientPhone],

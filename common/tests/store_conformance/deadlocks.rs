@@ -30,20 +30,22 @@ async fn batches_in_opposite_orders_do_not_deadlock(kind: Kind) {
         }
         items
     };
-    race(&world, 64, |n, store| {
-        let order = in_some_order(n / 4, (0..numbers as usize).collect());
+    race(&world, 80, |n, store| {
+        let order = in_some_order(n / 5, (0..numbers as usize).collect());
         let creates: Vec<_> =
             order.iter().map(|m| ask_in(u32::try_from(*m).unwrap(), &format!("{}", n % 8))).collect();
-        let order = in_some_order(n / 4, (0..pending.len()).collect());
+        let order = in_some_order(n / 5, (0..pending.len()).collect());
         let targets: Vec<_> = order.iter().map(|m| pending[*m].clone()).collect();
-        let code = |target: &Verification| if n % 8 == 1 { world.right(target) } else { world.wrong(target) };
+        let code =
+            |target: &Verification| if n % 10 == 1 { world.right(target) } else { world.wrong(target) };
         let checks: Vec<_> = targets
             .iter()
             .map(|row| Check { client: CLIENT, id: row.id, code: code(row), remember: None })
             .collect();
         let wishes: Vec<_> = targets.iter().map(|row| wish(row.newest_message())).collect();
+        let confirms: Vec<_> = targets.iter().map(|row| (row.newest_message(), at(1))).collect();
         async move {
-            match n % 4 {
+            match n % 5 {
                 0 => drop(all(store.create(&creates, at(1)).await)),
                 1 => drop(all(store.check(&checks, at(1)).await)),
                 2 => {
@@ -57,6 +59,7 @@ async fn batches_in_opposite_orders_do_not_deadlock(kind: Kind) {
                         .collect();
                     drop(all(store.record(&records, at(1)).await));
                 }
+                3 => store.confirm_published(&confirms).await.unwrap(),
                 // Late enough for every lease and every verification.
                 _ => drop(store.reap(8, at(HOUR)).await.unwrap()),
             }

@@ -7,6 +7,8 @@ use hulak_common::clock::FrozenClock;
 use hulak_common::job::{MessageId, Outgoing};
 use hulak_common::outbox::Outbox;
 use hulak_common::shutdown::Shutdown;
+use hulak_testkit::answer::eventually;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::harness::*;
 
@@ -51,4 +53,33 @@ async fn confirms_are_written_down_at_the_end(kind: Kind) {
     let (_alive, ids) = published(&world, &shutdown).await;
     shutdown.begin();
     until_noted(&world, &ids).await;
+}
+
+/// Whoever notes a confirm waits for whoever writes the message, and then leaves alone what a worker has claimed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_confirm_that_waited_for_a_claim_changes_nothing_of_it() {
+    let world = Kind::Postgres.world(rules()).await;
+    let claimed = world.begin(&ask(1), START).await.newest_message();
+    let waiting = world.begin(&ask(2), START).await.newest_message();
+    let mut worker = PgConnection::connect(&world.url()).await.unwrap();
+    let claim = format!(
+        "BEGIN; UPDATE messages SET state = 'sending', publish_at = NULL WHERE verification_id = '{}'",
+        claimed.verification
+    );
+    sqlx::raw_sql(AssertSqlSafe(claim)).execute(&mut worker).await.unwrap();
+    let noting = tokio::spawn({
+        let store = Arc::clone(&world.store);
+        async move { store.confirm_published(&[(claimed, at(1)), (waiting, at(1))]).await }
+    });
+    let waits =
+        "pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database() AND NOT granted";
+    eventually("the wait", || async { (world.count(waits).await == 1).then_some(()) }).await;
+    sqlx::raw_sql("COMMIT").execute(&mut worker).await.unwrap();
+    noting.await.unwrap().unwrap();
+    let noted = async |id| {
+        let row = world.message(id).await;
+        (row.publishes, row.publish_at)
+    };
+    assert_eq!(noted(claimed).await, (0, None));
+    assert_eq!(noted(waiting).await, (1, Some(at(31))));
 }

@@ -1,7 +1,8 @@
 //! Claims and records that lock nothing: what others did meanwhile stays, and what nobody touched is not read twice.
 
+use hulak_common::job::MessageId;
 use hulak_common::operator::BlockEverywhere;
-use hulak_common::store::{Outcome, Recorded};
+use hulak_common::store::{Create, Outcome, Recorded};
 use hulak_common::verification::Delivery;
 
 use crate::harness::*;
@@ -57,7 +58,8 @@ async fn one_that_changed_does_not_fail_its_neighbours(kind: Kind) {
     assert_eq!(world.count("numbers WHERE otp_count = 0 AND ambiguous_count = 1").await, 1);
 }
 
-/// PostgreSQL counts its look-ups: a claim's write goes to where its look found the rows, and a record does not look before.
+/// PostgreSQL counts its look-ups: what confirms and claims write goes to where their look found the rows, and a record does not
+/// look before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_unchanged_is_looked_up_once_for_each() {
     let world = Kind::Postgres.world(rules()).await;
@@ -66,19 +68,30 @@ async fn what_is_unchanged_is_looked_up_once_for_each() {
     world.close().await;
     let created = looked_up(&world).await;
 
+    let confirming = world.another(rules());
+    let published: Vec<_> = creates.iter().map(|create| (message_of(create), at(1))).collect();
+    confirming.confirm_published(&published).await.unwrap();
+    confirming.close().await;
+    let confirmed = looked_up(&world).await;
+    assert_eq!(more(created, confirmed), [0, 0, 10]);
+    assert_eq!(world.count("messages WHERE publishes = 1").await, 10);
+
     let claiming = world.another(rules());
-    let ids = creates.iter().map(|create| hulak_common::job::MessageId { verification: create.id, seq: 1 });
-    let wishes: Vec<_> = ids.map(wish).collect();
+    let wishes: Vec<_> = creates.iter().map(message_of).map(wish).collect();
     let grants = granted(claiming.claim(&wishes, at(1)).await);
     claiming.close().await;
     let claimed = looked_up(&world).await;
-    assert_eq!(more(created, claimed), [10; 3]);
+    assert_eq!(more(confirmed, claimed), [10; 3]);
 
     let recording = world.another(rules());
     let records: Vec<_> = grants.iter().rev().map(|grant| ended(grant, Outcome::Accepted, None)).collect();
     assert_eq!(all(recording.record(&records, at(2)).await), [Recorded::Done(Delivery::Sent); 10]);
     recording.close().await;
     assert_eq!(more(claimed, looked_up(&world).await), [10; 3]);
+}
+
+fn message_of(create: &Create) -> MessageId {
+    MessageId { verification: create.id, seq: 1 }
 }
 
 fn more(before: [i64; 3], after: [i64; 3]) -> [i64; 3] {

@@ -87,23 +87,21 @@ async fn slow_statements_do_not_make_the_database_look_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn connections_that_died_meanwhile_fail_nobody() {
     let world = Kind::Postgres.world(rules()).await;
-    let ours =
-        "pg_stat_activity WHERE datname = current_database() AND application_name = 'store-conformance'";
     let hang_up = async || {
-        world.sql(&format!("SELECT pg_terminate_backend(pid) FROM {ours}")).await;
-        eventually("the hanging up", || async { (world.count(ours).await == 0).then_some(()) }).await;
+        world.sql(&format!("SELECT pg_terminate_backend(pid) FROM {OURS}")).await;
+        eventually("the hanging up", || async { (world.count(OURS).await == 0).then_some(()) }).await;
     };
-    // A transaction that cannot begin begins on another connection.
-    let busy = open(&world.url(), 1);
+    // A transaction that cannot begin begins on another connection, and they may all have died.
+    let busy = open(&world.url(), 4);
     for n in 0..3 {
         only(busy.create(&[ask(n)], START).await);
         busy.time().await.unwrap();
+        all_at_once(&*busy).await;
         hang_up().await;
     }
     // Connections that have been idle for a while are looked at before they are used.
     let idle = open(&world.url(), 4);
-    let reads = (0..4).map(|n| idle.number(CLIENT, phone(n)));
-    futures_util::future::try_join_all(reads).await.unwrap();
+    all_at_once(&*idle).await;
     hang_up().await;
     tokio::time::sleep(Duration::from_millis(600)).await;
     for n in 0..4 {
@@ -111,6 +109,34 @@ async fn connections_that_died_meanwhile_fail_nobody() {
     }
     busy.close().await;
     idle.close().await;
+}
+
+/// Which connections are ours.
+const OURS: &str =
+    "pg_stat_activity WHERE datname = current_database() AND application_name = 'store-conformance'";
+
+/// Uses four connections.
+async fn all_at_once(store: &dyn Store) {
+    let reads = (0..4).map(|n| store.number(CLIENT, phone(n)));
+    futures_util::future::try_join_all(reads).await.unwrap();
+}
+
+/// What comes one after another goes over the connection that was used last, and the others rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_connection_that_came_back_last_is_the_next_to_go() {
+    let world = Kind::Postgres.world(rules()).await;
+    let store = open(&world.url(), 8);
+    all_at_once(&*store).await;
+    let connections = store.connections();
+    assert_eq!((connections.busy, connections.idle), (0, 4));
+    world.sql("CREATE TABLE mark AS SELECT clock_timestamp() AS at").await;
+    for n in 0..20 {
+        store.number(CLIENT, phone(n)).await.unwrap();
+    }
+    let used = format!("{OURS} AND query_start > (SELECT at FROM mark)");
+    assert_eq!(world.count(&used).await, 1);
+    assert_eq!(store.connections().idle, 4);
+    store.close().await;
 }
 
 async fn in_front_of(url: &str) -> (Proxy, String) {

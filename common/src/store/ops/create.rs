@@ -44,7 +44,7 @@ struct Desk {
     meter: Meter,
     holders: Holders,
     numbers: Numbers,
-    client_numbers: ClientNumbers,
+    blocked: ClientNumbers,
     verifications: Verifications,
     live: HashMap<LiveKey, uuid::Uuid>,
     messages: Vec<Message>,
@@ -57,16 +57,16 @@ impl Desk {
         let numbers: Numbers = Rows::load(session.lock_numbers(&phones).await?, |row| row.phone);
         let pairs = sorted(batch.iter().map(|item| (item.key.client, item.key.phone)));
         let found = session.lock_live(&pairs, |phone| numbers.get(phone).is_some()).await?;
-        let client_numbers = Rows::load(found.client_numbers, |row| (row.client, row.phone));
+        let blocked = Rows::load(found.blocked, |row| (row.client, row.phone));
         let holders = Holders::load(session, batch.iter().map(|item| &item.key), false).await?;
         let live = found.verifications.iter().map(|row| (row.key.clone(), row.id)).collect();
         let verifications = Rows::load(found.verifications, |row| row.id);
-        Ok(Self { meter, holders, numbers, client_numbers, verifications, live, messages: Vec::new() })
+        Ok(Self { meter, holders, numbers, blocked, verifications, live, messages: Vec::new() })
     }
 
     fn decide(&mut self, rules: &Rules, item: &Create, now: Timestamp) -> Created {
         let pair = (item.key.client, item.key.phone);
-        let within = self.client_numbers.get(pair).and_then(|row| row.blocked(now));
+        let within = self.blocked.get(pair).and_then(|row| row.blocked(now));
         let everywhere = self.numbers.get(pair.1).and_then(|row| row.blocked(now));
         if let Some(until) = within.max(everywhere) {
             return Created::Blocked { until };

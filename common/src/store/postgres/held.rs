@@ -13,7 +13,7 @@ use super::super::rows::{
 };
 use super::super::session::{ClientPhone, Held, Live, Place, Result, Stamp, Stamped, Stamps, Written};
 use super::columns::{INSERT, UPDATE, UPDATE_IN_PLACE, UPDATE_UNLOCKED};
-use super::session::{PgSession, all_written, column, split};
+use super::session::{PgSession, all_written, column, nullable, split};
 use crate::job::MessageId;
 use crate::number::Number;
 use crate::phone::PhoneNumber;
@@ -92,12 +92,14 @@ pub(super) async fn lock_live(
 ) -> Result<Live> {
     // Locks come after the numbers', by number, which is how the keys are given. One look for each: whatever the planner
     // knows of the table, that goes by an index on the number, while all at once it may read all that is pending. No look at
-    // all for a number without a row of its own, which is written before the first verification.
+    // all for a number without a row of its own, which is written before the first verification; and whether a client has
+    // blocked a number is in the index client_numbers_blocked, which next to no row is in.
     let sql = concat!(
         "SELECT c.*, v.* FROM (SELECT unnest($1::uuid[]) AS client, unnest($2::bigint[]) AS number, \
          unnest($3::boolean[]) AS known) AS u LEFT JOIN LATERAL (SELECT ",
         client_number_columns!(),
-        " FROM client_numbers WHERE phone = u.number AND client_id = u.client) AS c ON true LEFT JOIN LATERAL (SELECT ",
+        " FROM client_numbers WHERE phone = u.number AND client_id = u.client AND blocked_until IS NOT NULL) AS c ON true \
+         LEFT JOIN LATERAL (SELECT ",
         verification_columns!(),
         " FROM verifications WHERE u.known AND phone = u.number AND client_id = u.client AND status = 'pending' \
          ORDER BY id FOR UPDATE) AS v ON true WHERE c.phone IS NOT NULL OR v.phone IS NOT NULL"
@@ -108,7 +110,7 @@ pub(super) async fn lock_live(
     let mut live = Live::default();
     for row in query(sql).bind(clients).bind(phones).bind(known).fetch_all(&mut *session.tx).await? {
         if row.try_get::<Option<Uuid>, _>(0)?.is_some() {
-            live.client_numbers.push(ClientNumberRow::at(&row, 0)?.try_into()?);
+            live.blocked.push(ClientNumberRow::at(&row, 0)?.try_into()?);
         }
         if row.try_get::<Option<Uuid>, _>(ClientNumberRow::COLUMNS)?.is_some() {
             live.verifications.push(VerificationRow::at(&row, ClientNumberRow::COLUMNS)?.try_into()?);
@@ -181,8 +183,8 @@ fn bind_numbers(statement: Statement, rows: &[&Number]) -> Statement {
         .bind(column(rows, |row| row.phone.to_i64()))
         .bind(column(rows, |row| row.otp_count))
         .bind(column(rows, |row| row.ambiguous_count))
-        .bind(column(rows, |row| row.last_sent_at))
-        .bind(column(rows, |row| row.paced_until))
+        .bind(nullable(rows, |row| row.last_sent_at))
+        .bind(nullable(rows, |row| row.paced_until))
         .bind(column(rows, |row| row.asked.to_string()))
 }
 
@@ -192,17 +194,17 @@ fn bind_new(statement: Statement, rows: &[&Verification]) -> Statement {
         .bind(column(rows, |row| row.key.client))
         .bind(column(rows, |row| row.key.phone.to_i64()))
         .bind(column(rows, |row| row.key.purpose.as_str()))
-        .bind(column(rows, |row| row.key.account))
+        .bind(nullable(rows, |row| row.key.account))
         .bind(column(rows, |row| row.key.session.clone()))
         .bind(column(rows, |row| row.locale.as_str()))
-        .bind(column(rows, |row| row.app_hash.clone()))
-        .bind(column(rows, |row| row.origin.clone()))
+        .bind(nullable(rows, |row| row.app_hash.clone()))
+        .bind(nullable(rows, |row| row.origin.clone()))
         .bind(column(rows, |row| row.metadata.clone()))
         .bind(column(rows, |row| row.salt.0.to_vec()))
         .bind(column(rows, |row| row.key_id.to_i64()))
         .bind(column(rows, |row| i32::from(row.code_length.digits())))
         .bind(column(rows, |row| row.created_at))
-        .bind(column(rows, |row| row.app_name.clone()));
+        .bind(nullable(rows, |row| row.app_name.clone()));
     bind_state(statement, rows)
 }
 
@@ -220,11 +222,11 @@ fn bind_state(statement: Statement, rows: &[&Verification]) -> Statement {
         .bind(column(rows, |row| row.expires_at))
         .bind(column(rows, |row| row.delivery.as_str()))
         .bind(column(rows, |row| row.messages))
-        .bind(column(rows, |row| row.last_sent_at))
-        .bind(column(rows, |row| row.next_attempt_at))
-        .bind(column(rows, |row| row.error.map(|error| error.code.as_str())))
-        .bind(column(rows, |row| row.error.and_then(|error| error.gateway_code)))
-        .bind(column(rows, |row| row.ended_at))
+        .bind(nullable(rows, |row| row.last_sent_at))
+        .bind(nullable(rows, |row| row.next_attempt_at))
+        .bind(nullable(rows, |row| row.error.map(|error| error.code.as_str())))
+        .bind(nullable(rows, |row| row.error.and_then(|error| error.gateway_code)))
+        .bind(nullable(rows, |row| row.ended_at))
         .bind(column(rows, |row| row.updated_at))
         .bind(column(rows, |row| row.version))
         .bind(column(rows, |row| row.history.as_str().to_owned()))
@@ -253,12 +255,12 @@ fn bind_progress(statement: Statement, rows: &[&Message]) -> Statement {
         .bind(column(rows, |row| row.attempts))
         .bind(column(rows, |row| row.ambiguous))
         .bind(column(rows, |row| row.due_at))
-        .bind(column(rows, |row| row.publish_at))
+        .bind(nullable(rows, |row| row.publish_at))
         .bind(column(rows, |row| row.publishes))
-        .bind(column(rows, |row| row.claim))
-        .bind(column(rows, |row| row.lease_until))
-        .bind(column(rows, |row| row.error.map(|error| error.code.as_str())))
-        .bind(column(rows, |row| row.error.and_then(|error| error.gateway_code)))
+        .bind(nullable(rows, |row| row.claim))
+        .bind(nullable(rows, |row| row.lease_until))
+        .bind(nullable(rows, |row| row.error.map(|error| error.code.as_str())))
+        .bind(nullable(rows, |row| row.error.and_then(|error| error.gateway_code)))
         .bind(column(rows, |row| row.updated_at))
-        .bind(column(rows, |row| row.parts))
+        .bind(nullable(rows, |row| row.parts))
 }

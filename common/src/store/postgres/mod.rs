@@ -6,6 +6,7 @@
 mod clients;
 mod columns;
 mod held;
+mod lease;
 mod operators;
 mod place;
 mod pulse;
@@ -20,9 +21,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::migrate::{AppliedMigration, Migrate as _};
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::{Connection as _, PgPool, Row as _};
+use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
 use super::rows::{client_number_columns, number_columns};
@@ -34,6 +34,7 @@ use crate::number::{ClientNumber, Number, NumberReport};
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 use crate::verification::Verification;
+use lease::{IDLE, Lease, Leases};
 use pulse::Pulse;
 pub(super) use session::PgSession;
 
@@ -41,9 +42,6 @@ pub(super) use session::PgSession;
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// No statement of ours takes longer unless something is wrong; a stuck one must not hold its locks.
 const STATEMENT_TIMEOUT_MS: &str = "5000";
-
-/// How long a connection may have been idle to be trusted.
-const IDLE: Duration = Duration::from_millis(500);
 
 /// Our statements look up a few rows by an index, and nothing else. A prepared one keeps its plan, and a plan made while a
 /// table was empty reads the whole of it, or joins with the whole of it, until the next ANALYZE: a hundred times slower on a
@@ -64,7 +62,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postg
 /// A PostgreSQL database.
 #[derive(Debug)]
 pub struct Postgres {
-    pool: PgPool,
+    leases: Leases,
     pulse: Pulse,
 }
 
@@ -86,19 +84,19 @@ impl Postgres {
             .max_connections(connections)
             .acquire_timeout(ACQUIRE)
             .test_before_acquire(false)
-            // After a restart of the server every idle connection is dead. Testing those that have been idle for a while
-            // finds them before anybody's work does, and costs nothing when there is much to do.
+            // Testing those that have been idle for a while finds dead ones before anybody's work does, and costs nothing when
+            // there is much to do.
             .before_acquire(|connection, meta| {
                 async move { Ok(meta.idle_for < IDLE || connection.ping().await.is_ok()) }.boxed()
             })
             .connect_lazy_with(options.clone());
-        Ok(Self { pool, pulse: Pulse::new(options) })
+        Ok(Self { leases: Leases::new(pool), pulse: Pulse::new(options) })
     }
 }
 
 impl Postgres {
     async fn lease(&self) -> Result<Lease> {
-        Ok(Lease(Some(self.pool.acquire().await?)))
+        self.leases.take().await
     }
 
     /// Whether nothing is left to migrate, found out within [`PATIENCE`]: it is so at nearly every start.
@@ -121,7 +119,7 @@ impl Postgres {
     async fn apply_migrations(&self) -> Result<()> {
         // sqlx takes an advisory lock, so that many processes may start at once. It keeps it when a migration fails:
         // the lock has to go with the connection.
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.leases.pool().acquire().await?;
         connection.close_on_drop();
         // An index on a large table takes as long as it takes.
         sqlx::raw_sql("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
@@ -149,7 +147,10 @@ impl Postgres {
         let mut lease = self.lease().await?;
         match tokio::time::timeout(PATIENCE, work(&mut lease)).await {
             Ok(result) => {
-                lease.finish();
+                // What the database refuses leaves the line as it was; of anything else nobody knows.
+                if matches!(result, Ok(_) | Err(sqlx::Error::Database(_) | sqlx::Error::RowNotFound)) {
+                    lease.finish();
+                }
                 Ok(result?)
             }
             Err(late) => Err(StoreError::Unavailable(Box::new(late))),
@@ -164,41 +165,6 @@ fn is_all(applied: &[AppliedMigration]) -> bool {
         .eq(applied.iter().map(|migration| (migration.version, &migration.checksum)))
 }
 
-/// A connection that goes back to the pool only when its work is finished. Otherwise it is closed: nobody knows what it
-/// would answer to the next question, and a line that has gone dead silently would hold up whoever asks.
-#[derive(Debug)]
-pub(crate) struct Lease(Option<PoolConnection<sqlx::Postgres>>);
-
-impl Lease {
-    /// The work is finished: the connection may be used again.
-    pub(crate) fn finish(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl std::ops::Deref for Lease {
-    type Target = PgConnection;
-    #[expect(clippy::expect_used, reason = "only `finish` takes the connection, and it consumes the lease")]
-    fn deref(&self) -> &PgConnection {
-        self.0.as_ref().expect("a lease holds its connection")
-    }
-}
-
-impl std::ops::DerefMut for Lease {
-    #[expect(clippy::expect_used, reason = "only `finish` takes the connection, and it consumes the lease")]
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect("a lease holds its connection")
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(mut connection) = self.0.take() {
-            connection.close_on_drop();
-        }
-    }
-}
-
 impl Backend for Postgres {
     type Session = PgSession;
 
@@ -209,10 +175,13 @@ impl Backend for Postgres {
     }
 
     async fn begin(&self) -> Result<PgSession> {
-        match PgSession::begin(self.lease().await?).await {
-            // A line that broke a moment ago. Nothing was asked of it yet, so another one will do.
-            Err(StoreError::Unavailable(_)) => PgSession::begin(self.lease().await?).await,
-            begun => begun,
+        let mut lines = self.leases.most();
+        loop {
+            match PgSession::begin(self.lease().await?).await {
+                // A line that broke a moment ago. Nothing was asked of it yet, so another one will do; they may all have broken.
+                Err(StoreError::Unavailable(_)) if lines > 0 => lines -= 1,
+                begun => return begun,
+            }
         }
     }
 
@@ -281,18 +250,19 @@ impl Backend for Postgres {
     }
 
     async fn confirm_published(&self, confirmed: &[(MessageId, Timestamp)]) -> Result<()> {
-        // Only while it waits for a worker now: a later due time has its own publish time, a claim has none. Locked in
-        // the order of the other transactions on messages, so that two of these never wait for each other in a circle.
+        // Only while it waits for a worker now: a later due time has its own publish time, a claim has none. That is asked
+        // again of a row that somebody was writing, after the wait for it. Found first, and then written where they are stored,
+        // in the order of the other transactions on messages, so that two of these never wait for each other in a circle.
         // "Not null" is said in a way that does not bring the index messages_outbox to mind: whoever has counted while it was
         // empty would read all of it.
         let sql = "UPDATE messages m SET publishes = m.publishes + 1, \
              publish_at = c.at + $4 * power(2, least(m.publishes, 6))::bigint \
-             FROM (SELECT m.verification_id, m.seq, u.at FROM messages m \
-                 JOIN (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS seq, unnest($3::bigint[]) AS at) AS u \
-                 ON m.verification_id = u.id AND m.seq = u.seq \
-                 WHERE coalesce(m.publish_at, 0) > 0 AND m.due_at <= u.at \
-                 ORDER BY m.phone, m.verification_id, m.seq FOR UPDATE OF m SKIP LOCKED) c \
-             WHERE m.verification_id = c.verification_id AND m.seq = c.seq";
+             FROM (SELECT m.place, u.at FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::int[]) AS seq, \
+                     unnest($3::bigint[]) AS at) AS u \
+                 CROSS JOIN LATERAL (SELECT ctid AS place, phone FROM messages WHERE verification_id = u.id AND seq = u.seq \
+                     AND coalesce(publish_at, 0) > 0 AND due_at <= u.at) AS m \
+                 ORDER BY m.phone, u.id, u.seq) AS c \
+             WHERE m.ctid = c.place AND coalesce(m.publish_at, 0) > 0 AND m.due_at <= c.at";
         let (ids, times): (Vec<MessageId>, Vec<Timestamp>) = confirmed.iter().copied().unzip();
         let (owners, seqs) = session::split(&ids);
         let update = sqlx::query(sql).bind(owners).bind(seqs).bind(times).bind(super::CONFIRMED_MS);
@@ -321,7 +291,7 @@ impl Backend for Postgres {
     }
 
     fn connections(&self) -> Connections {
-        Connections::of([&self.pool])
+        self.leases.connections()
     }
 
     async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32> {
@@ -390,6 +360,6 @@ impl Backend for Postgres {
 
     async fn close(&self) {
         self.pulse.close().await;
-        self.pool.close().await;
+        self.leases.close().await;
     }
 }

@@ -1,10 +1,12 @@
 //! One transaction on PostgreSQL: numbers, clients' numbers, and verifications. Messages are in [`super::traffic`].
 
+use sqlx::Connection as _;
 use uuid::Uuid;
 
 use super::super::rows::{self, client_number_columns, number_columns, verification_columns};
 use super::super::session::{ClientPhone, Held, Live, Result, Session, Stamp, Stamped, Stamps, Written};
-use super::{Lease, StoreError};
+use super::StoreError;
+use super::lease::Lease;
 use crate::allowance::{Allowance, AllowanceKey};
 use crate::client::ClientSettings;
 use crate::idempotency::KeptAnswer;
@@ -59,6 +61,13 @@ pub(super) fn split(ids: &[MessageId]) -> (Vec<Uuid>, Vec<i32>) {
 /// One array per column.
 pub(super) fn column<R, T>(rows: &[&R], value: impl Fn(&R) -> T) -> Vec<T> {
     rows.iter().map(|row| value(row)).collect()
+}
+
+/// The same for one that may be NULL. When all are, the array is empty: `unnest` in a select list gives NULL beside the other columns'
+/// elements then, and each array costs as much as it has elements.
+pub(super) fn nullable<R, T>(rows: &[&R], value: impl Fn(&R) -> Option<T>) -> Vec<Option<T>> {
+    let values: Vec<_> = rows.iter().map(|row| value(row)).collect();
+    if values.iter().any(Option::is_some) { values } else { Vec::new() }
 }
 
 impl Session for PgSession {
@@ -215,7 +224,11 @@ impl Session for PgSession {
         self.end("COMMIT").await
     }
 
-    async fn rollback(self) -> Result<()> {
+    async fn rollback(mut self) -> Result<()> {
+        if !self.begun {
+            // There is nothing to undo, but it may be the line that failed.
+            self.tx.ping().await?;
+        }
         self.end("ROLLBACK").await
     }
 }

@@ -1,0 +1,154 @@
+//! Connections on loan.
+//!
+//! The pool hands out the connection that has rested longest, and asks each that comes back whether it still answers, which is
+//! one more way to the database for every few statements. So some are kept at hand, and the one that came back last is the next
+//! to go: its memory is warm, and what it was asked last it has just answered.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, PgPool, Postgres};
+
+use super::super::Connections;
+use super::super::session::Result;
+use crate::clock::Stopwatch;
+
+/// How long a connection may have been idle to be trusted. After a restart of the server every idle one is dead.
+pub(super) const IDLE: Duration = Duration::from_millis(500);
+/// How long a connection is kept from the pool, which closes those that have become old.
+const AWAY: Duration = Duration::from_mins(1);
+
+/// A pool, and the connections at hand.
+#[derive(Debug, Clone)]
+pub(super) struct Leases(Arc<Shelf>);
+
+#[derive(Debug)]
+struct Shelf {
+    pool: PgPool,
+    at_hand: Mutex<Vec<Rested>>,
+}
+
+#[derive(Debug)]
+struct Rested {
+    loan: Loan,
+    since: Stopwatch,
+}
+
+#[derive(Debug)]
+struct Loan {
+    connection: PoolConnection<Postgres>,
+    taken: Stopwatch,
+}
+
+impl Leases {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self(Arc::new(Shelf { pool, at_hand: Mutex::default() }))
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        &self.0.pool
+    }
+
+    /// A connection that answers, as far as anybody knows.
+    pub(super) async fn take(&self) -> Result<Lease> {
+        while let Some(Rested { mut loan, since }) = self.pop() {
+            if since.elapsed() < IDLE || loan.connection.ping().await.is_ok() {
+                return Ok(self.lease(loan));
+            }
+            loan.connection.close_on_drop();
+        }
+        let connection = self.0.pool.acquire().await?;
+        Ok(self.lease(Loan { connection, taken: Stopwatch::start() }))
+    }
+
+    /// How many there are at most.
+    pub(super) fn most(&self) -> u32 {
+        self.0.most()
+    }
+
+    /// Closes all of them, when those on loan have come back.
+    pub(super) async fn close(&self) {
+        // From here on nothing is laid aside any more.
+        let closing = self.0.pool.close();
+        self.0.at_hand().clear();
+        closing.await;
+    }
+
+    pub(super) fn connections(&self) -> Connections {
+        let at_hand = u32::try_from(self.0.at_hand().len()).unwrap_or(u32::MAX);
+        let all = Connections::of([&self.0.pool]);
+        Connections { busy: all.busy.saturating_sub(at_hand), idle: all.idle + at_hand }
+    }
+
+    fn pop(&self) -> Option<Rested> {
+        self.0.at_hand().pop()
+    }
+
+    fn lease(&self, loan: Loan) -> Lease {
+        Lease { loan: Some(loan), shelf: Arc::clone(&self.0) }
+    }
+}
+
+impl Shelf {
+    fn at_hand(&self) -> MutexGuard<'_, Vec<Rested>> {
+        // Nothing that may panic is done under the lock.
+        self.at_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn most(&self) -> u32 {
+        self.pool.options().get_max_connections()
+    }
+
+    /// Lays a connection aside, half of all at most, unless somebody may stand in the pool's line for it, or the pool should see
+    /// it again.
+    fn put(&self, loan: Loan) {
+        let mut at_hand = self.at_hand();
+        let room = usize::try_from(self.most() / 2).unwrap_or_default();
+        let spare = self.pool.num_idle() > 0 || self.pool.size() < self.most();
+        if spare && at_hand.len() < room && loan.taken.elapsed() < AWAY && !self.pool.is_closed() {
+            at_hand.push(Rested { loan, since: Stopwatch::start() });
+        }
+    }
+}
+
+/// A connection that is given back only when its work is finished. Otherwise it is closed: nobody knows what it would answer to
+/// the next question, and a line that has gone dead silently would hold up whoever asks.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    loan: Option<Loan>,
+    shelf: Arc<Shelf>,
+}
+
+impl Lease {
+    /// The work is finished: the connection may be used again.
+    pub(crate) fn finish(mut self) {
+        if let Some(loan) = self.loan.take() {
+            self.shelf.put(loan);
+        }
+    }
+}
+
+impl std::ops::Deref for Lease {
+    type Target = PgConnection;
+    #[expect(clippy::expect_used, reason = "only `finish` takes the connection, and it consumes the lease")]
+    fn deref(&self) -> &PgConnection {
+        &self.loan.as_ref().expect("a lease holds its connection").connection
+    }
+}
+
+impl std::ops::DerefMut for Lease {
+    #[expect(clippy::expect_used, reason = "only `finish` takes the connection, and it consumes the lease")]
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.loan.as_mut().expect("a lease holds its connection").connection
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(loan) = &mut self.loan {
+            loan.connection.close_on_drop();
+        }
+    }
+}
