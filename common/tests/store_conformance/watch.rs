@@ -139,6 +139,23 @@ async fn the_connection_that_came_back_last_is_the_next_to_go() {
     store.close().await;
 }
 
+/// A line that has gone dead silently holds nobody up, although it is at hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_silent_connection_at_hand_is_given_up() {
+    let world = Kind::Postgres.world(rules()).await;
+    let (proxy, url) = in_front_of(&world.url()).await;
+    let store = open(&url, 4);
+    all_at_once(&*store).await;
+    proxy.stall();
+    // Long enough not to be trusted any more.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let asked = tokio::time::timeout(secs(MINUTE), store.number(CLIENT, phone(1)));
+    assert!(asked.await.expect("it gave up").unwrap_err().is_unavailable());
+    proxy.heal().await.unwrap();
+    store.number(CLIENT, phone(1)).await.unwrap();
+    tokio::time::timeout(secs(MINUTE), store.close()).await.expect("none is missing");
+}
+
 async fn in_front_of(url: &str) -> (Proxy, String) {
     let mut url = Url::parse(url).unwrap();
     let upstream = SocketAddr::new([127, 0, 0, 1].into(), url.port().unwrap_or(5432));

@@ -71,16 +71,16 @@ const MESSAGE_STATE: &[Column] = &[
 
 /// Answers how many rows were inserted. The first two parameters are how many numbers and verifications there are to insert.
 ///
-/// Numbers come first, sorted: whoever inserts one that another transaction has just inserted waits for that, and is refused by
-/// the key when it commits. (`ON CONFLICT` would look each up once more, and write a second record to the log for it.) The parts
-/// of a statement run in any order, so each asks for the count of the one before it. The unique index `verifications_live` refuses
-/// a second pending row with the same key.
+/// Numbers come first: DO NOTHING waits for a concurrent insert of the same one, and the count then tells that it won. (A refusal by
+/// the key would be cheaper, but PostgreSQL would write the number to its log.) The parts of a statement run in any order, so
+/// each asks for the count of the one before it; one that is short keeps the others from writing anything. The unique index
+/// `verifications_live` refuses a second pending row with the same key.
 pub(super) static INSERT: LazyLock<String> = LazyLock::new(|| {
     let verification = [VERIFICATION_ID, VERIFICATION_ORIGIN, VERIFICATION_STATE].concat();
     let message = [MESSAGE_ID, MESSAGE_ORIGIN, MESSAGE_STATE].concat();
     let mut bound = Bound(2);
     format!(
-        "WITH n AS (INSERT INTO numbers ({}) SELECT * FROM {} ORDER BY phone RETURNING 1), \
+        "WITH n AS (INSERT INTO numbers ({}) SELECT * FROM {} ORDER BY phone ON CONFLICT DO NOTHING RETURNING 1), \
          v AS (INSERT INTO verifications ({}) SELECT * FROM {} WHERE (SELECT count(*) FROM n) = $1 RETURNING 1), \
          m AS (INSERT INTO messages ({}) SELECT * FROM {} WHERE (SELECT count(*) FROM v) = $2 RETURNING 1) {COUNT}",
         names(NUMBER),

@@ -3,6 +3,8 @@
 //! The pool hands out the connection that has rested longest, and asks each that comes back whether it still answers, which is
 //! one more way to the database for every few statements. So some are kept at hand, and the one that came back last is the next
 //! to go: its memory is warm, and what it was asked last it has just answered.
+//!
+//! Whoever finds none at hand stands in the pool's line, and as long as anybody does all go back to the pool.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +21,8 @@ use crate::clock::Stopwatch;
 pub(super) const IDLE: Duration = Duration::from_millis(500);
 /// How long a connection is kept from the pool, which closes those that have become old.
 const AWAY: Duration = Duration::from_mins(1);
+/// How long it may take to answer that it still does.
+const PING: Duration = Duration::from_secs(2);
 
 /// A pool, and the connections at hand.
 #[derive(Debug, Clone)]
@@ -27,7 +31,14 @@ pub(super) struct Leases(Arc<Shelf>);
 #[derive(Debug)]
 struct Shelf {
     pool: PgPool,
-    at_hand: Mutex<Vec<Rested>>,
+    at_hand: Mutex<AtHand>,
+}
+
+#[derive(Debug, Default)]
+struct AtHand {
+    rested: Vec<Rested>,
+    /// How many stand in the pool's line.
+    waiting: usize,
 }
 
 #[derive(Debug)]
@@ -53,13 +64,19 @@ impl Leases {
 
     /// A connection that answers, as far as anybody knows.
     pub(super) async fn take(&self) -> Result<Lease> {
-        while let Some(Rested { mut loan, since }) = self.pop() {
-            if since.elapsed() < IDLE || loan.connection.ping().await.is_ok() {
-                return Ok(self.lease(loan));
+        let (found, waiting) = self.0.line();
+        if let Some(Rested { loan, since }) = found {
+            let mut lease = self.lease(loan);
+            if since.elapsed() < IDLE || lease.answers().await {
+                return Ok(lease);
             }
-            loan.connection.close_on_drop();
+            // The others have rested even longer.
+            for Rested { loan, .. } in self.0.at_hand().rested.drain(..) {
+                drop(self.lease(loan));
+            }
         }
         let connection = self.0.pool.acquire().await?;
+        drop(waiting);
         Ok(self.lease(Loan { connection, taken: Stopwatch::start() }))
     }
 
@@ -72,18 +89,14 @@ impl Leases {
     pub(super) async fn close(&self) {
         // From here on nothing is laid aside any more.
         let closing = self.0.pool.close();
-        self.0.at_hand().clear();
+        self.0.at_hand().rested.clear();
         closing.await;
     }
 
     pub(super) fn connections(&self) -> Connections {
-        let at_hand = u32::try_from(self.0.at_hand().len()).unwrap_or(u32::MAX);
+        let at_hand = u32::try_from(self.0.at_hand().rested.len()).unwrap_or(u32::MAX);
         let all = Connections::of([&self.0.pool]);
         Connections { busy: all.busy.saturating_sub(at_hand), idle: all.idle + at_hand }
-    }
-
-    fn pop(&self) -> Option<Rested> {
-        self.0.at_hand().pop()
     }
 
     fn lease(&self, loan: Loan) -> Lease {
@@ -92,7 +105,7 @@ impl Leases {
 }
 
 impl Shelf {
-    fn at_hand(&self) -> MutexGuard<'_, Vec<Rested>> {
+    fn at_hand(&self) -> MutexGuard<'_, AtHand> {
         // Nothing that may panic is done under the lock.
         self.at_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,15 +114,39 @@ impl Shelf {
         self.pool.options().get_max_connections()
     }
 
-    /// Lays a connection aside, half of all at most, unless somebody may stand in the pool's line for it, or the pool should see
-    /// it again.
+    /// A connection that is at hand, and a place in the line in case there is none: both at one moment, or one that comes back
+    /// between them would be laid aside.
+    fn line(&self) -> (Option<Rested>, Waiting<'_>) {
+        let mut at_hand = self.at_hand();
+        at_hand.waiting += 1;
+        (at_hand.rested.pop(), Waiting(self))
+    }
+
+    /// Lays a connection aside, half of all at most, unless somebody stands in the pool's line, or the pool has not seen it for long.
     fn put(&self, loan: Loan) {
         let mut at_hand = self.at_hand();
         let room = usize::try_from(self.most() / 2).unwrap_or_default();
-        let spare = self.pool.num_idle() > 0 || self.pool.size() < self.most();
-        if spare && at_hand.len() < room && loan.taken.elapsed() < AWAY && !self.pool.is_closed() {
-            at_hand.push(Rested { loan, since: Stopwatch::start() });
+        let wanted = at_hand.waiting > 0 || self.pool.is_closed();
+        if !wanted && at_hand.rested.len() < room && !loan.is_old() {
+            at_hand.rested.push(Rested { loan, since: Stopwatch::start() });
         }
+        // Those below may not have gone for long, and would never come up.
+        at_hand.rested.retain(|rested| !rested.loan.is_old());
+    }
+}
+
+impl Loan {
+    fn is_old(&self) -> bool {
+        self.taken.elapsed() >= AWAY
+    }
+}
+
+/// Somebody who stands in the pool's line, until dropped.
+struct Waiting<'a>(&'a Shelf);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.at_hand().waiting -= 1;
     }
 }
 
@@ -122,6 +159,11 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// Whether it still answers, with all done that was asked before.
+    pub(crate) async fn answers(&mut self) -> bool {
+        matches!(tokio::time::timeout(PING, self.ping()).await, Ok(Ok(())))
+    }
+
     /// The work is finished: the connection may be used again.
     pub(crate) fn finish(mut self) {
         if let Some(loan) = self.loan.take() {

@@ -147,8 +147,8 @@ impl Postgres {
         let mut lease = self.lease().await?;
         match tokio::time::timeout(PATIENCE, work(&mut lease)).await {
             Ok(result) => {
-                // What the database refuses leaves the line as it was; of anything else nobody knows.
-                if matches!(result, Ok(_) | Err(sqlx::Error::Database(_) | sqlx::Error::RowNotFound)) {
+                // It may be the line that failed, and what was begun on it has to be undone.
+                if result.is_ok() || lease.answers().await {
                     lease.finish();
                 }
                 Ok(result?)
@@ -252,7 +252,8 @@ impl Backend for Postgres {
     async fn confirm_published(&self, confirmed: &[(MessageId, Timestamp)]) -> Result<()> {
         // Only while it waits for a worker now: a later due time has its own publish time, a claim has none. That is asked
         // again of a row that somebody was writing, after the wait for it. Found first, and then written where they are stored,
-        // in the order of the other transactions on messages, so that two of these never wait for each other in a circle.
+        // in the order of the other transactions on messages, so that two of these never wait for each other in a circle. Whoever
+        // holds a row for longer than a statement may take has the relay publish copies of this chunk, which are harmless.
         // "Not null" is said in a way that does not bring the index messages_outbox to mind: whoever has counted while it was
         // empty would read all of it.
         let sql = "UPDATE messages m SET publishes = m.publishes + 1, \

@@ -1,6 +1,5 @@
 //! One transaction on PostgreSQL: numbers, clients' numbers, and verifications. Messages are in [`super::traffic`].
 
-use sqlx::Connection as _;
 use uuid::Uuid;
 
 use super::super::rows::{self, client_number_columns, number_columns, verification_columns};
@@ -225,11 +224,8 @@ impl Session for PgSession {
     }
 
     async fn rollback(mut self) -> Result<()> {
-        if !self.begun {
-            // There is nothing to undo, but it may be the line that failed.
-            self.tx.ping().await?;
-        }
-        self.end("ROLLBACK").await
+        // Without a transaction there is nothing to undo, but it may be the line that failed.
+        if self.begun || self.tx.answers().await { self.end("ROLLBACK").await } else { Ok(()) }
     }
 }
 

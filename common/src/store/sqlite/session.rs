@@ -299,7 +299,6 @@ impl Session for SqliteSession {
             verification_columns!(),
             " FROM verifications WHERE phone = ? AND client_id = ? AND status = 'pending'"
         );
-        // By the index client_numbers_blocked, which next to no row is in.
         let blocks = concat!(
             "SELECT ",
             client_number_columns!(),
