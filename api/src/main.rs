@@ -19,8 +19,7 @@ use hulak_common::shutdown::Shutdown;
 use hulak_common::store::Store;
 use hulak_common::vitals::ask_ready;
 
-/// Connections to the database: a few are busy at once. Those of the pool take turns, and each has plans, a catalog and pages of
-/// its own to keep at hand; with twice as many a request costs a tenth more.
+/// Connections to the database: a few are busy at once, and each has plans, a catalog and pages of its own to keep at hand.
 const CONNECTIONS: u32 = 8;
 
 /// Verifies phone numbers in Nepal: the API.

@@ -25,7 +25,7 @@ const AWAY: Duration = Duration::from_mins(1);
 const PING: Duration = Duration::from_secs(2);
 
 /// A pool, and the connections at hand.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Leases(Arc<Shelf>);
 
 #[derive(Debug)]
