@@ -24,7 +24,7 @@ const BATCH: usize = 512;
 const LANES: usize = 2;
 /// What is accepted within this time shares jobs: each costs the broker, the API and a worker about the same, however many ids
 /// are in it.
-const REST: Duration = Duration::from_millis(20);
+const REST: Duration = Duration::from_millis(10);
 
 /// Publishes in the background.
 #[derive(Debug, Clone)]

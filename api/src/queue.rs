@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hulak_common::batch::{Batcher, Bounds, Full};
 use uuid::Uuid;
@@ -11,6 +12,10 @@ use uuid::Uuid;
 /// A client may hold this many places for each one that is free. Alone it gets three quarters of them; two of its kind get
 /// three sevenths each; and there is always one for a client that has none.
 const SHARE: usize = 3;
+
+/// Between batches, of whichever lane. A small one is dear, for the database and for us, and takes the processor from those who
+/// would fill the next.
+const REST: Duration = Duration::from_millis(3);
 
 /// Places, shared out among whoever wants some.
 #[derive(Debug, Clone)]
@@ -89,7 +94,7 @@ impl<I: Send + 'static, O: Send + 'static> Queue<I, O> {
         F: Fn(Vec<I>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Vec<O>> + Send + 'static,
     {
-        let bounds = Bounds::default();
+        let bounds = Bounds { rest: REST, ..Bounds::default() };
         let batcher = Batcher::spawn(bounds, move |items: Vec<(I, Place)>| {
             let (items, places): (Vec<I>, Vec<Place>) = items.into_iter().unzip();
             let executing = execute(items);

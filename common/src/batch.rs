@@ -23,8 +23,8 @@ pub struct Bounds {
     pub batch: usize,
     /// Batches in flight side by side.
     pub lanes: usize,
-    /// From the beginning of a batch to that of the next one in the same lane, at least: what arrives meanwhile shares it. A lone
-    /// item that comes later than that waits for nobody.
+    /// From the beginning of a batch to that of the next one, in whichever lane, at least: what arrives meanwhile shares it. A
+    /// lone item that comes later than that waits for nobody.
     pub rest: Duration,
 }
 
@@ -61,10 +61,10 @@ where
         Fut: Future<Output = Vec<O>> + Send + 'static,
     {
         let (queue, receiver) = mpsc::channel(bounds.queue);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let intake = Arc::new(Mutex::new(Intake { receiver, begun: None }));
         let execute = Arc::new(execute);
         for _ in 0..bounds.lanes.max(1) {
-            tokio::spawn(lane(Arc::clone(&receiver), Arc::clone(&execute), bounds));
+            tokio::spawn(lane(Arc::clone(&intake), Arc::clone(&execute), bounds));
         }
         Self { queue }
     }
@@ -89,11 +89,8 @@ where
     }
 }
 
-async fn lane<I, O, F, Fut>(
-    receiver: Arc<Mutex<mpsc::Receiver<Waiting<I, O>>>>,
-    execute: Arc<F>,
-    bounds: Bounds,
-) where
+async fn lane<I, O, F, Fut>(intake: Arc<Mutex<Intake<I, O>>>, execute: Arc<F>, bounds: Bounds)
+where
     I: Send + 'static,
     O: Send + 'static,
     F: Fn(Vec<I>) -> Fut + Send + Sync + 'static,
@@ -101,11 +98,10 @@ async fn lane<I, O, F, Fut>(
 {
     let mut waiting = Vec::with_capacity(bounds.batch);
     loop {
-        // Only one lane waits at a time; the others are at work or queue for this lock.
-        if receiver.lock().await.recv_many(&mut waiting, bounds.batch).await == 0 {
+        // Only one lane gathers at a time; the others are at work or queue for this lock.
+        if !intake.lock().await.gather(&mut waiting, bounds).await {
             return;
         }
-        let watch = Stopwatch::start();
         let (items, answers): (Vec<I>, Vec<oneshot::Sender<O>>) = waiting.drain(..).unzip();
         // A task of its own: a panic in one batch drops its answers and leaves the lane alive.
         let Ok(outputs) = tokio::spawn(execute(items)).await else {
@@ -116,10 +112,32 @@ async fn lane<I, O, F, Fut>(
             // The caller may have gone away; what was done is done.
             let _gone = answer.send(output);
         }
-        let left = bounds.rest.saturating_sub(watch.elapsed());
+    }
+}
+
+/// Where the next batch comes from.
+struct Intake<I, O> {
+    receiver: mpsc::Receiver<Waiting<I, O>>,
+    /// Since the last batch began, in whichever lane.
+    begun: Option<Stopwatch>,
+}
+
+impl<I, O> Intake<I, O> {
+    /// Fills a batch. False when there is nothing any more, and never will be.
+    async fn gather(&mut self, batch: &mut Vec<Waiting<I, O>>, bounds: Bounds) -> bool {
+        if self.receiver.recv_many(batch, bounds.batch).await == 0 {
+            return false;
+        }
+        let left = self.begun.map_or(Duration::ZERO, |begun| bounds.rest.saturating_sub(begun.elapsed()));
         if !left.is_zero() {
             tokio::time::sleep(left).await;
+            while batch.len() < bounds.batch {
+                let Ok(item) = self.receiver.try_recv() else { break };
+                batch.push(item);
+            }
         }
+        self.begun = Some(Stopwatch::start());
+        true
     }
 }
 
@@ -188,6 +206,47 @@ mod tests {
         assert_eq!(*sizes.lock().unwrap(), [1]);
         assert_eq!(batcher.submit(3).await, Ok(3));
         assert_eq!(*sizes.lock().unwrap(), [1, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_free_lane_rests_after_the_batch_of_another() {
+        let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let bounds = Bounds { queue: 100, batch: 3, lanes: 2, rest: Duration::from_secs(3_600) };
+        let batcher = Batcher::spawn(bounds, {
+            let sizes = Arc::clone(&sizes);
+            move |items: Vec<u32>| {
+                sizes.lock().unwrap().push(items.len());
+                let first = items[0] == 1;
+                async move {
+                    if first {
+                        std::future::pending::<()>().await;
+                    }
+                    items
+                }
+            }
+        });
+        let begun = |batches: usize| {
+            let sizes = &sizes;
+            async move {
+                while sizes.lock().unwrap().len() < batches {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        batcher.offer(1).unwrap();
+        begun(1).await;
+        batcher.offer(2).unwrap();
+        // The clock stands still as long as there is something to do: long enough for the other lane to take the second alone.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*sizes.lock().unwrap(), [1]);
+        for item in 3..=5 {
+            batcher.offer(item).unwrap();
+        }
+        // Now it may go on. The first batch is still at work, and the second is full.
+        assert_eq!(batcher.submit(6).await, Ok(6));
+        assert_eq!(*sizes.lock().unwrap(), [1, 3, 2]);
     }
 
     #[tokio::test]

@@ -31,9 +31,9 @@ use crate::pacing::Pacer;
 
 type Reply<T> = Result<T, Arc<StoreError>>;
 
-/// Between batches of claims, and of records, so that those of busy moments are worth their statements. With two lanes a message
-/// waits for some 5 ms of it then, and for none of it otherwise.
-const REST: Duration = Duration::from_millis(20);
+/// Between batches of claims, and of records, so that those of busy moments are worth their statements. A message waits for half of
+/// it then, and for none of it otherwise.
+const REST: Duration = Duration::from_millis(10);
 
 /// How long a message that the account's refusal stopped rests before the relay brings it again.
 const ACCOUNT_REST: Duration = Duration::from_secs(1);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::{Report, Row, Sample, Verdict};
+use crate::scenario::LONGER;
 use crate::stats::Spread;
 
 pub(super) fn markdown(report: &Report, rows: &[Row<'_>]) -> String {
@@ -51,9 +52,10 @@ fn head(text: &mut String, report: &Report) {
     );
     line!(
         text,
-        "| run | {} rounds, samples of {} s after {} s of warm-up, load before the start {} |",
+        "| run | {} rounds, samples of {} s (by a timetable: {} s) after {} s of warm-up, load before the start {} |",
         options.rounds,
         options.seconds,
+        options.seconds * LONGER,
         options.warmup,
         machine.load_before
     );
