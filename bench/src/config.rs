@@ -41,13 +41,13 @@ pub struct Options {
     /// How often each is run.
     #[arg(long, env = "HULAK_BENCH_ROUNDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
-    /// How long each sample is.
+    /// How long each sample is; three times that by a timetable.
     #[arg(long, env = "HULAK_BENCH_SECONDS", default_value_t = 15.0)]
     pub seconds: f64,
     /// How long each runs before it counts.
     #[arg(long, env = "HULAK_BENCH_WARMUP", default_value_t = 3.0)]
     pub warmup: f64,
-    /// Three seconds, one round, a small database: to see whether it works, not to measure.
+    /// Samples of three seconds, one round, a small database: to see whether it works, not to measure.
     #[arg(long, env = "HULAK_BENCH_QUICK")]
     pub quick: bool,
     /// Connections of the closed loops.

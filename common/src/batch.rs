@@ -24,7 +24,7 @@ pub struct Bounds {
     /// Batches in flight side by side.
     pub lanes: usize,
     /// From the beginning of a batch to that of the next one, in whichever lane, at least: what arrives meanwhile shares it. A
-    /// lone item that comes later than that waits for nobody.
+    /// lone item that comes later than that waits for nobody, and a full batch does not wait.
     pub rest: Duration,
 }
 
@@ -129,7 +129,7 @@ impl<I, O> Intake<I, O> {
             return false;
         }
         let left = self.begun.map_or(Duration::ZERO, |begun| bounds.rest.saturating_sub(begun.elapsed()));
-        if !left.is_zero() {
+        if !left.is_zero() && batch.len() < bounds.batch {
             tokio::time::sleep(left).await;
             while batch.len() < bounds.batch {
                 let Ok(item) = self.receiver.try_recv() else { break };

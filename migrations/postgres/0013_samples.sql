@@ -16,3 +16,6 @@ BEGIN
 END $$;
 -- The one expression in an index of these tables is counted, too.
 ALTER INDEX verifications_live ALTER COLUMN 4 SET STATISTICS 10;
+-- Hardly a number is twice among 3,000 rows of ten million. Taken for having one verification each, all that a number ever asked for
+-- would look as good an index as that of what is pending, and be read for each request. The figure counts from the next ANALYZE on.
+ALTER TABLE verifications ALTER COLUMN phone SET (n_distinct = -0.2);

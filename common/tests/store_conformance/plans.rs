@@ -64,6 +64,7 @@ async fn looked_up_by_number(ended: u32) {
     assert_eq!(read("verifications_overdue").await, 0, "it is the reaper's");
     assert_eq!(read("messages_outbox").await, 0, "it is the relay's");
     assert_eq!(read("verifications_listed").await, 0, "it has all of a client's");
+    assert_eq!(read("verifications_of_number").await, 0, "it has all that a number ever asked for");
     assert_eq!(read("messages_pkey").await, 1, "the counters tell what was read");
 }
 
