@@ -1,13 +1,16 @@
 //! Makes a database that looks as after a year of work: everything in it has ended.
 
+use std::path::Path;
 use std::time::Duration;
 
 use hulak_common::clock::{Clock as _, DatabaseClock, Stopwatch};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::BenchError;
 use crate::numbers::{nth, nth_sql};
+use crate::{BenchError, machine};
 
+/// Bytes of disk for each verification, with its number, its message, their indexes, and the log of writing them.
+const ROOM: u64 = 2_000;
 /// Rows of one statement.
 const CHUNK: u64 = 500_000;
 /// What lies between the first and the last verification, in milliseconds: half a year.
@@ -15,6 +18,25 @@ const SPAN: i64 = 182 * 24 * 3_600 * 1_000;
 /// Neighbours in time are no neighbours in number: a large prime.
 const STRIDE: u64 = 15_485_863;
 const VACUUMED: [&str; 4] = ["numbers", "client_numbers", "verifications", "messages"];
+
+/// Whether there is room to fill the tables, before anything else takes its time.
+///
+/// # Errors
+/// When there is not.
+pub fn fits(verifications: u64, directory: &Path) -> Result<(), BenchError> {
+    let (needed, free) = (verifications * ROOM, machine::free(directory)?);
+    if needed <= free {
+        return Ok(());
+    }
+    let gb = |bytes: u64| bytes / 1_000_000_000;
+    Err(BenchError::Setup(format!(
+        "the scenario grown needs {} GB in {} and {} GB are free: make room, set TMPDIR, or make it smaller with \
+         --grown-verifications",
+        gb(needed),
+        directory.display(),
+        gb(free)
+    )))
+}
 
 /// Fills the tables, and says how long that took.
 ///

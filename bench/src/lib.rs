@@ -19,5 +19,6 @@ pub mod scenario;
 pub mod services;
 pub mod stats;
 pub mod world;
+pub mod writeback;
 
 pub use error::BenchError;

@@ -1,6 +1,7 @@
 //! What it ran on.
 
 use std::fs;
+use std::path::Path;
 
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
@@ -67,6 +68,15 @@ pub fn memory() -> u64 {
     let kilobytes = field(&read("/proc/meminfo"), "MemTotal");
     let number = kilobytes.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
     number.unwrap_or(0) * 1024
+}
+
+/// Bytes that are free where a directory is.
+///
+/// # Errors
+/// When it is not there.
+pub fn free(directory: &Path) -> Result<u64, BenchError> {
+    let disk = rustix::fs::statvfs(directory).map_err(std::io::Error::from)?;
+    Ok(disk.f_bavail * disk.f_frsize)
 }
 
 fn field(text: &str, name: &str) -> Option<String> {

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use hulak_bench::config::{Options, Programs};
+use hulak_bench::config::{Options, Programs, Scenario};
 use hulak_bench::machine::{self, Machine};
 use hulak_bench::report::Report;
 use hulak_bench::scenario::{Bench, ORDER};
 use hulak_bench::services::{POSTGRES_SETTINGS, Services};
-use hulak_bench::{BenchError, world};
+use hulak_bench::writeback::Writeback;
+use hulak_bench::{BenchError, fill, world};
 use hulak_common::clock::Stopwatch;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -44,6 +45,10 @@ async fn stopped<T>() -> Result<T, BenchError> {
 async fn run() -> Result<Vec<String>, BenchError> {
     let options = Options::read()?;
     let binaries = Programs::find(&options)?;
+    if options.wants(Scenario::Grown) {
+        fill::fits(options.grown_verifications, &std::env::temp_dir())?;
+    }
+    let writeback = Writeback::early();
     let load_before = machine::load();
     if load_before > 0.5 {
         eprintln!("the machine is busy ({load_before} processes want to run): the figures will be low");
@@ -54,6 +59,7 @@ async fn run() -> Result<Vec<String>, BenchError> {
     let machine = Machine::look(&services, load_before).await?;
     let mut report = Report::new(options.clone(), machine);
     conditions(&mut report, &options);
+    report.note(writeback.note());
     let mut bench =
         Bench { options, binaries, services, report, round: 1, watch, accepted: None, bare: None };
     let mut failed = Vec::new();
