@@ -75,7 +75,7 @@ async fn run() -> Result<Vec<String>, BenchError> {
                 failed.push(failure);
             }
         }
-        // Forty minutes are long: what was measured stands there, whatever comes.
+        // A whole run is long: what was measured stands there, whatever comes.
         bench.report.write(&bench.options.report)?;
     }
     println!("{}", bench.report.markdown());
