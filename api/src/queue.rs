@@ -17,6 +17,9 @@ const SHARE: usize = 3;
 /// would fill the next.
 const REST: Duration = Duration::from_millis(3);
 
+/// Batches side by side. Their size is a matter of [`REST`]; a third is there so that a slow one does not hold up the next two.
+const LANES: usize = 3;
+
 /// Places, shared out among whoever wants some.
 #[derive(Debug, Clone)]
 pub(crate) struct Places(Arc<Shared>);
@@ -94,7 +97,7 @@ impl<I: Send + 'static, O: Send + 'static> Queue<I, O> {
         F: Fn(Vec<I>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Vec<O>> + Send + 'static,
     {
-        let bounds = Bounds { rest: REST, ..Bounds::default() };
+        let bounds = Bounds { rest: REST, lanes: LANES, ..Bounds::default() };
         let batcher = Batcher::spawn(bounds, move |items: Vec<(I, Place)>| {
             let (items, places): (Vec<I>, Vec<Place>) = items.into_iter().unzip();
             let executing = execute(items);
