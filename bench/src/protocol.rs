@@ -112,7 +112,7 @@ pub enum Kind {
         /// Of a hundred verifications so many change meanwhile.
         changing: u64,
     },
-    /// Checks codes, each once.
+    /// Checks codes: the right one of each verification once, wrong ones twice.
     Check {
         /// Codes that are not right.
         wrong: bool,

@@ -1,4 +1,4 @@
-//! Checks of codes: a wrong one for each verification, and then the right one.
+//! Checks of codes: two wrong ones for each verification, and then the right one.
 
 use std::fmt::Write as _;
 
