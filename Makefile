@@ -40,7 +40,7 @@ openapi: ## Write docs/openapi.json anew from the code
 # Some generators throw a part of what they draw away.
 fuzz: MANY = PROPTEST_CASES=1000000 PROPTEST_MAX_LOCAL_REJECTS=4000000
 fuzz: ## A million cases for each property of parsers and state machines
-	$(MANY) $(CARGO) test --release -q -p hulak-common --lib -- phone job sms text limits allowance account
+	$(MANY) $(CARGO) test --release -q -p hulak-common --lib -- phone job sms limits rate_limit account
 	$(MANY) $(CARGO) test --release -q -p hulak-api --lib -- token
 	$(MANY) $(CARGO) test --release -q -p hulak-worker --lib -- sparrow
 

@@ -10,7 +10,7 @@
 //          await shot(page, "console");                    // docs/images/console.png, when asked for
 //        });
 //
-// 2. Add a test to `standalone/tests/browser.rs` that starts a `hulak` with the settings it needs, and calls
+// 2. Add a test to `hulak/tests/browser.rs` that starts a `hulak` with the settings it needs, and calls
 //    `spec("NAME", &hulak, …)`. `cargo test -p hulak --test browser` then runs it; `HULAK_UPDATE_SCREENSHOTS=1` writes
 //    the pictures, too.
 //

@@ -36,7 +36,7 @@ async function begin(page, to, words = EN, address = `${api}/verify`) {
   await field(page, words.code).waitFor();
 }
 
-/** Where an application's browsers come back to: the address that `standalone/tests/browser.rs` puts on the list. */
+/** Where an application's browsers come back to: the address that `hulak/tests/browser.rs` puts on the list. */
 const visits = [];
 const application = createServer((request, response) => {
   visits.push(request);

@@ -168,9 +168,9 @@ def environment_example():
 
 
 def known_settings():
-    body = re.search(r"const KNOWN: &\[&str\] = &\[(.*?)\];", read("common/src/config.rs"), re.S)
+    body = re.search(r"const KNOWN: &\[&str\] = &\[(.*?)\];", read("runtime/src/settings.rs"), re.S)
     if not body:
-        sys.exit("deploy/check.py: no KNOWN in common/src/config.rs")
+        sys.exit("deploy/check.py: no KNOWN in runtime/src/settings.rs")
     return set(re.findall(r'^\s*"([A-Z_]+)",', body[1], re.M))
 
 
@@ -206,7 +206,7 @@ def check_settings(checks, services, example, known):
     given = {name.removeprefix("HULAK_") for name in given if name.startswith("HULAK_")}
     named = given | {name.removeprefix("HULAK_") for name in used | example.keys() if name.startswith("HULAK_")}
     for name in sorted(named):
-        checks.that(name in known, f"no program reads HULAK_{name} (KNOWN in common/src/config.rs)")
+        checks.that(name in known, f"no program reads HULAK_{name} (KNOWN in runtime/src/settings.rs)")
     for name in sorted(known - NOT_IN_CONTAINERS):
         checks.that(name in given, f"docker-compose.yml hands HULAK_{name} to no container")
 
@@ -319,7 +319,7 @@ def check_embedded(checks, members, sources):
 
 def known_metrics():
     """The names in the catalogue, with those of a histogram's parts."""
-    entries = re.findall(r'Kind::(\w+)(?:\([A-Z]+\))?,\s*"(hulak_\w+)"', read("common/src/meter/catalogue.rs"))
+    entries = re.findall(r'Kind::(\w+)(?:\([A-Z]+\))?,\s*"(hulak_\w+)"', read("runtime/src/metrics/catalogue.rs"))
     names = {name for kind, name in entries if kind != "Histogram"}
     return names | {f"{name}_{part}" for kind, name in entries if kind == "Histogram" for part in ("bucket", "sum", "count")}
 
@@ -333,7 +333,7 @@ def queries(node):
 
 def check_monitoring(checks, services):
     metrics = known_metrics()
-    checks.that(len(metrics) > 30, "common/src/meter/catalogue.rs: its metrics were not found")
+    checks.that(len(metrics) > 30, "runtime/src/metrics/catalogue.rs: its metrics were not found")
     texts = {"deploy/prometheus/alerts.yml": read("deploy/prometheus/alerts.yml")}
     dashboards = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
     checks.that(len(dashboards) == 2, "deploy/grafana/dashboards: there are two")
@@ -351,7 +351,7 @@ def check_monitoring(checks, services):
         used |= names
         checks.that(names, f"{where}: uses no metric")
         for name in sorted(names - metrics):
-            checks.that(False, f"{where}: no program exports {name} (common/src/meter/catalogue.rs)")
+            checks.that(False, f"{where}: no program exports {name} (runtime/src/metrics/catalogue.rs)")
     for name in sorted(metrics):
         shown = name in used or re.sub(r"_(sum|count)$", "_bucket", name) in used
         checks.that(shown, f"{name} is in no dashboard and no alert")

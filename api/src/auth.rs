@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, OPERATOR_PREFIX};
-use hulak_common::store::KeyOwner;
+use hulak_store::KeyOwner;
 use uuid::Uuid;
 
 use crate::problem::{Kind, Problem};

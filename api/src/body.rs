@@ -8,7 +8,7 @@ use axum::http::header;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::once::OnceKey;
+use crate::idempotency::OnceKey;
 use crate::problem::{FieldError, Kind, Problem};
 
 /// The largest body, in bytes.

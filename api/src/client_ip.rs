@@ -7,7 +7,7 @@ use std::str::FromStr;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use hulak_common::serve::PeerAddr;
+use hulak_runtime::serve::PeerAddr;
 use ipnet::IpNet;
 
 use crate::state::SharedApp;

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use hulak_common::config::{OperatorArgs, some_duration};
 use hulak_common::phone::PhonePattern;
+use hulak_runtime::settings::{CarrierArgs, some_duration};
 use url::Url;
 
-use crate::address::TrustedProxies;
+use crate::client_ip::TrustedProxies;
 use crate::cors::CorsOrigins;
 use crate::hosted::HostedPages;
 
@@ -96,5 +96,5 @@ pub struct NumberArgs {
     pub phone_pattern: PhonePattern,
     /// Who issued which prefix.
     #[command(flatten)]
-    pub operators: OperatorArgs,
+    pub carriers: CarrierArgs,
 }

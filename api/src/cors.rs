@@ -13,9 +13,9 @@ use axum::response::Response;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use hulak_common::client::ClientRecord;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Monitor, Store};
-use hulak_common::web::{self, Origin};
+use hulak_common::origin::{self, Origin};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::{Monitor, Store};
 use tokio::sync::watch;
 use tower::{Layer as _, Service as _};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -52,7 +52,7 @@ impl FromStr for CorsOrigins {
         if text.split(',').any(|part| part.trim() == "*") {
             return Err("* stands alone, as it allows every origin".to_owned());
         }
-        web::list(text).map(Self::Only)
+        origin::list(text).map(Self::Only)
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
             id: Default::default(),
             name: "shop".to_owned(),
             created_at: Timestamp::default(),
-            settings: ClientSettings { cors_origins: web::list(text).ok(), ..ClientSettings::default() },
+            settings: ClientSettings { cors_origins: origin::list(text).ok(), ..ClientSettings::default() },
         };
         allowed.note(vec![client("https://b.example,https://c.example"), client("")]);
         assert!(allowed.allows(&origin("https://c.example")));

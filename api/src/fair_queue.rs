@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hulak_common::batch::{Batcher, Bounds, Full};
+use hulak_runtime::batch::{Batcher, Bounds, Full};
 use uuid::Uuid;
 
 /// A client may hold this many places for each one that is free. Alone it gets three quarters of them; two of its kind get

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use hulak_common::look::{Asset, LOGO, Page, escape};
 use hulak_common::verification::Locale;
+use hulak_runtime::html::{Asset, LOGO, Page, escape};
 
 /// Whether hosted pages are served.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn the_page_is_small() {
         let files = [
-            hulak_common::look::STYLE.answer(None, &Default::default()),
+            hulak_runtime::html::STYLE.answer(None, &Default::default()),
             STYLE.answer(None, &Default::default()),
             SCRIPT.answer(None, &Default::default()),
         ];

@@ -1,56 +1,57 @@
 //! The API: records requests for codes, shows how they fare, and checks the codes that people type.
 
-pub mod address;
 pub mod admin;
-pub mod approval;
+pub mod approval_token;
 pub mod auth;
 pub mod body;
+pub(crate) mod cache;
+pub mod client_ip;
 pub mod commands;
 pub mod config;
 mod console;
 pub mod cors;
-pub(crate) mod fields;
+mod fair_queue;
 pub mod hosted;
-pub mod load;
-pub mod once;
+pub mod idempotency;
+pub mod load_shedding;
+pub mod long_poll;
 pub mod openapi;
 pub mod problem;
 pub mod publisher;
-mod queue;
-pub(crate) mod recent;
 pub mod resource;
 pub mod router;
 pub mod routes;
 pub mod state;
 pub mod token;
-pub mod wait;
+pub(crate) mod validation;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use hulak_broker::Broker;
 use hulak_common::api_key::{ApiKey, DEFAULT_CLIENT};
-use hulak_common::broker::Broker;
 use hulak_common::clock::SharedClock;
 use hulak_common::code::Keyring;
-use hulak_common::meter;
-use hulak_common::phone::{Operators, PhonePattern};
+use hulak_common::phone::{Carriers, PhonePattern};
 use hulak_common::rng::Rng;
-use hulak_common::samples::Sampler;
-use hulak_common::serve::{ServeOptions, serve};
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Monitor, Store, StoreError};
+use hulak_common::sms_template::Templates;
 use hulak_common::test_numbers::TestNumbers;
-use hulak_common::text::Templates;
+use hulak_runtime::metrics;
+use hulak_runtime::serve::{ServeOptions, serve};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_service::gauges;
+use hulak_service::metrics_history::Sampler;
+use hulak_store::{Monitor, Store, StoreError};
 use tokio::net::TcpListener;
 
-use address::TrustedProxies;
+use client_ip::TrustedProxies;
 use cors::{AllowedOrigins, CorsOrigins};
 use hosted::HostedPages;
-use hulak_common::vitals::Vitals;
-use load::Backlog;
+use hulak_service::health::Vitals;
+use load_shedding::Backlog;
+use long_poll::Changes;
 use publisher::Publisher;
 use state::{App, Parts};
-use wait::Changes;
 
 /// What an API is made of. A test or another program brings its own parts.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ pub struct Api {
     /// Numbers whose codes are fixed.
     pub test_numbers: TestNumbers,
     /// Who issued which prefix.
-    pub operators: Operators,
+    pub carriers: Carriers,
     /// What messages say: requests that make one too long are refused.
     pub templates: Templates,
     /// Whose `X-Forwarded-For` is believed.
@@ -117,7 +118,7 @@ pub async fn run(
         public_url,
         pattern,
         test_numbers,
-        operators,
+        carriers,
         templates,
         proxies,
         cors,
@@ -131,7 +132,7 @@ pub async fn run(
         broker,
         changes,
     } = api;
-    meter::start(&operators);
+    metrics::start(&carriers);
     let monitor = Monitor::new();
     let publisher = Publisher::start(
         &broker,
@@ -144,7 +145,7 @@ pub async fn run(
     let origins = AllowedOrigins::new(cors);
     let console = console::Parts {
         public_url: public_url.clone(),
-        operators: operators.clone(),
+        operators: carriers.clone(),
         store: Arc::clone(&store),
         broker: Arc::clone(&broker),
         monitor: monitor.clone(),
@@ -156,7 +157,7 @@ pub async fn run(
         public_url,
         pattern,
         test_numbers,
-        operators,
+        carriers,
         templates,
         proxies,
         origins: origins.clone(),
@@ -195,7 +196,7 @@ pub async fn run(
             backlog.run(Arc::clone(&store), monitor.clone(), Arc::clone(&clock), shutdown.clone()),
             changes.follow(Arc::clone(&broker), shutdown.clone()),
             origins.run(Arc::clone(&store), monitor.clone(), shutdown.clone()),
-            meter::watch(vitals, Arc::clone(&clock), shutdown.clone()),
+            gauges::watch(vitals, Arc::clone(&clock), shutdown.clone()),
             sampler.run(monitor.clone(), shutdown.clone()),
         )
     };
@@ -210,7 +211,7 @@ pub async fn run(
     Ok(())
 }
 
-/// Operators and probes are few.
+/// Carriers and probes are few.
 const ADMIN_CONNECTIONS: usize = 64;
 
 /// Callers who wait hold a connection each, so there may be many.

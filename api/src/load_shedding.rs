@@ -1,13 +1,13 @@
 //! Sheds load when the messages wait too long: a code that would arrive late is of no use to anybody, and costs as much.
 
+use hulak_service::gauges;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hulak_common::clock::SharedClock;
-use hulak_common::meter;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Monitor, Store};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::{Monitor, Store};
 
 use crate::problem::{Kind, Problem};
 
@@ -56,7 +56,7 @@ impl Backlog {
     }
 
     fn note(&self, age: Duration) {
-        meter::backlog(age);
+        gauges::backlog(age);
         let behind = age > self.max_age;
         if self.behind.swap(behind, Ordering::Relaxed) != behind {
             let seconds = age.as_secs();

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hulak_common::broker::Broker;
+use hulak_broker::Broker;
 use hulak_common::job::StatusEvent;
-use hulak_common::shutdown::Shutdown;
 use hulak_common::verification::{Status, Verification};
+use hulak_runtime::shutdown::Shutdown;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::auth::Caller;
+use crate::cache::Recent;
 use crate::problem::{Kind, Problem};
-use crate::recent::Recent;
 use crate::routes::read::etag;
 use crate::state::SharedApp;
 

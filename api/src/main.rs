@@ -5,19 +5,19 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use hulak_api::commands::{self, ClientsCommand, CommandError, KeysCommand};
 use hulak_api::config::{AddressArgs, HostedArgs, LoadArgs, NumberArgs};
-use hulak_api::wait::Changes;
+use hulak_api::long_poll::Changes;
 use hulak_api::{Api, run};
 use hulak_common::clock::{DatabaseClock, SharedClock};
 use hulak_common::code::{Keyring, Secret};
-use hulak_common::config::{
+use hulak_common::rng::Rng;
+use hulak_runtime::settings::messages::MessageArgs;
+use hulak_runtime::settings::{
     BackendArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
 };
-use hulak_common::connect;
-use hulak_common::message_config::MessageArgs;
-use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::Store;
-use hulak_common::vitals::ask_ready;
+use hulak_runtime::shutdown::Shutdown;
+use hulak_service::connect;
+use hulak_service::health::ask_ready;
+use hulak_store::Store;
 
 /// Connections to the database: a few are busy at once, and each has plans, a catalog and pages of its own to keep at hand.
 const CONNECTIONS: u32 = 8;
@@ -66,6 +66,11 @@ enum Command {
     Health,
 }
 
+/// Requests and messages are many small allocations on several threads: this allocator hands out first what was given back
+/// last, which is still in the processor's cache.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let cli: Cli = parse();
     if let Err(error) = cli.telemetry.init() {
@@ -95,7 +100,7 @@ fn main() {
     // Not dropped but left to the end of the process: it would cancel what a connection to the broker that is just being
     // made waits for, and that connection's thread would panic.
     std::mem::forget(runtime);
-    hulak_common::telemetry::flush();
+    hulak_runtime::logging::flush();
 }
 
 type Done = Result<(), Box<dyn std::error::Error>>;
@@ -126,7 +131,7 @@ async fn serve(cli: &Cli) -> Done {
         public_url: cli.addresses.public_url(http_addr),
         pattern: cli.numbers.phone_pattern.clone(),
         test_numbers: cli.rules.test_numbers.clone(),
-        operators: cli.numbers.operators.operators()?,
+        carriers: cli.numbers.carriers.carriers()?,
         templates,
         proxies: cli.addresses.trusted_proxies.clone(),
         cors: cli.addresses.cors_origins.clone(),

@@ -3,10 +3,10 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hulak_common::batch::Full;
 use hulak_common::limits::{LimitReached, Policy};
-use hulak_common::store::StoreError;
 use hulak_common::time::Timestamp;
+use hulak_runtime::batch::Full;
+use hulak_store::StoreError;
 use serde_json::{Map, Value, json};
 
 /// Defines every problem there is: its variant, slug, status, title and remedy.
@@ -225,7 +225,7 @@ impl Problem {
     /// The answer that was given to this request before.
     #[must_use]
     pub(crate) fn replayed(self) -> Self {
-        self.header(crate::once::REPLAYED, "true")
+        self.header(crate::idempotency::REPLAYED, "true")
     }
 
     /// Nothing of the caller's by that id.

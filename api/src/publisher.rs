@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::announcer::Announcer;
-use hulak_common::batch::{Batcher, Bounds};
-use hulak_common::broker::Broker;
+use hulak_broker::Broker;
 use hulak_common::clock::SharedClock;
 use hulak_common::job::{MessageId, Outgoing, StatusEvent};
-use hulak_common::outbox::Outbox;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::Store;
-use hulak_common::trace;
+use hulak_runtime::batch::{Batcher, Bounds};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_runtime::trace;
+use hulak_service::event_publisher::EventPublisher;
+use hulak_service::outbox::Outbox;
+use hulak_store::Store;
 
-use crate::wait::Changes;
+use crate::long_poll::Changes;
 
 /// Message ids that may wait for the broker.
 const QUEUE: usize = 16_384;
@@ -30,7 +30,7 @@ const REST: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone)]
 pub struct Publisher {
     jobs: Batcher<Outgoing, ()>,
-    announcer: Announcer,
+    announcer: EventPublisher,
     changes: Arc<Changes>,
 }
 
@@ -55,7 +55,7 @@ impl Publisher {
                 }
             },
         );
-        Self { jobs, announcer: Announcer::start(Arc::clone(broker)), changes }
+        Self { jobs, announcer: EventPublisher::start(Arc::clone(broker)), changes }
     }
 
     /// Has a message published, on behalf of the request that this task works for.

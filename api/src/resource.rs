@@ -1,7 +1,7 @@
 //! What callers see of our rows.
 
-use hulak_common::number::NumberReport;
-use hulak_common::phone::Operators;
+use hulak_common::phone::Carriers;
+use hulak_common::phone_record::NumberReport;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, DeliveryError, Purpose, Status, Verification};
 use serde::Serialize;
@@ -94,13 +94,13 @@ struct DeliveryErrorView {
 impl VerificationView {
     /// As of `now`; with a client token (`masked`) the number is hidden and the metadata absent.
     #[must_use]
-    pub fn new(row: &Verification, operators: &Operators, masked: bool, now: Timestamp) -> Self {
+    pub fn new(row: &Verification, carriers: &Carriers, masked: bool, now: Timestamp) -> Self {
         let phone = row.key.phone;
         let metadata = (!masked).then(|| RawValue::from_string(row.metadata.clone()).ok()).flatten();
         Self {
             id: row.id,
             phone: if masked { phone.masked().to_string() } else { phone.to_string() },
-            operator: operators.lookup(&phone).map(str::to_owned),
+            operator: carriers.lookup(&phone).map(str::to_owned),
             purpose: row.key.purpose,
             status: row.status_at(now),
             delivery: DeliveryView {
@@ -163,11 +163,11 @@ pub struct PhoneView {
 impl PhoneView {
     /// As of `now`.
     #[must_use]
-    pub fn new(report: &NumberReport, operators: &Operators, now: Timestamp) -> Self {
+    pub fn new(report: &NumberReport, carriers: &Carriers, now: Timestamp) -> Self {
         let NumberReport { number, client } = report;
         Self {
             phone: number.phone.to_string(),
-            operator: operators.lookup(&number.phone).map(str::to_owned),
+            operator: carriers.lookup(&number.phone).map(str::to_owned),
             validated: client.validated_at.is_some(),
             validated_at: client.validated_at,
             otp_count: number.otp_count,

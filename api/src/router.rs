@@ -12,8 +12,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use futures_util::FutureExt as _;
 use hulak_common::clock::Stopwatch;
-use hulak_common::meter;
-use hulak_common::trace::{self, TRACEPARENT, TraceContext, Value};
+use hulak_common::trace_context::{SEED, TRACEPARENT, TraceContext};
+use hulak_runtime::metrics;
+use hulak_runtime::trace::{self, Value};
 use tower::Service as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
@@ -117,10 +118,10 @@ fn identify(
 }
 
 /// Goes on with the caller's trace, or begins one.
-fn traced(request: &Request, seed: &[u8; trace::SEED]) -> Traced {
+fn traced(request: &Request, seed: &[u8; SEED]) -> Traced {
     let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
     let caller = header.and_then(TraceContext::parse);
-    let own = TraceContext::root(seed);
+    let own = trace::root(seed);
     let [.., a, b, c, d, e, f, g, h] = *seed;
     let context = caller.map_or(own, |caller| caller.child([a, b, c, d, e, f, g, h]));
     Traced { context, caller }
@@ -143,7 +144,7 @@ fn dress(
         let problem = response.extensions_mut().remove::<Problem>().or_else(|| undressed(&response));
         let slug = problem.as_ref().map_or("", |problem| problem.kind().slug());
         let (route, took) = (route.as_ref().map(MatchedPath::as_str), watch.elapsed());
-        meter::http().answered(&method, route, wait, response.status(), took);
+        metrics::http().answered(&method, route, wait, response.status(), took);
         if let Some(traced) = traced {
             let status = response.status();
             trace::record(traced.context, || span(traced, &method, route, status, slug, took));
@@ -163,7 +164,7 @@ fn span(
     problem: &'static str,
     took: Duration,
 ) -> trace::Span {
-    let (method, route) = (meter::method_name(method), route.unwrap_or("-"));
+    let (method, route) = (metrics::method_name(method), route.unwrap_or("-"));
     let span = trace::Span::new(format!("{method} {route}"), trace::Kind::Server, traced.context, took)
         .with("http.request.method", Value::Text(method))
         .with("http.route", Value::Name(route.to_owned()))
@@ -228,22 +229,22 @@ fn undressed(response: &Response) -> Option<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wait::Changes;
+    use crate::long_poll::Changes;
     use std::sync::Arc;
 
     use axum::body::Body;
     use clap::Parser as _;
-    use hulak_common::broker::{Broker, MemoryBroker};
+    use hulak_broker::{Broker, MemoryBroker};
     use hulak_common::clock::{DatabaseClock, SharedClock};
     use hulak_common::code::{Keyring, Secret};
-    use hulak_common::config::RulesArgs;
     use hulak_common::rng::Rng;
-    use hulak_common::shutdown::Shutdown;
-    use hulak_common::store::{Monitor, Postgres, Store};
+    use hulak_runtime::settings::RulesArgs;
+    use hulak_runtime::shutdown::Shutdown;
+    use hulak_store::{Monitor, Postgres, Store};
     use tower::ServiceExt as _;
 
     use crate::cors::AllowedOrigins;
-    use crate::load::Backlog;
+    use crate::load_shedding::Backlog;
     use crate::publisher::Publisher;
     use crate::state::{App, Parts};
 
@@ -260,7 +261,7 @@ mod tests {
         let nowhere = "postgres://127.0.0.1:1/none".to_owned().into();
         let rules = Defaults::parse_from(["test"]).rules.rules(keyring.clone());
         let store: Arc<dyn Store> =
-            Arc::new(hulak_common::store::Database::new(Postgres::new(&nowhere, 1, "test").unwrap(), rules));
+            Arc::new(hulak_store::Database::new(Postgres::new(&nowhere, 1, "test").unwrap(), rules));
         let broker: Arc<dyn Broker> = MemoryBroker::new();
         let publisher = Publisher::start(
             &broker,
@@ -274,7 +275,7 @@ mod tests {
             pattern: Default::default(),
             test_numbers: Default::default(),
             templates: Default::default(),
-            operators: hulak_common::phone::Operators::builtin(),
+            carriers: hulak_common::phone::Carriers::builtin(),
             proxies: Default::default(),
             origins: AllowedOrigins::new("https://app.example".parse().unwrap()),
             hosted: Default::default(),

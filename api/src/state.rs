@@ -7,31 +7,31 @@ use hulak_common::account::Account;
 use hulak_common::api_key::ApiKey;
 use hulak_common::clock::{SharedClock, Stopwatch};
 use hulak_common::code::Keyring;
-use hulak_common::phone::{Operators, PhonePattern};
+use hulak_common::phone::{Carriers, PhonePattern};
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{
+use hulak_common::sms_template::Templates;
+use hulak_common::test_numbers::TestNumbers;
+use hulak_common::verification::Verification;
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::{
     AccountList, Batch, Cancel, Canceled, Check, Checked, Create, Created, Health, KeyOwner, Monitor, Resend,
     Resent, Store, StoreError,
 };
-use hulak_common::test_numbers::TestNumbers;
-use hulak_common::text::Templates;
-use hulak_common::verification::Verification;
 use moka::sync::Cache;
 use url::Url;
 use uuid::Uuid;
 
-use crate::address::TrustedProxies;
-use crate::approval::Approvals;
+use crate::approval_token::Approvals;
+use crate::client_ip::TrustedProxies;
 use crate::cors::AllowedOrigins;
+use crate::fair_queue::{Places, Queue};
 use crate::hosted::HostedPages;
-use crate::load::Backlog;
-use crate::once::OnceKeys;
+use crate::idempotency::OnceKeys;
+use crate::load_shedding::Backlog;
+use crate::long_poll::Changes;
 use crate::problem::{Kind, Problem};
 use crate::publisher::Publisher;
-use crate::queue::{Places, Queue};
 use crate::token::{ClientTokens, PageTokens};
-use crate::wait::Changes;
 
 /// How long a key's owner is remembered. A revoked key is to be refused within 5 s: the rest is for the statement that
 /// found it a moment before it was revoked.
@@ -54,7 +54,7 @@ pub struct App {
     /// Numbers whose codes are fixed; they are served whatever the pattern says.
     pub test_numbers: TestNumbers,
     /// Who issued which prefix.
-    pub operators: Operators,
+    pub carriers: Carriers,
     /// What messages say, and so what fits into them.
     pub templates: Templates,
     /// Whose `X-Forwarded-For` is believed.
@@ -105,7 +105,7 @@ pub struct Parts {
     /// See [`App`].
     pub test_numbers: TestNumbers,
     /// See [`App`].
-    pub operators: Operators,
+    pub carriers: Carriers,
     /// See [`App`].
     pub templates: Templates,
     /// See [`App`].
@@ -144,7 +144,7 @@ impl App {
             public_url,
             pattern,
             test_numbers,
-            operators,
+            carriers,
             templates,
             proxies,
             origins,
@@ -176,7 +176,7 @@ impl App {
             public_url,
             pattern,
             test_numbers,
-            operators,
+            carriers,
             templates,
             proxies,
             origins,
@@ -291,7 +291,7 @@ impl App {
 
     async fn answer<T>(
         &self,
-        submitted: impl Future<Output = Result<Answer<T>, hulak_common::batch::Full>>,
+        submitted: impl Future<Output = Result<Answer<T>, hulak_runtime::batch::Full>>,
     ) -> Result<T, Problem> {
         self.require_store()?;
         tokio::select! {

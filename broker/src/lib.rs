@@ -9,8 +9,8 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::job::{SendJob, StatusEvent};
-use crate::time::Timestamp;
+use hulak_common::job::{SendJob, StatusEvent};
+use hulak_common::time::Timestamp;
 
 pub mod amqp;
 pub mod memory;

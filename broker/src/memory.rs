@@ -14,7 +14,7 @@ use super::{
     Broker, BrokerError, BrokerHealth, Consumer, DeadLetter, Delivery, Depths, Handle, PublishError,
     Subscription,
 };
-use crate::job::{MAX_EVENTS, SendJob, StatusEvent};
+use hulak_common::job::{MAX_EVENTS, SendJob, StatusEvent};
 
 /// Jobs held at most, waiting and in workers' hands together.
 const CAPACITY: usize = 10_000;

@@ -1,4 +1,4 @@
-use hulak_common::store::StoreError;
+use hulak_store::StoreError;
 use hulak_testkit::services::ServiceError;
 
 /// Why a run could not be made. Says nothing about Hulak.

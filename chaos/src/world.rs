@@ -12,7 +12,7 @@ use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, DEFAULT_CLIENT};
 use hulak_common::clock::{DatabaseClock, SharedClock};
 use hulak_common::code::{Keyring, Secret};
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
+use hulak_runtime::shutdown::Shutdown;
 use hulak_sandbox::{Faults, Sandbox, SandboxConfig};
 use hulak_testkit::services::{Durability, Postgres, PostgresOptions, RabbitMq};
 use hulak_worker::gateway::sparrow::install_tls;

@@ -1,5 +1,5 @@
 //! The production shape, with everything logged and traced: no code, no key and no whole number is found afterwards. (The
-//! one-process shape's test is `standalone/tests/personal`.)
+//! one-process shape's test is `hulak/tests/personal`.)
 #![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use hulak_chaos::program::terminate;
 use hulak_common::clock::DatabaseClock;
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
+use hulak_runtime::shutdown::Shutdown;
 use hulak_sandbox::{Faults, Sandbox, SandboxConfig};
 use hulak_testkit::collector::Collector;
 use hulak_testkit::database::TestDatabase;

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
+use crate::client::NewKey;
 use crate::rng::Rng;
-use crate::store::NewKey;
 
 /// How a client application's key begins.
 pub const CLIENT_PREFIX: &str = "hk_";

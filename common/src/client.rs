@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::allowance::{Amount, Quota};
-use crate::store::Quotas;
+use crate::origin::{Origin, RedirectUri};
+use crate::rate_limit::{Amount, Quota};
+use crate::rules::Quotas;
 use crate::time::Timestamp;
-use crate::web::{Origin, RedirectUri};
 
 /// What is set for one client application. What is not goes by the settings of the programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -105,6 +105,19 @@ pub struct KeyRecord {
     pub created_at: Timestamp,
     /// Since when it is refused.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// An API key as it is kept.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// The client application, made when there is none of that name.
+    pub client_name: String,
+    /// The first characters, to tell keys apart.
+    pub prefix: String,
+    /// SHA-256 of the whole key.
+    pub hash: [u8; 32],
+    /// Whether it is an operator's key.
+    pub operator: bool,
 }
 
 #[cfg(test)]

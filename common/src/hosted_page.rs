@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::origin::RedirectUri;
 use crate::time::Timestamp;
 use crate::verification::{Locale, Purpose};
-use crate::web::RedirectUri;
 
 /// How long a page is good.
 pub const LIFE: Duration = Duration::from_secs(15 * 60);

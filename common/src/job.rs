@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::trace::TraceContext;
+use crate::trace_context::TraceContext;
 
 /// The job format this program writes.
 pub const VERSION: u32 = 1;

@@ -1,47 +1,37 @@
-//! What Hulak's programs speak in common: numbers, codes, states, limits, jobs, the store, the broker, and starting and
-//! stopping.
+//! The domain: what Hulak knows of phone numbers, codes, limits, verifications, messages, accounts and clients. No I/O.
+//!
+//! # Layout
+//! - Numbers and codes: [`phone`], [`test_numbers`], [`code`], [`api_key`].
+//! - What is verified: [`verification`] (statuses, deliveries, messages), [`timeline`], [`phone_record`], [`hosted_page`].
+//! - Who asks: [`client`], [`account`], [`origin`], [`staff`] and [`audit`] for operators.
+//! - Rules: [`rules`], [`limits`] (windows of a number), [`rate_limit`] (a client's or an address's), [`idempotency`].
+//! - Messages: [`sms_template`], [`sms`] (parts), [`job`] (what travels over the broker), [`usage`], [`worker_registry`].
+//! - Foundations: [`time`], [`clock`], [`rng`], [`text_enum`], [`trace_context`].
 
 pub mod account;
-pub mod allowance;
-pub mod announcer;
 pub mod api_key;
-pub mod batch;
-pub mod broker;
+pub mod audit;
 pub mod client;
 pub mod clock;
 pub mod code;
-pub mod config;
-pub mod connect;
-pub mod history;
-pub mod hosts;
+pub mod hosted_page;
 pub mod idempotency;
 pub mod job;
 pub mod limits;
-pub mod look;
-pub mod message_config;
-pub mod meter;
-pub mod number;
-pub mod operator;
-pub mod outbox;
-pub mod page;
+pub mod origin;
 pub mod phone;
+pub mod phone_record;
+pub mod rate_limit;
 pub mod rng;
-pub mod samples;
-pub mod serve;
-pub mod shutdown;
+pub mod rules;
 pub mod sms;
-pub mod store;
-pub mod telemetry;
+pub mod sms_template;
+pub mod staff;
 pub mod test_numbers;
-pub mod text;
 pub mod text_enum;
 pub mod time;
-pub mod trace;
+pub mod timeline;
+pub mod trace_context;
+pub mod usage;
 pub mod verification;
-pub mod vitals;
-pub mod web;
-
-/// Every program's. Requests and messages are many small allocations on several threads: this one hands out first what was
-/// given back last, which is still in the processor's cache.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+pub mod worker_registry;

@@ -8,11 +8,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::code::{CodeLength, KeyId, Salt};
-use crate::history::{Event, History};
 use crate::job::MessageId;
 use crate::phone::PhoneNumber;
 use crate::text_enum::text_enum;
 use crate::time::Timestamp;
+use crate::timeline::{Event, History};
 
 /// How long one code may live, however often it is sent again.
 pub const CODE_LIFE: Duration = Duration::from_secs(600);

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, OPERATOR_PREFIX};
 use hulak_common::code::Secret;
-use hulak_common::config::ConfigError;
 use hulak_common::rng::Rng;
+use hulak_runtime::settings::SettingError;
 
 /// An opened data directory; nobody else uses it while this lives.
 pub(crate) struct DataDir {
@@ -26,9 +26,9 @@ type Failure = Box<dyn std::error::Error>;
 
 impl DataDir {
     /// Makes the directory when there is none, and takes it for this process.
-    pub(crate) fn open(path: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, SettingError> {
         let bad = |reason: &dyn std::fmt::Display| {
-            ConfigError::new("HULAK_DATA_DIR", format!("{}: {reason}", path.display()))
+            SettingError::new("HULAK_DATA_DIR", format!("{}: {reason}", path.display()))
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| bad(&error))?;
         let lock =
@@ -66,8 +66,8 @@ impl DataDir {
         self.path.join(OPERATOR_KEY)
     }
 
-    fn unusable(&self, name: &str, error: &dyn std::fmt::Display) -> ConfigError {
-        ConfigError::new("HULAK_DATA_DIR", format!("{}: {error}", self.path.join(name).display()))
+    fn unusable(&self, name: &str, error: &dyn std::fmt::Display) -> SettingError {
+        SettingError::new("HULAK_DATA_DIR", format!("{}: {error}", self.path.join(name).display()))
     }
 
     /// The file's content, or `make`'s when there is no file yet. Written beside and renamed, so that a process killed in

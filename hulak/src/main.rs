@@ -11,19 +11,20 @@ use data_dir::DataDir;
 use hulak_api::Api;
 use hulak_api::config::{AddressArgs, HostedArgs, LoadArgs, NumberArgs};
 use hulak_api::hosted::HostedPages;
-use hulak_api::wait::Changes;
+use hulak_api::long_poll::Changes;
+use hulak_broker::{Broker, MemoryBroker};
 use hulak_common::api_key::ApiKey;
-use hulak_common::broker::{Broker, MemoryBroker};
 use hulak_common::clock::{DatabaseClock, SharedClock};
-use hulak_common::config::{
+use hulak_common::rng::Rng;
+use hulak_common::rules::Rules;
+use hulak_runtime::settings::messages::MessageArgs;
+use hulak_runtime::settings::{
     BackendArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
 };
-use hulak_common::connect;
-use hulak_common::message_config::MessageArgs;
-use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Database, Rules, Sqlite, Store};
+use hulak_runtime::shutdown::Shutdown;
 use hulak_sandbox::{Sandbox, SandboxConfig};
+use hulak_service::connect;
+use hulak_store::{Database, Sqlite, Store};
 use hulak_worker::Worker;
 use hulak_worker::config::GatewayArgs;
 use hulak_worker::gateway::Sparrow;
@@ -67,6 +68,11 @@ const OPERATOR_CLIENT: &str = "operator";
 
 type Failure = Box<dyn std::error::Error>;
 
+/// Requests and messages are many small allocations on several threads: this allocator hands out first what was given back
+/// last, which is still in the processor's cache.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let cli: Cli = parse();
     if let Err(error) = cli.telemetry.init() {
@@ -82,7 +88,7 @@ fn main() {
     // Not dropped but left to the end of the process: it would cancel what a connection to the broker that is just being
     // made waits for, and that connection's thread would panic.
     std::mem::forget(runtime);
-    hulak_common::telemetry::flush();
+    hulak_runtime::logging::flush();
 }
 
 async fn run(cli: &Cli) -> Result<(), Failure> {
@@ -135,12 +141,12 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         .await?;
     store.install_key(&operator_key.to_store(OPERATOR_CLIENT), rng.uuid_v7(now), now).await?;
 
-    let operators = cli.numbers.operators.operators()?;
+    let carriers = cli.numbers.carriers.carriers()?;
     let api = Api {
         public_url: cli.addresses.public_url(greeting.api),
         pattern: cli.numbers.phone_pattern.clone(),
         test_numbers: cli.rules.test_numbers.clone(),
-        operators: operators.clone(),
+        carriers: carriers.clone(),
         templates: templates.clone(),
         proxies: cli.addresses.trusted_proxies.clone(),
         cors: cli.addresses.cors_origins.clone(),
@@ -161,7 +167,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         timeout: cli.gateway.gateway_timeout,
         rate: cli.gateway.gateway_rate,
         concurrency: cli.gateway.gateway_concurrency,
-        operators,
+        carriers,
         gateway: Arc::new(Sparrow::new(sparrow)?),
         clock: Arc::clone(&clock),
         rng: rng.clone(),

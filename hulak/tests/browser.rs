@@ -10,9 +10,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use hulak_common::clock::{Clock as _, DatabaseClock};
-use hulak_common::operator::{Day, StoredSample};
-use hulak_common::samples::Sample;
-use hulak_common::store::{Database, OperatorStore as _, Sqlite, Store as _};
+use hulak_common::usage::Day;
+use hulak_service::metrics_history::Sample;
+use hulak_store::StoredSample;
+use hulak_store::{Database, OperatorStore as _, Sqlite, Store as _};
 use hulak_testkit::services::free_port;
 use hulak_testkit::services::install::{self, Browser};
 use hulak_testkit::stack::rules;

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hulak_common::config::{ConfigError, TelemetryArgs};
-use hulak_common::trace::{self, Kind, Sink, Span, TraceContext, Value};
+use hulak_common::trace_context::TraceContext;
+use hulak_runtime::settings::{SettingError, TelemetryArgs};
+use hulak_runtime::trace::{self, Kind, Sink, Span, Value};
 use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError};
@@ -49,9 +50,9 @@ struct Shared {
 ///
 /// # Errors
 /// When the address is none, or the HTTP client cannot be set up.
-pub fn start(settings: &TelemetryArgs, service: &'static str) -> Result<Option<Exporter>, ConfigError> {
+pub fn start(settings: &TelemetryArgs, service: &'static str) -> Result<Option<Exporter>, SettingError> {
     let Some(endpoint) = &settings.otel_exporter_otlp_endpoint else { return Ok(None) };
-    let bad = |reason: &dyn fmt::Display| ConfigError::new("OTEL_EXPORTER_OTLP_ENDPOINT", reason);
+    let bad = |reason: &dyn fmt::Display| SettingError::new("OTEL_EXPORTER_OTLP_ENDPOINT", reason);
     if !matches!(endpoint.scheme(), "http" | "https") || endpoint.host().is_none() {
         return Err(bad(&"must begin with http:// or https://"));
     }

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use hulak_common::clock::Stopwatch;
-use hulak_common::trace::{Kind, SEED, Sink as _, Span, TraceContext};
+use hulak_common::trace_context::SEED;
+use hulak_common::trace_context::TraceContext;
 use hulak_otlp::Exporter;
+use hulak_runtime::trace::{Kind, Sink as _, Span};
 use hulak_testkit::collector::Collector;
 use tokio::net::TcpListener;
 

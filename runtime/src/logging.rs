@@ -12,7 +12,7 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::JsonFields;
 
-use crate::text_enum::text_enum;
+use hulak_common::text_enum::text_enum;
 
 text_enum! {
     /// How log lines look.

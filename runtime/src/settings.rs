@@ -1,5 +1,7 @@
 //! Settings: environment variables, the same names as flags, and secrets from the environment or a file only.
 
+pub mod messages;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,14 +12,14 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::allowance::{Amount, Quota};
-use crate::api_key::ApiKey;
-use crate::code::{CodeLength, Keyring, Secret};
-use crate::limits::{MAX_QUOTA, NumberLimits};
-use crate::phone::Operators;
-use crate::store::{AmbiguousPolicy, Quotas, Rules};
-use crate::telemetry::LogFormat;
-use crate::test_numbers::TestNumbers;
+use crate::logging::LogFormat;
+use hulak_common::api_key::ApiKey;
+use hulak_common::code::{CodeLength, Keyring, Secret};
+use hulak_common::limits::{MAX_QUOTA, NumberLimits};
+use hulak_common::phone::Carriers;
+use hulak_common::rate_limit::{Amount, Quota};
+use hulak_common::rules::{AmbiguousPolicy, Quotas, Rules};
+use hulak_common::test_numbers::TestNumbers;
 
 /// Every `HULAK_` variable that one of the programs reads. They often share one environment, so a variable of another
 /// program is no mistake.
@@ -77,14 +79,14 @@ Secrets come from the environment, or from a file named by the same variable wit
 /// A setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {reason}")]
-pub struct ConfigError {
+pub struct SettingError {
     /// The environment variable.
     pub name: String,
     /// Why.
     pub reason: String,
 }
 
-impl ConfigError {
+impl SettingError {
     /// A bad value of `name`.
     pub fn new(name: &str, reason: impl ToString) -> Self {
         Self { name: name.to_owned(), reason: reason.to_string() }
@@ -106,19 +108,21 @@ impl Environment {
     ///
     /// # Errors
     /// When both are set, the file cannot be read, or it is not UTF-8.
-    pub fn secret(&self, name: &str) -> Result<Option<SecretString>, ConfigError> {
+    pub fn secret(&self, name: &str) -> Result<Option<SecretString>, SettingError> {
         let file_name = format!("{name}_FILE");
         let (value, file) = ((self.0)(name), (self.0)(&file_name));
         let value = value.filter(|value| !value.is_empty());
         match (value, file.filter(|file| !file.is_empty())) {
-            (Some(_), Some(_)) => Err(ConfigError::new(name, format!("set {name} or {file_name}, not both"))),
+            (Some(_), Some(_)) => {
+                Err(SettingError::new(name, format!("set {name} or {file_name}, not both")))
+            }
             (Some(value), None) => {
-                let text = value.into_string().map_err(|_| ConfigError::new(name, "must be UTF-8"))?;
+                let text = value.into_string().map_err(|_| SettingError::new(name, "must be UTF-8"))?;
                 Ok(Some(text.into()))
             }
             (None, Some(file)) => {
                 let text = std::fs::read_to_string(&file)
-                    .map_err(|error| ConfigError::new(&file_name, format!("{}: {error}", file.display())))?;
+                    .map_err(|error| SettingError::new(&file_name, format!("{}: {error}", file.display())))?;
                 Ok(Some(text.trim().to_owned().into()))
             }
             (None, None) => Ok(None),
@@ -129,17 +133,17 @@ impl Environment {
     ///
     /// # Errors
     /// When it is not set or cannot be read.
-    pub fn required_secret(&self, name: &str, hint: &str) -> Result<SecretString, ConfigError> {
-        self.secret(name)?.ok_or_else(|| ConfigError::new(name, format!("is not set: {hint}")))
+    pub fn required_secret(&self, name: &str, hint: &str) -> Result<SecretString, SettingError> {
+        self.secret(name)?.ok_or_else(|| SettingError::new(name, format!("is not set: {hint}")))
     }
 
     /// The keys derived from `HULAK_SECRET` and `HULAK_SECRET_PREVIOUS`.
     ///
     /// # Errors
     /// When the first is not set, or one of them cannot be used.
-    pub fn keyring(&self) -> Result<Keyring, ConfigError> {
+    pub fn keyring(&self) -> Result<Keyring, SettingError> {
         self.keyring_or(|| {
-            Err(ConfigError::new("HULAK_SECRET", "is not set: make one with: openssl rand -base64 32"))
+            Err(SettingError::new("HULAK_SECRET", "is not set: make one with: openssl rand -base64 32"))
         })
     }
 
@@ -147,13 +151,13 @@ impl Environment {
     ///
     /// # Errors
     /// When one of them cannot be used, or `kept` fails.
-    pub fn keyring_or<E: From<ConfigError>>(
+    pub fn keyring_or<E: From<SettingError>>(
         &self,
         kept: impl FnOnce() -> Result<Secret, E>,
     ) -> Result<Keyring, E> {
         let read = |name: &str| {
             let secret = |value: SecretString| {
-                Secret::from_base64(value.expose_secret()).map_err(|error| ConfigError::new(name, error))
+                Secret::from_base64(value.expose_secret()).map_err(|error| SettingError::new(name, error))
             };
             self.secret(name)?.map(secret).transpose()
         };
@@ -165,8 +169,8 @@ impl Environment {
     ///
     /// # Errors
     /// When it cannot be used, an operator's key included.
-    pub fn api_key(&self) -> Result<Option<ApiKey>, ConfigError> {
-        let bad = |reason: String| ConfigError::new("HULAK_API_KEY", reason);
+    pub fn api_key(&self) -> Result<Option<ApiKey>, SettingError> {
+        let bad = |reason: String| SettingError::new("HULAK_API_KEY", reason);
         let Some(text) = self.secret("HULAK_API_KEY")? else { return Ok(None) };
         let key = ApiKey::parse(text.expose_secret()).map_err(|error| bad(error.to_string()))?;
         if key.is_operator() {
@@ -196,7 +200,7 @@ pub fn parse<T: CommandFactory + FromArgMatches>() -> T {
 
 /// Ends the process with one line on stderr.
 pub fn fail(reason: &dyn std::fmt::Display) -> ! {
-    crate::telemetry::flush();
+    crate::logging::flush();
     let program = std::env::args_os().next().map(std::path::PathBuf::from);
     let program = program.as_deref().and_then(std::path::Path::file_name).unwrap_or_default();
     eprintln!("{}: {reason}", program.display());
@@ -328,9 +332,9 @@ impl TelemetryArgs {
     ///
     /// # Errors
     /// When the filter cannot be read.
-    pub fn init(&self) -> Result<(), ConfigError> {
+    pub fn init(&self) -> Result<(), SettingError> {
         let format = self.log_format.parse().unwrap_or(LogFormat::Text);
-        crate::telemetry::init(&self.log, format).map_err(|reason| ConfigError::new("HULAK_LOG", reason))?;
+        crate::logging::init(&self.log, format).map_err(|reason| SettingError::new("HULAK_LOG", reason))?;
         for name in unknown_variables() {
             tracing::warn!("unknown setting {name}: is it misspelt?");
         }
@@ -416,24 +420,24 @@ impl RulesArgs {
 /// Who issued which prefix.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Numbers")]
-pub struct OperatorArgs {
+pub struct CarrierArgs {
     /// A file with the operators' prefixes, in place of the built-in table.
     #[arg(long, env = "HULAK_OPERATORS_FILE", hide_env_values = true)]
     pub operators_file: Option<PathBuf>,
 }
 
-impl OperatorArgs {
+impl CarrierArgs {
     /// The operators' prefixes.
     ///
     /// # Errors
     /// When the file cannot be read or used.
-    pub fn operators(&self) -> Result<Operators, ConfigError> {
-        let Some(path) = &self.operators_file else { return Ok(Operators::builtin()) };
+    pub fn carriers(&self) -> Result<Carriers, SettingError> {
+        let Some(path) = &self.operators_file else { return Ok(Carriers::builtin()) };
         let bad = |reason: &dyn std::fmt::Display| {
-            ConfigError::new("HULAK_OPERATORS_FILE", format!("{}: {reason}", path.display()))
+            SettingError::new("HULAK_OPERATORS_FILE", format!("{}: {reason}", path.display()))
         };
         let text = std::fs::read_to_string(path).map_err(|error| bad(&error))?;
-        Operators::parse(&text).map_err(|error| bad(&error))
+        Carriers::parse(&text).map_err(|error| bad(&error))
     }
 }
 
@@ -454,7 +458,7 @@ impl BackendArgs {
     ///
     /// # Errors
     /// When neither the flag nor the environment gives one.
-    pub fn database(&self, environment: Environment) -> Result<SecretString, ConfigError> {
+    pub fn database(&self, environment: Environment) -> Result<SecretString, SettingError> {
         let hint = "for instance postgres://hulak:password@127.0.0.1/hulak";
         match &self.database_url {
             Some(url) => Ok(url.clone().into()),
@@ -466,7 +470,7 @@ impl BackendArgs {
     ///
     /// # Errors
     /// When neither the flag nor the environment gives one.
-    pub fn broker(&self, environment: Environment) -> Result<SecretString, ConfigError> {
+    pub fn broker(&self, environment: Environment) -> Result<SecretString, SettingError> {
         let hint = "for instance amqp://hulak:password@127.0.0.1:5672/%2f";
         match &self.broker_url {
             Some(url) => Ok(url.clone().into()),
@@ -479,10 +483,10 @@ impl BackendArgs {
 ///
 /// # Errors
 /// When the address is taken or not ours.
-pub async fn bind(name: &str, address: SocketAddr) -> Result<tokio::net::TcpListener, ConfigError> {
+pub async fn bind(name: &str, address: SocketAddr) -> Result<tokio::net::TcpListener, SettingError> {
     tokio::net::TcpListener::bind(address)
         .await
-        .map_err(|error| ConfigError::new(name, format!("cannot listen on {address}: {error}")))
+        .map_err(|error| SettingError::new(name, format!("cannot listen on {address}: {error}")))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use hulak_common::look;
+use hulak_runtime::html;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -40,12 +40,12 @@ pub(crate) fn routes(sandbox: Sandbox) -> Router {
 /// The headers every page carries.
 async fn protect(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    look::protect(response.headers_mut());
+    html::protect(response.headers_mut());
     response
 }
 
 async fn asset(Path(name): Path<String>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    let asset = look::find(&name, &page::FILES);
+    let asset = html::find(&name, &page::FILES);
     asset.map_or_else(
         || StatusCode::NOT_FOUND.into_response(),
         |asset| asset.answer(query.as_deref(), &headers).into_response(),

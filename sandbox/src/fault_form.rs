@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use hulak_common::look::escape;
+use hulak_runtime::html::escape;
 
 use crate::faults::{FORCED_STATUSES, Faults};
 use crate::refusal::Refusal;

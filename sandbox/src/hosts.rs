@@ -1,4 +1,4 @@
-//! Which `Host` the pages answer to: see [`hulak_common::hosts`].
+//! Which `Host` the pages answer to: see [`hulak_runtime::host_guard`].
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use hulak_common::hosts::{is_this_machine, name_of, requested};
+use hulak_runtime::host_guard::{is_this_machine, name_of, requested};
 
 use crate::Sandbox;
 

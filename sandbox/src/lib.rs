@@ -22,8 +22,8 @@ use std::time::Duration;
 use axum::Router;
 use hulak_common::clock::SharedClock;
 use hulak_common::rng::Rng;
-use hulak_common::serve::{ServeOptions, serve};
-use hulak_common::shutdown::Shutdown;
+use hulak_runtime::serve::{ServeOptions, serve};
+use hulak_runtime::shutdown::Shutdown;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use clap::Parser;
 use hulak_common::clock::DatabaseClock;
-use hulak_common::config::{TelemetryArgs, bind, fail, parse};
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
+use hulak_runtime::settings::{TelemetryArgs, bind, fail, parse};
+use hulak_runtime::shutdown::Shutdown;
 use hulak_sandbox::{Sandbox, SandboxConfig, run};
 
 /// A simulator of the Sparrow SMS gateway, with an inbox and faults on demand.
@@ -57,7 +57,7 @@ fn main() {
     if let Err(error) = runtime.block_on(start(settings)) {
         fail(&error);
     }
-    hulak_common::telemetry::flush();
+    hulak_runtime::logging::flush();
 }
 
 async fn start(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
-use hulak_common::look::{Asset, LOGO, Page, escape};
-use hulak_common::phone::{Operators, PhoneNumber};
+use hulak_common::phone::{Carriers, PhoneNumber};
 use hulak_common::sms;
+use hulak_runtime::html::{Asset, LOGO, Page, escape};
 
 use crate::fault_form;
 use crate::faults::Faults;
@@ -17,7 +17,7 @@ static SCRIPT: Asset = Asset::script("inbox.js", include_str!("assets/inbox.js")
 /// What the page loads.
 pub(crate) static FILES: [&Asset; 2] = [&STYLE, &SCRIPT];
 
-static OPERATORS: LazyLock<Operators> = LazyLock::new(Operators::builtin);
+static OPERATORS: LazyLock<Carriers> = LazyLock::new(Carriers::builtin);
 
 /// Without a script the page is loaded again now and then.
 const HEAD: &str = "<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n";

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use hulak_common::shutdown::Shutdown;
+use hulak_runtime::shutdown::Shutdown;
 use hyper::Request;
 use hyper::body::Incoming;
 use tower::{Service, ServiceExt};

@@ -1,4 +1,4 @@
-//! The admin address: is it alive, is it ready, and how much has it done.
+//! The admin address: is the process alive, is it ready, and how much has it done.
 
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -6,11 +6,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use hulak_common::hosts;
-use hulak_common::vitals::Vitals;
+use hulak_runtime::host_guard;
 
-/// `/healthz`, `/readyz` and `/metrics`, for a known `Host` only.
-pub fn router(vitals: Vitals) -> Router {
+use crate::gauges;
+use crate::health::Vitals;
+
+/// `/healthz`, `/readyz` and `/metrics`, and `pages` of the role's own beside them; all of it for a known `Host` only.
+pub fn router(vitals: Vitals, pages: Router) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route(
@@ -23,16 +25,17 @@ pub fn router(vitals: Vitals) -> Router {
         .route(
             "/metrics",
             get(|State(vitals): State<Vitals>| async move {
-                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], vitals.metrics())
+                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], gauges::render(&vitals))
             }),
         )
-        .layer(middleware::from_fn(known_host))
         .with_state(vitals)
+        .merge(pages)
+        .layer(middleware::from_fn(known_host))
 }
 
 async fn known_host(request: Request, next: Next) -> Response {
-    let named = hosts::requested(request.uri(), request.headers());
-    if named.is_some_and(|name| hosts::is_trusted(&name, None)) {
+    let named = host_guard::requested(request.uri(), request.headers());
+    if named.is_some_and(|name| host_guard::is_trusted(&name, None)) {
         return next.run(request).await;
     }
     (StatusCode::MISDIRECTED_REQUEST, "this address answers to its own name only\n").into_response()

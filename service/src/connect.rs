@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::broker::{AmqpBroker, Broker, Topology};
-use crate::config::ConfigError;
-use crate::rng::Rng;
-use crate::store::{Database, Postgres, Rules, Sqlite, Store};
+use hulak_broker::{AmqpBroker, Broker, Topology};
+use hulak_common::rng::Rng;
+use hulak_common::rules::Rules;
+use hulak_runtime::settings::SettingError;
+use hulak_store::{Database, Postgres, Sqlite, Store};
 
 /// The database at `url`.
 ///
@@ -18,8 +19,8 @@ pub fn store(
     rules: Rules,
     connections: u32,
     application: &str,
-) -> Result<Arc<dyn Store>, ConfigError> {
-    let bad = |reason: &dyn std::fmt::Display| ConfigError::new("HULAK_DATABASE_URL", reason);
+) -> Result<Arc<dyn Store>, SettingError> {
+    let bad = |reason: &dyn std::fmt::Display| SettingError::new("HULAK_DATABASE_URL", reason);
     let text = url.expose_secret();
     if let Some(path) = text.strip_prefix("sqlite://") {
         let sqlite = Sqlite::open(path.as_ref()).map_err(|error| bad(&error))?;
@@ -36,8 +37,8 @@ pub fn store(
 ///
 /// # Errors
 /// When the address cannot be used, or is `memory`, which joins the parts of one process only.
-pub fn broker(url: &SecretString, rng: Rng) -> Result<Arc<dyn Broker>, ConfigError> {
-    let bad = |reason: &dyn std::fmt::Display| ConfigError::new("HULAK_BROKER_URL", reason);
+pub fn broker(url: &SecretString, rng: Rng) -> Result<Arc<dyn Broker>, SettingError> {
+    let bad = |reason: &dyn std::fmt::Display| SettingError::new("HULAK_BROKER_URL", reason);
     let text = url.expose_secret();
     if text == "memory" {
         return Err(bad(

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::broker::Broker;
-use crate::job::StatusEvent;
+use hulak_broker::Broker;
+use hulak_common::job::StatusEvent;
 
 /// Events that may wait for the broker.
 const QUEUE: usize = 16_384;
@@ -20,9 +20,9 @@ const REST: Duration = Duration::from_millis(20);
 
 /// Sends status events to everybody who listens.
 #[derive(Debug, Clone)]
-pub struct Announcer(mpsc::Sender<StatusEvent>);
+pub struct EventPublisher(mpsc::Sender<StatusEvent>);
 
-impl Announcer {
+impl EventPublisher {
     /// Starts sending; it ends when every clone is dropped.
     #[must_use]
     pub fn start(broker: Arc<dyn Broker>) -> Self {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use metrics::{Gauge, Label};
 
-use super::catalogue::{BACKLOG, BROKER_UP, DATABASE_UP, OUTBOX, POOL, QUEUE, WORKERS};
-use crate::broker::BrokerHealth;
-use crate::clock::SharedClock;
-use crate::shutdown::Shutdown;
-use crate::store::Health;
-use crate::vitals::Vitals;
+use crate::health::Vitals;
+use hulak_broker::BrokerHealth;
+use hulak_common::clock::SharedClock;
+use hulak_runtime::metrics::catalogue::{BACKLOG, BROKER_UP, DATABASE_UP, OUTBOX, POOL, QUEUE, WORKERS};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::Health;
 
 /// Between two looks. Every process looks: a dead one must not leave the others blind, and it costs next to nothing.
 const TICK: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ const TICK: Duration = Duration::from_secs(5);
 pub async fn watch(watched: Vitals, clock: SharedClock, shutdown: Shutdown) {
     let gauges = Gauges::new();
     loop {
-        super::fold();
+        hulak_runtime::metrics::fold();
         let looking = async {
             if watched.monitor.health() == Health::Up {
                 match watched.store.load(clock.now()).await {
@@ -66,8 +66,9 @@ pub fn backlog(age: Duration) {
     GAUGE.get_or_init(|| BACKLOG.gauge(Vec::new())).set(age.as_secs_f64());
 }
 
-/// Looks at what needs no asking.
-pub fn refresh(vitals: &Vitals) {
+/// The metrics in the text format of Prometheus, with the gauges that cost no query set anew.
+#[must_use]
+pub fn render(vitals: &Vitals) -> String {
     let flag = |up| if up { 1.0 } else { 0.0 };
     DATABASE_UP.gauge(Vec::new()).set(flag(vitals.monitor.health() == Health::Up));
     BROKER_UP.gauge(Vec::new()).set(flag(*vitals.broker.health().borrow() == BrokerHealth::Up));
@@ -75,4 +76,5 @@ pub fn refresh(vitals: &Vitals) {
     for (state, count) in [("busy", connections.busy), ("idle", connections.idle)] {
         POOL.gauge(vec![Label::from_static_parts("state", state)]).set(f64::from(count));
     }
+    hulak_runtime::metrics::render()
 }

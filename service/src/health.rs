@@ -8,9 +8,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::broker::{Broker, BrokerHealth};
-use crate::meter;
-use crate::store::{Health, Monitor, Store};
+use hulak_broker::{Broker, BrokerHealth};
+use hulak_store::{Health, Monitor, Store};
 
 /// What readiness depends on.
 #[derive(Debug, Clone)]
@@ -42,13 +41,6 @@ impl Vitals {
             },
         });
         (status, body)
-    }
-
-    /// The metrics in the text format of Prometheus.
-    #[must_use]
-    pub fn metrics(&self) -> String {
-        meter::refresh(self);
-        meter::render()
     }
 }
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::clock::SharedClock;
-use crate::operator::StoredSample;
-use crate::shutdown::Shutdown;
-use crate::store::{Monitor, Store};
-use crate::time::Timestamp;
+use hulak_common::clock::SharedClock;
+use hulak_common::time::Timestamp;
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::StoredSample;
+use hulak_store::{Monitor, Store};
 
 /// From one sample to the next. Moments are whole multiples, so that the store can thin them out evenly.
 pub const EVERY: Duration = Duration::from_secs(5);
@@ -129,7 +129,7 @@ impl Sampler {
             tokio::select! { () = tokio::time::sleep(wait) => {}, () = shutdown.begun() => return }
             tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
             let at = align(self.clock.now(), EVERY);
-            let sample = Sample::of_metrics(&crate::meter::render(), started_at);
+            let sample = Sample::of_metrics(&hulak_runtime::metrics::render(), started_at);
             let Ok(body) = serde_json::to_string(&sample) else { continue };
             if body.len() > MAX_BODY {
                 tracing::warn!(bytes = body.len(), "the counters are too large to be kept");
@@ -311,7 +311,7 @@ impl Board {
 
     /// The operators that anything is known of.
     #[must_use]
-    pub fn operators(&self, now: Timestamp) -> Vec<String> {
+    pub fn carriers(&self, now: Timestamp) -> Vec<String> {
         let mut all: Vec<_> = self.split("created", Span::Day, now).into_keys().collect();
         all.sort();
         all

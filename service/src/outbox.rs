@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::broker::Broker;
-use crate::clock::{SharedClock, Stopwatch};
-use crate::job::{MAX_IDS, MessageId, Outgoing, SendJob};
-use crate::shutdown::Shutdown;
-use crate::store::Store;
-use crate::time::Timestamp;
+use hulak_broker::Broker;
+use hulak_common::clock::{SharedClock, Stopwatch};
+use hulak_common::job::{MAX_IDS, MessageId, Outgoing, SendJob};
+use hulak_common::time::Timestamp;
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::Store;
 
 /// How often confirms are written down: little at a time, because what is written at once is in the way of the requests of
 /// that moment.

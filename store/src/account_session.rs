@@ -5,16 +5,16 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::accounts::AccountList;
-use super::session::{ClientPhone, Result};
-use crate::account::{Account, Group, GroupName, Permission};
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
+use super::transaction::{ClientPhone, Result};
+use hulak_common::account::{Account, Group, GroupName, Permission};
+use hulak_common::phone::PhoneNumber;
+use hulak_common::time::Timestamp;
 
 /// Which accounts.
 pub(super) enum Wanted<'a> {
     /// Clients and ids.
     Ids(&'a [(Uuid, Uuid)]),
-    /// Client and [`crate::account::Username::key`].
+    /// Client and [`hulak_common::account::Username::key`].
     Username(Uuid, &'a str),
     /// Those that have these numbers verified.
     Verified(&'a [ClientPhone]),
@@ -272,7 +272,7 @@ pub(super) const UPDATE_ACCOUNT: &str = "UPDATE accounts SET username = $1, user
 /// Makes a transaction of one database able to work on accounts.
 macro_rules! account_session {
     ($session:ty, $db:ty, lock: $lock:literal, share: $share:literal) => {
-        impl $crate::store::account_session::AccountSession for $session {
+        impl $crate::account_session::AccountSession for $session {
             async fn find_accounts(&mut self, wanted: Wanted<'_>, lock: bool) -> Result<Vec<Account>> {
                 if matches!(wanted, Wanted::Ids([]) | Wanted::Verified([])) {
                     return Ok(Vec::new());
@@ -393,5 +393,5 @@ macro_rules! account_session {
 }
 
 // SQLite's writer is alone for as long as its transaction lasts.
-account_session!(super::sqlite::SqliteSession, sqlx::Sqlite, lock: "", share: "");
-account_session!(super::postgres::PgSession, sqlx::Postgres, lock: " FOR UPDATE", share: " FOR SHARE");
+account_session!(super::sqlite::SqliteTransaction, sqlx::Sqlite, lock: "", share: "");
+account_session!(super::postgres::PgTransaction, sqlx::Postgres, lock: " FOR UPDATE", share: " FOR SHARE");

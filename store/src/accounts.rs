@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::account::{Account, Email, Group, GroupName, Permission, PersonName, Username};
-use crate::idempotency::Remember;
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
+use hulak_common::account::{Account, Email, Group, GroupName, Permission, PersonName, Username};
+use hulak_common::idempotency::Remember;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::time::Timestamp;
 
 /// A new account.
 #[derive(Debug, Clone)]

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use crate::idempotency::Remember;
-use crate::job::MessageId;
-use crate::limits::LimitReached;
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::Verification;
+use hulak_common::idempotency::Remember;
+use hulak_common::job::MessageId;
+use hulak_common::limits::LimitReached;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::Verification;
 
 /// A wish to have a code sent again.
 #[derive(Debug, Clone)]

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::session::{Held, Stamp};
-use crate::job::MessageId;
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::{Delivery, DeliveryError, Route, Verification};
+use super::transaction::{MessageBundle, RowVersion};
+use hulak_common::job::MessageId;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{Delivery, DeliveryError, Route, Verification};
 
 /// A worker's wish to send a message now.
 #[derive(Debug, Clone, Copy)]
@@ -64,8 +64,8 @@ pub struct Grant {
 /// The rows of a message as its claim left them, with which it can be told whether they still are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AsClaimed {
-    pub(super) stamp: Stamp,
-    pub(super) rows: Held,
+    pub(super) stamp: RowVersion,
+    pub(super) rows: MessageBundle,
 }
 
 /// How a call to the gateway ended.

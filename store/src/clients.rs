@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::rows::corrupt;
 use super::{KeyOwner, StoreError};
-use crate::allowance::Amount;
-use crate::client::{Change, ClientRecord, ClientSettings, KeyRecord, SettingsChange};
-use crate::time::Timestamp;
+use hulak_common::client::{Change, ClientRecord, ClientSettings, KeyRecord, SettingsChange};
+use hulak_common::rate_limit::Amount;
+use hulak_common::time::Timestamp;
 
 /// The columns of [`SettingsRow`], which no other table has.
 macro_rules! settings_columns {

@@ -1,4 +1,4 @@
-//! The seam to the database: one set of decisions (`ops`), two places that keep the rows.
+//! The seam to the database: one set of decisions (`decide`), two places that keep the rows.
 //!
 //! The hot calls take batches, because a commit shared by a hundred requests costs about as much as a commit for one.
 //! Every answer is per item: one item's trouble never fails its neighbours.
@@ -6,99 +6,54 @@
 mod account_session;
 mod accounts;
 mod changes;
+mod claims;
 mod clients;
-mod database;
+mod decide;
 mod error;
 mod list;
 mod monitor;
 mod operators;
-mod ops;
 mod page_session;
 mod pages;
 mod postgres;
 mod rows;
-mod sends;
-mod session;
+mod runner;
 mod sqlite;
+mod transaction;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hulak_runtime::metrics::CheckResult;
 use uuid::Uuid;
 
-use crate::account::Account;
-use crate::allowance::Quota;
-use crate::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
-use crate::code::{Code, CodeLength, Keyring};
-use crate::idempotency::Remember;
-use crate::job::{MessageId, StatusEvent};
-use crate::limits::{LimitReached, NumberLimits};
-use crate::number::NumberReport;
-use crate::phone::PhoneNumber;
-use crate::test_numbers::TestNumbers;
-use crate::time::Timestamp;
-use crate::verification::{LiveKey, Locale, Route, Verification};
+use hulak_common::account::Account;
+use hulak_common::client::{ClientRecord, ClientSettings, KeyRecord, NewKey, SettingsChange};
+use hulak_common::code::{Code, CodeLength};
+use hulak_common::idempotency::Remember;
+use hulak_common::job::{MessageId, StatusEvent};
+use hulak_common::limits::LimitReached;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::NumberReport;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{LiveKey, Locale, Route, Verification};
 
 pub use accounts::{
     AccountChanged, AccountConflict, AccountList, AccountPatch, AccountStore, GroupPut, GroupRef, NewAccount,
     PutGroup,
 };
 pub use changes::{Block, Cancel, Canceled, Ended, Resend, Resent};
-pub use database::Database;
+pub use claims::{AsClaimed, Claim, Claimed, Grant, Outcome, Record, Recorded};
 pub use error::StoreError;
 pub use list::List;
 pub use monitor::{Health, Monitor};
 pub use operators::OperatorStore;
 pub use pages::{Exchange, Exchanged, NewPage, PageApproval, PageMade, PageStore, Spent};
 pub use postgres::Postgres;
-pub use sends::{AsClaimed, Claim, Claimed, Grant, Outcome, Record, Recorded};
+pub use runner::Database;
 pub use sqlite::Sqlite;
-
-/// What the stores' decisions go by.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// Quotas and pace of a number.
-    pub limits: NumberLimits,
-    /// How long a code lives from its message on.
-    pub code_ttl: Duration,
-    /// Digits of new codes.
-    pub code_length: CodeLength,
-    /// Wrong codes a verification bears.
-    pub max_checks: u32,
-    /// Wrong codes a client's number bears in 24 hours.
-    pub number_max_failed_checks: u32,
-    /// What is done about a send that nobody knows the outcome of.
-    pub ambiguous: AmbiguousPolicy,
-    /// How long a claim holds.
-    pub claim_lease: Duration,
-    /// The keys that codes are derived with.
-    pub keyring: Keyring,
-    /// What one client or address may ask for.
-    pub quotas: Quotas,
-    /// Numbers whose codes are fixed.
-    pub test_numbers: TestNumbers,
-}
-
-/// What one client or address may ask for; nothing is limited that is not set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Quotas {
-    /// Codes a client application.
-    pub client: Option<Quota>,
-    /// Codes an address.
-    pub address: Option<Quota>,
-}
-
-crate::text_enum::text_enum! {
-    /// What is done about a send that nobody knows the outcome of.
-    AmbiguousPolicy {
-        /// It is sent once more, with the same code.
-        ResendOnce => "resend-once",
-        /// It is left alone.
-        Never => "never",
-    }
-}
 
 /// A request for a code, parsed and allowed by its credential.
 #[derive(Debug, Clone)]
@@ -106,7 +61,7 @@ pub struct Create {
     /// The id and salt that a new verification will have.
     pub id: Uuid,
     /// See [`Create::id`].
-    pub salt: crate::code::Salt,
+    pub salt: hulak_common::code::Salt,
     /// What makes it the live one.
     pub key: LiveKey,
     /// Language of its messages.
@@ -115,7 +70,7 @@ pub struct Create {
     pub app_hash: Option<String>,
     /// Web origin its messages are bound to.
     pub origin: Option<String>,
-    /// The client application's own name in its messages, as [`crate::text::app_name`] reads it.
+    /// The client application's own name in its messages, as [`hulak_common::sms_template::app_name`] reads it.
     pub app_name: Option<String>,
     /// The caller's own data, a JSON object as text.
     pub metadata: String,
@@ -213,6 +168,26 @@ pub enum Checked {
     KeyReused,
 }
 
+impl Checked {
+    /// What the metrics count it as.
+    const fn result(&self) -> CheckResult {
+        match self {
+            Self::Approved(_) | Self::ApprovedFor(..) => CheckResult::Approved,
+            Self::Account(_) => CheckResult::AccountConflict,
+            Self::Incorrect(_) => CheckResult::Incorrect,
+            Self::Malformed(_) => CheckResult::Malformed,
+            Self::Expired => CheckResult::Expired,
+            Self::AlreadyApproved => CheckResult::AlreadyApproved,
+            Self::Canceled => CheckResult::Canceled,
+            Self::TooMany(_) => CheckResult::TooMany,
+            Self::NotFound => CheckResult::NotFound,
+            Self::UnknownKey => CheckResult::UnknownKey,
+            Self::Answered(_) => CheckResult::Replayed,
+            Self::KeyReused => CheckResult::KeyReused,
+        }
+    }
+}
+
 /// What a sweep of the reaper did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reaped {
@@ -236,6 +211,17 @@ pub struct Load {
 impl Load {
     /// Counting ends here: beyond it only the trouble counts, and counting costs.
     pub const MOST: u32 = 10_000;
+}
+
+/// A process's counters at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSample {
+    /// The process, with a new id at every start.
+    pub process: Uuid,
+    /// When.
+    pub at: Timestamp,
+    /// The counters, as text.
+    pub body: String,
 }
 
 /// What the connections to the database do.
@@ -291,25 +277,12 @@ pub struct KeyOwner {
     pub settings: ClientSettings,
 }
 
-/// An API key as it is kept.
-#[derive(Debug, Clone)]
-pub struct NewKey {
-    /// The client application, made when there is none of that name.
-    pub client_name: String,
-    /// The first characters, to tell keys apart.
-    pub prefix: String,
-    /// SHA-256 of the whole key.
-    pub hash: [u8; 32],
-    /// Whether it is an operator's key.
-    pub operator: bool,
-}
-
 /// The database.
 #[async_trait]
 pub trait Store: AccountStore + OperatorStore + PageStore + Send + Sync + std::fmt::Debug + 'static {
     /// Brings the schema up to date, under a lock so that many may try at once. A newer schema is an error.
     async fn migrate(&self) -> Result<(), StoreError>;
-    /// What the database's clock says, for [`crate::clock::Clock::calibrate`].
+    /// What the database's clock says, for [`hulak_common::clock::Clock::calibrate`].
     async fn time(&self) -> Result<Timestamp, StoreError>;
 
     /// Records requests for codes.

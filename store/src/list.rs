@@ -4,9 +4,9 @@ use sqlx::{Database, Encode, QueryBuilder, Type};
 use uuid::Uuid;
 
 use super::rows::verification_columns;
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::{Delivery, Status};
+use hulak_common::phone::PhoneNumber;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{Delivery, Status};
 
 /// Which of a client's verifications, newest first. Ids sort by their time.
 #[derive(Debug, Clone)]

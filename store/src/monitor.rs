@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::{Store, StoreError};
-use crate::clock::{SharedClock, Stopwatch};
-use crate::limits::backoff;
-use crate::rng::Rng;
-use crate::shutdown::Shutdown;
+use hulak_common::clock::{SharedClock, Stopwatch};
+use hulak_common::limits::backoff;
+use hulak_common::rng::Rng;
+use hulak_runtime::shutdown::Shutdown;
 
 /// Between two looks at a database that answers.
 const PULSE: Duration = Duration::from_secs(1);

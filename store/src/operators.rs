@@ -6,13 +6,14 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::rows::corrupt;
-use crate::operator::{
-    AuditEntry, BlockEverywhere, Day, NewSession, NumberFile, Operator, Pause, Search, StoredSample, Usage,
-    UsageSum, WorkerRecord, WorkerState,
-};
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::{Message, Verification};
+use crate::StoredSample;
+use hulak_common::audit::AuditEntry;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::staff::{BlockEverywhere, NewSession, NumberFile, Operator, Search};
+use hulak_common::time::Timestamp;
+use hulak_common::usage::{Day, Usage, UsageSum};
+use hulak_common::verification::{Message, Verification};
+use hulak_common::worker_registry::{Pause, WorkerRecord, WorkerState};
 
 /// The part of the database that is for operators. Its calls see all clients.
 #[async_trait]
@@ -279,7 +280,7 @@ impl From<SampleRow> for StoredSample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Rng;
+    use hulak_common::rng::Rng;
 
     #[test]
     fn ids_and_moments_agree() {

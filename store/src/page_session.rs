@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::rows::corrupt;
-use super::session::Result;
-use crate::page::HostedPage;
-use crate::time::Timestamp;
+use super::transaction::Result;
+use hulak_common::hosted_page::HostedPage;
+use hulak_common::time::Timestamp;
 
 /// What the decisions on pages need of a transaction. Each of them locks one row and no other, so their place in the
 /// order of locks is the last.
@@ -82,7 +82,7 @@ impl TryFrom<PageRow> for HostedPage {
 /// Makes a transaction of one database able to work on pages.
 macro_rules! page_session {
     ($session:ty, lock: $lock:literal) => {
-        impl $crate::store::page_session::PageSession for $session {
+        impl $crate::page_session::PageSession for $session {
             async fn find_page(&mut self, id: Uuid, lock: bool) -> Result<Option<HostedPage>> {
                 let sql = if lock {
                     concat!("SELECT * FROM pages WHERE id = $1", $lock)
@@ -148,5 +148,5 @@ macro_rules! page_session {
 }
 
 // SQLite's writer is alone for as long as its transaction lasts.
-page_session!(super::sqlite::SqliteSession, lock: "");
-page_session!(super::postgres::PgSession, lock: " FOR UPDATE");
+page_session!(super::sqlite::SqliteTransaction, lock: "");
+page_session!(super::postgres::PgTransaction, lock: " FOR UPDATE");

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::idempotency::Remember;
-use crate::page::HostedPage;
-use crate::time::Timestamp;
+use hulak_common::hosted_page::HostedPage;
+use hulak_common::idempotency::Remember;
+use hulak_common::time::Timestamp;
 
 /// A new page.
 #[derive(Debug, Clone)]

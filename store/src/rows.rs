@@ -5,15 +5,15 @@ use sqlx::{FromRow, Row as _};
 use uuid::Uuid;
 
 use super::StoreError;
-use crate::allowance::{Allowance, AllowanceKey};
-use crate::code::{CodeLength, KeyId, Salt};
-use crate::history::History;
-use crate::idempotency::KeptAnswer;
-use crate::job::MessageId;
-use crate::number::{ClientNumber, Number};
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::{DeliveryError, LiveKey, Message, Verification};
+use hulak_common::code::{CodeLength, KeyId, Salt};
+use hulak_common::idempotency::KeptAnswer;
+use hulak_common::job::MessageId;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::{ClientNumber, Number};
+use hulak_common::rate_limit::{Allowance, AllowanceKey};
+use hulak_common::time::Timestamp;
+use hulak_common::timeline::History;
+use hulak_common::verification::{DeliveryError, LiveKey, Message, Verification};
 
 /// The columns of [`VerificationRow`], in order. Statements name them: a prepared one that asks for whatever columns there
 /// are fails once a successor adds another, and this release runs beside its successor's schema.

@@ -1,17 +1,17 @@
 //! Runs batches of decisions in transactions, and keeps one item's trouble from its neighbours.
 
-/// Defines an [`Operation`] over one of the decisions of [`ops`].
+/// Defines an [`Operation`] over one of the decisions of [`decide`].
 macro_rules! operation {
-    ($name:ident: $item:ty => $answer:ty, $run:path $(, $transaction:ident)?) => {
+    ($name:ident: $item:ty => $answer:ty, $run:path $(, $isolation:ident)?) => {
         struct $name<'a> {
             rules: &'a Rules,
             now: Timestamp,
         }
 
-        impl<S: Session> Operation<S> for $name<'_> {
+        impl<S: Transaction> Operation<S> for $name<'_> {
             type Item = $item;
             type Answer = $answer;
-            $(const TRANSACTION: Transaction = Transaction::$transaction;)?
+            $(const ISOLATION: Isolation = Isolation::$isolation;)?
 
             async fn run(
                 &self,
@@ -35,20 +35,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::ops::Effects;
-use super::session::{Backend, Session};
+use super::decide::Effects;
+use super::transaction::{Backend, Transaction};
 use super::{
     Batch, Block, Cancel, Canceled, Check, Checked, Claim, Claimed, Connections, Create, Created, KeyOwner,
-    List, Load, NewKey, OperatorStore, Reaped, Record, Recorded, Resend, Resent, Rules, Store, StoreError,
-    ops,
+    List, Load, OperatorStore, Reaped, Record, Recorded, Resend, Resent, Store, StoreError, decide,
 };
-use crate::client::{ClientRecord, KeyRecord, SettingsChange};
-use crate::job::{MessageId, StatusEvent};
-use crate::meter;
-use crate::number::NumberReport;
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::Verification;
+use hulak_common::client::NewKey;
+use hulak_common::client::{ClientRecord, KeyRecord, SettingsChange};
+use hulak_common::job::{MessageId, StatusEvent};
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::NumberReport;
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::Verification;
+use hulak_runtime::metrics;
 
 /// How often a transaction is tried when others change the same rows.
 const TRIES: u32 = 8;
@@ -71,7 +72,7 @@ impl<B> Database<B> {
 }
 
 /// What holds the statements of an operation together.
-enum Transaction {
+enum Isolation {
     /// A transaction with its locks.
     Locked,
     /// Nothing: it reads, and then writes with one statement that fails when what was read has changed.
@@ -79,10 +80,10 @@ enum Transaction {
 }
 
 /// One attempt at a batch, in a transaction of its own.
-trait Operation<S: Session>: Sync {
+trait Operation<S: Transaction>: Sync {
     type Item: Sync;
     type Answer: Send;
-    const TRANSACTION: Transaction = Transaction::Locked;
+    const ISOLATION: Isolation = Isolation::Locked;
 
     fn run(
         &self,
@@ -97,7 +98,7 @@ impl<B: Backend> Database<B> {
     /// one of its own.
     async fn batch<O>(&self, operation: &O, items: &[O::Item]) -> Batch<O::Answer>
     where
-        O: Operation<B::Session>,
+        O: Operation<B::Transaction>,
     {
         if items.is_empty() {
             return Batch { answers: Vec::new(), events: Vec::new() };
@@ -138,8 +139,8 @@ impl<B: Backend> Database<B> {
     /// there, or anything else is wrong with it, with locks.
     async fn unlocked_first<U, O>(&self, unlocked: &U, locked: &O, items: &[O::Item]) -> Batch<O::Answer>
     where
-        U: Operation<B::Session, Item = O::Item, Answer = O::Answer>,
-        O: Operation<B::Session>,
+        U: Operation<B::Transaction, Item = O::Item, Answer = O::Answer>,
+        O: Operation<B::Transaction>,
     {
         if B::STAMPS && !items.is_empty() {
             match self.attempt(unlocked, items).await {
@@ -160,8 +161,8 @@ impl<B: Backend> Database<B> {
     ) -> Result<(usize, usize, Vec<StatusEvent>), StoreError>
     where
         Id: Send + Sync + std::fmt::Debug,
-        L: Operation<B::Session, Item = u32, Answer = Vec<Id>>,
-        E: Operation<B::Session, Item = Id, Answer = bool>,
+        L: Operation<B::Transaction, Item = u32, Answer = Vec<Id>>,
+        E: Operation<B::Transaction, Item = Id, Answer = bool>,
     {
         let (found, _) = self.transact(look, &[limit]).await?;
         let found: Vec<Id> = found.into_iter().flatten().collect();
@@ -185,7 +186,7 @@ impl<B: Backend> Database<B> {
         items: &[O::Item],
     ) -> Result<(Vec<O::Answer>, Vec<StatusEvent>), StoreError>
     where
-        O: Operation<B::Session>,
+        O: Operation<B::Transaction>,
     {
         let mut tries = 1;
         loop {
@@ -203,12 +204,12 @@ impl<B: Backend> Database<B> {
         items: &[O::Item],
     ) -> Result<(Vec<O::Answer>, Vec<StatusEvent>), StoreError>
     where
-        O: Operation<B::Session>,
+        O: Operation<B::Transaction>,
     {
         let bounded = tokio::time::timeout(PATIENCE, async {
-            let mut session = match O::TRANSACTION {
-                Transaction::Locked => self.backend.begin().await?,
-                Transaction::Autocommit => self.backend.autocommit().await?,
+            let mut session = match O::ISOLATION {
+                Isolation::Locked => self.backend.begin().await?,
+                Isolation::Autocommit => self.backend.autocommit().await?,
             };
             match operation.run(&mut session, items).await {
                 Ok(done) => session.commit().await.map(|()| done),
@@ -223,24 +224,24 @@ impl<B: Backend> Database<B> {
         let done = bounded.await.unwrap_or_else(|late| Err(StoreError::Unavailable(Box::new(late))));
         let (answers, effects) = done?;
         // Counted here and nowhere else: it is committed, and each commit comes by once.
-        meter::store().count(&effects.facts);
+        metrics::store().count(&effects.facts);
         Ok((answers, effects.events))
     }
 }
 
-operation!(Creating: Create => Created, ops::create);
-operation!(Checking: Check => Checked, ops::check);
-operation!(Resending: Resend => Resent, ops::resend);
-operation!(Canceling: Cancel => Canceled, ops::cancel);
-operation!(Blocking: Block => (), ops::block);
-operation!(Claiming: Claim => Claimed, ops::claim);
-operation!(ClaimingUnlocked: Claim => Claimed, ops::claim_unlocked, Autocommit);
-operation!(Recording: Record => Recorded, ops::record);
-operation!(RecordingUnlocked: Record => Recorded, ops::record_unlocked, Autocommit);
-operation!(Lapsing: u32 => Vec<MessageId>, ops::lapsed);
-operation!(TakingBack: MessageId => bool, ops::take_back);
-operation!(Overdue: u32 => Vec<Uuid>, ops::overdue);
-operation!(Expiring: Uuid => bool, ops::expire);
+operation!(Creating: Create => Created, decide::create);
+operation!(Checking: Check => Checked, decide::check);
+operation!(Resending: Resend => Resent, decide::resend);
+operation!(Canceling: Cancel => Canceled, decide::cancel);
+operation!(Blocking: Block => (), decide::block);
+operation!(Claiming: Claim => Claimed, decide::claim);
+operation!(ClaimingUnlocked: Claim => Claimed, decide::claim_unlocked, Autocommit);
+operation!(Recording: Record => Recorded, decide::record);
+operation!(RecordingUnlocked: Record => Recorded, decide::record_unlocked, Autocommit);
+operation!(Lapsing: u32 => Vec<MessageId>, decide::lapsed);
+operation!(TakingBack: MessageId => bool, decide::take_back);
+operation!(Overdue: u32 => Vec<Uuid>, decide::overdue);
+operation!(Expiring: Uuid => bool, decide::expire);
 
 #[async_trait]
 impl<B: Backend> Store for Database<B>
@@ -261,7 +262,8 @@ where
 
     async fn check(&self, batch: &[Check], now: Timestamp) -> Batch<Checked> {
         let batch = self.batch(&Checking { rules: &self.rules, now }, batch).await;
-        meter::store().checked(batch.answers.iter().filter_map(|answer| answer.as_ref().ok()));
+        metrics::store()
+            .checked(batch.answers.iter().filter_map(|answer| Some(answer.as_ref().ok()?.result())));
         batch
     }
 

@@ -6,15 +6,16 @@ use uuid::Uuid;
 
 use super::account_session::AccountSession;
 use super::page_session::PageSession;
-use super::{Connections, KeyOwner, List, Load, NewKey, StoreError};
-use crate::allowance::{Allowance, AllowanceKey};
-use crate::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
-use crate::idempotency::KeptAnswer;
-use crate::job::MessageId;
-use crate::number::{ClientNumber, Number, NumberReport};
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::{Message, Verification};
+use super::{Connections, KeyOwner, List, Load, StoreError};
+use hulak_common::client::NewKey;
+use hulak_common::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
+use hulak_common::idempotency::KeptAnswer;
+use hulak_common::job::MessageId;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::{ClientNumber, Number, NumberReport};
+use hulak_common::rate_limit::{Allowance, AllowanceKey};
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{Message, Verification};
 
 pub(super) type Result<T> = std::result::Result<T, StoreError>;
 
@@ -22,23 +23,23 @@ pub(super) type Result<T> = std::result::Result<T, StoreError>;
 pub(super) type ClientPhone = (Uuid, PhoneNumber);
 
 /// A message with its verification and its number.
-pub(super) type Held = (Number, Verification, Message);
+pub(super) type MessageBundle = (Number, Verification, Message);
 
 /// By which a transaction tells whether anybody has written a row since it was read, and where it then stood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct RowVersion {
     /// The transaction that wrote it.
     pub(super) writer: u32,
     /// Where it is stored, if that is known.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<Ctid>,
 }
 
 /// Where this version of a row is stored, as the database says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place(pub(super) [u8; 6]);
+pub(super) struct Ctid(pub(super) [u8; 6]);
 
-/// The stamps of what is [`Held`]: the number's, the verification's and the message's.
-pub(super) type Stamps = [Stamp; 3];
+/// The stamps of what is [`MessageBundle`]: the number's, the verification's and the message's.
+pub(super) type RowVersions = [RowVersion; 3];
 
 /// What clients have to do with numbers.
 #[derive(Default)]
@@ -66,25 +67,25 @@ impl Written<'_> {
 
 /// Rows to be written together that are not locked, each with the stamp that it was read with. Each table's are sorted as
 /// locks are: by number, then by id.
-pub(super) struct Stamped<'a> {
+pub(super) struct Versioned<'a> {
     pub(super) rows: Written<'a>,
-    pub(super) numbers: Vec<Stamp>,
-    pub(super) verifications: Vec<Stamp>,
-    pub(super) messages: Vec<Stamp>,
+    pub(super) numbers: Vec<RowVersion>,
+    pub(super) verifications: Vec<RowVersion>,
+    pub(super) messages: Vec<RowVersion>,
 }
 
 /// Where sessions come from.
 pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
     /// A transaction of this database.
-    type Session: Session;
+    type Transaction: Transaction;
 
     /// Whether rows have stamps, so that what is not locked can be written safely.
     const STAMPS: bool;
 
     /// Opens a transaction that can lock and write.
-    fn begin(&self) -> impl Future<Output = Result<Self::Session>> + Send;
+    fn begin(&self) -> impl Future<Output = Result<Self::Transaction>> + Send;
     /// Opens a session in which each statement is a transaction.
-    fn autocommit(&self) -> impl Future<Output = Result<Self::Session>> + Send;
+    fn autocommit(&self) -> impl Future<Output = Result<Self::Transaction>> + Send;
 
     // What needs no decision; see the calls of the same names in [`super::Store`].
     fn migrate(&self) -> impl Future<Output = Result<()>> + Send;
@@ -125,11 +126,11 @@ pub(super) trait Backend: Send + Sync + std::fmt::Debug + 'static {
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// One transaction. Whoever drops it without [`Session::commit`] has changed nothing.
+/// One transaction. Whoever drops it without [`Transaction::commit`] has changed nothing.
 ///
 /// Locks are taken in one order everywhere, which is why no two transactions wait for each other in a circle: allowances,
 /// numbers, clients' numbers, verifications, messages, accounts, groups, pages; within each, sorted by key or number. Every `lock_…` sorts by itself.
-pub(super) trait Session: AccountSession + PageSession + Send {
+pub(super) trait Transaction: AccountSession + PageSession + Send {
     /// Reads the settings of those clients that have limits of their own, without locking.
     fn own_limits(
         &mut self,
@@ -183,9 +184,12 @@ pub(super) trait Session: AccountSession + PageSession + Send {
     /// Locks messages.
     fn lock_messages(&mut self, ids: &[MessageId]) -> impl Future<Output = Result<Vec<Message>>> + Send;
     /// Locks messages with all that they belong to; those that are not there are absent.
-    fn lock_held(&mut self, ids: &[MessageId]) -> impl Future<Output = Result<Vec<Held>>> + Send;
+    fn lock_held(&mut self, ids: &[MessageId]) -> impl Future<Output = Result<Vec<MessageBundle>>> + Send;
     /// Reads the same without locking, as of one moment.
-    fn read_held(&mut self, ids: &[MessageId]) -> impl Future<Output = Result<Vec<(Held, Stamps)>>> + Send;
+    fn read_held(
+        &mut self,
+        ids: &[MessageId],
+    ) -> impl Future<Output = Result<Vec<(MessageBundle, RowVersions)>>> + Send;
 
     /// Inserts rows; [`StoreError::Conflict`] when another transaction was first with a number, or when a verification with
     /// the same key is pending.
@@ -194,7 +198,7 @@ pub(super) trait Session: AccountSession + PageSession + Send {
     fn update(&mut self, rows: &Written<'_>) -> impl Future<Output = Result<()>> + Send;
     /// Writes rows back that are not locked, all or none, and gives the stamp that they have then. [`StoreError::Conflict`]
     /// when somebody has written one of them since it was read.
-    fn update_unlocked(&mut self, rows: &Stamped<'_>) -> impl Future<Output = Result<Stamp>> + Send;
+    fn update_unlocked(&mut self, rows: &Versioned<'_>) -> impl Future<Output = Result<RowVersion>> + Send;
 
     /// Pending verifications past their time, oldest first, without locking.
     fn overdue(&mut self, limit: u32, now: Timestamp) -> impl Future<Output = Result<Vec<Uuid>>> + Send;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hulak_common::serve::{ServeOptions, serve};
-use hulak_common::shutdown::Shutdown;
+use hulak_runtime::serve::{ServeOptions, serve};
+use hulak_runtime::shutdown::Shutdown;
 use hyper::body::Incoming;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;

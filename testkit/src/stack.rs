@@ -9,23 +9,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hulak_api::Api;
-use hulak_api::address::TrustedProxies;
+use hulak_api::client_ip::TrustedProxies;
 use hulak_api::cors::CorsOrigins;
 use hulak_api::hosted::HostedPages;
-use hulak_api::wait::Changes;
+use hulak_api::long_poll::Changes;
+use hulak_broker::{AmqpBroker, Broker, MemoryBroker, Topology};
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX};
-use hulak_common::broker::{AmqpBroker, Broker, MemoryBroker, Topology};
 use hulak_common::clock::{DatabaseClock, SharedClock};
 use hulak_common::code::{Keyring, Secret};
 use hulak_common::limits::NumberLimits;
-use hulak_common::phone::{Operators, PhonePattern};
+use hulak_common::phone::{Carriers, PhonePattern};
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{AmbiguousPolicy, Database, Postgres, Quotas, Rules, Sqlite, Store};
+use hulak_common::rules::{AmbiguousPolicy, Quotas, Rules};
+use hulak_common::sms_template::Templates;
 use hulak_common::test_numbers::TestNumbers;
-use hulak_common::text::Templates;
+use hulak_runtime::shutdown::Shutdown;
 pub use hulak_sandbox::Faults;
 use hulak_sandbox::{Sandbox, SandboxConfig};
+use hulak_store::{Database, Postgres, Sqlite, Store};
 use hulak_worker::Worker;
 use hulak_worker::gateway::Sparrow;
 use hulak_worker::gateway::sparrow::SparrowConfig;
@@ -252,7 +253,7 @@ impl Stack {
             public_url: url.clone(),
             pattern: self.options.pattern.clone(),
             test_numbers: self.options.rules.test_numbers.clone(),
-            operators: Operators::builtin(),
+            carriers: Carriers::builtin(),
             templates: self.options.templates.clone(),
             proxies: self.options.proxies.clone(),
             cors: self.options.cors.clone(),
@@ -299,7 +300,7 @@ impl Stack {
             timeout,
             rate: self.options.rate,
             concurrency: self.options.concurrency,
-            operators: Operators::builtin(),
+            carriers: Carriers::builtin(),
             gateway: Arc::new(gateway.expect("a gateway")),
             clock: Arc::clone(&self.options.clock),
             rng: Rng::system(),

@@ -1,7 +1,7 @@
 //! What is counted on a walk through everything, in both shapes.
 #![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
-use hulak_common::meter::CATALOGUE;
+use hulak_runtime::metrics::CATALOGUE;
 use hulak_testkit::metrics::Metrics;
 use hulak_testkit::stack::{Faults, Shape, Stack, StackOptions, eventually};
 use serde_json::json;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hulak_common::clock::FrozenClock;
 use hulak_common::time::Timestamp;
-use hulak_common::trace;
 use hulak_otlp::Exporter;
+use hulak_runtime::trace;
 use hulak_testkit::collector::{Collector, attribute};
 use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions, eventually};
 use opentelemetry_proto::tonic::trace::v1::Span;

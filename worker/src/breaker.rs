@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hulak_common::meter;
+use hulak_runtime::metrics;
 use tokio::sync::watch;
 
 /// The wait after the n-th refusal in a row doubles up to this.
@@ -171,7 +171,7 @@ impl Breaker {
         let (before, circuit) = (state.shown(), state.phase);
         let result = change(&mut state);
         if state.phase != circuit {
-            meter::worker().circuit(state.phase != Phase::Closed);
+            metrics::worker().circuit(state.phase != Phase::Closed);
         }
         if state.shown() != before {
             self.phase.send_replace(state.shown());

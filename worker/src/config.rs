@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use hulak_common::config::{ConfigError, Environment, some_duration};
+use hulak_runtime::settings::{Environment, SettingError, some_duration};
 use url::Url;
 
 use crate::gateway::sparrow::SparrowConfig;
@@ -50,12 +50,12 @@ impl GatewayArgs {
     ///
     /// # Errors
     /// When the token or the sender is missing, the address is no http address, or the lease is too short for the timeout.
-    pub fn sparrow(&self, environment: Environment, lease: Duration) -> Result<SparrowConfig, ConfigError> {
+    pub fn sparrow(&self, environment: Environment, lease: Duration) -> Result<SparrowConfig, SettingError> {
         let token =
             environment.required_secret("HULAK_SPARROW_TOKEN", "the account's token at the SMS gateway")?;
         let from = self.sparrow_from.clone().filter(|from| !from.is_empty());
         let from = from.ok_or_else(|| {
-            ConfigError::new("HULAK_SPARROW_FROM", "is not set: the sender identity given by the gateway")
+            SettingError::new("HULAK_SPARROW_FROM", "is not set: the sender identity given by the gateway")
         })?;
         self.with_credentials(token, from, lease)
     }
@@ -69,20 +69,20 @@ impl GatewayArgs {
         token: secrecy::SecretString,
         from: String,
         lease: Duration,
-    ) -> Result<SparrowConfig, ConfigError> {
+    ) -> Result<SparrowConfig, SettingError> {
         if lease < self.gateway_timeout + LEASE_MARGIN {
             let least = self.gateway_timeout + LEASE_MARGIN;
-            return Err(ConfigError::new(
+            return Err(SettingError::new(
                 "HULAK_CLAIM_LEASE",
                 format!("must be at least {}s: HULAK_GATEWAY_TIMEOUT and 10s", least.as_secs()),
             ));
         }
         let base = match &self.sparrow_url {
             Some(url) => url.clone(),
-            None => Url::parse(SPARROW).map_err(|error| ConfigError::new("HULAK_SPARROW_URL", error))?,
+            None => Url::parse(SPARROW).map_err(|error| SettingError::new("HULAK_SPARROW_URL", error))?,
         };
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-            return Err(ConfigError::new("HULAK_SPARROW_URL", "must begin with https:// (or http://)"));
+            return Err(SettingError::new("HULAK_SPARROW_URL", "must begin with https:// (or http://)"));
         }
         Ok(SparrowConfig {
             base,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use hulak_common::broker::{Broker, Consumer, Delivery};
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::Monitor;
+use hulak_broker::{Broker, Consumer, Delivery};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::Monitor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 

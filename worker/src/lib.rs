@@ -1,44 +1,45 @@
 //! A worker: takes jobs from the broker, keeps each number's pace and the account's rate, calls the gateway, and writes
 //! down what happened. Any number of them run side by side.
 
-pub mod admin;
 pub mod breaker;
 pub mod config;
 pub mod consumer;
+pub mod decoy;
 pub mod gateway;
-pub mod mimic;
 pub mod pacing;
 pub mod probe;
 pub mod reaper;
 pub mod relay;
-pub mod report;
 pub mod sender;
+pub mod status_report;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::announcer::Announcer;
-use hulak_common::broker::Broker;
+use axum::Router;
+use hulak_broker::Broker;
 use hulak_common::clock::SharedClock;
 use hulak_common::code::Keyring;
-use hulak_common::meter;
-use hulak_common::outbox::Outbox;
-use hulak_common::phone::Operators;
+use hulak_common::phone::Carriers;
 use hulak_common::rng::Rng;
-use hulak_common::samples::Sampler;
-use hulak_common::serve::{ServeOptions, serve};
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Monitor, Store, StoreError};
-use hulak_common::text::Templates;
-use hulak_common::vitals::Vitals;
+use hulak_common::sms_template::Templates;
+use hulak_runtime::metrics;
+use hulak_runtime::serve::{ServeOptions, serve};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_service::event_publisher::EventPublisher;
+use hulak_service::gauges;
+use hulak_service::health::Vitals;
+use hulak_service::metrics_history::Sampler;
+use hulak_service::outbox::Outbox;
+use hulak_store::{Monitor, Store, StoreError};
 use tokio::net::TcpListener;
 
 use breaker::Breaker;
 use consumer::Intake;
 use gateway::Gateway;
 use pacing::Pacer;
-use report::Report;
 use sender::{Sender, SenderParts};
+use status_report::Report;
 
 /// What a worker is made of. A test or another program brings its own parts.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub struct Worker {
     /// Calls to the gateway at a time.
     pub concurrency: u16,
     /// Who issued which prefix, for metrics.
-    pub operators: Operators,
+    pub carriers: Carriers,
     /// The gateway.
     pub gateway: Arc<dyn Gateway>,
     /// The time.
@@ -83,7 +84,7 @@ pub enum WorkerError {
     Died(#[from] tokio::task::JoinError),
 }
 
-/// Operators and probes are few.
+/// Carriers and probes are few.
 const ADMIN_CONNECTIONS: usize = 64;
 
 /// Works until a stop is asked for and what is in flight is finished. Without `admin` it serves no admin address: the
@@ -99,18 +100,18 @@ pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown)
         timeout,
         rate,
         concurrency,
-        operators,
+        carriers,
         gateway,
         clock,
         rng,
         store,
         broker,
     } = worker;
-    meter::start(&operators);
-    meter::worker();
+    metrics::start(&carriers);
+    metrics::worker();
     let id = rng.uuid();
     let monitor = Monitor::new();
-    let announcer = Announcer::start(Arc::clone(&broker));
+    let announcer = EventPublisher::start(Arc::clone(&broker));
     let outbox = Outbox::start(Arc::clone(&broker), Arc::clone(&store), Arc::clone(&clock), shutdown.clone());
     let (breaker, pacer) = (Arc::new(Breaker::new()), Arc::new(Pacer::new(rate)));
     let sender = Arc::new(Sender::new(SenderParts {
@@ -175,7 +176,7 @@ pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown)
     let vitals = Vitals { monitor: monitor.clone(), broker, store: Arc::clone(&store) };
     if admin.is_some() {
         // Without an address of its own somebody else of this process looks.
-        let watching = meter::watch(vitals.clone(), Arc::clone(&clock), shutdown.clone());
+        let watching = gauges::watch(vitals.clone(), Arc::clone(&clock), shutdown.clone());
         parts.spawn(watching);
         let sampler = Sampler { process: id, store: Arc::clone(&store), clock: Arc::clone(&clock) };
         parts.spawn(sampler.run(monitor.clone(), shutdown.clone()));
@@ -205,7 +206,13 @@ async fn finish(
         match admin {
             Some(listener) => {
                 let options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..ServeOptions::default() };
-                serve(listener, admin::router(vitals), options, shutdown.clone()).await
+                serve(
+                    listener,
+                    hulak_service::admin::router(vitals, Router::new()),
+                    options,
+                    shutdown.clone(),
+                )
+                .await
             }
             None => Ok(()),
         }

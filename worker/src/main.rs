@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use hulak_common::broker::BrokerHealth;
+use hulak_broker::BrokerHealth;
 use hulak_common::clock::{DatabaseClock, SharedClock};
-use hulak_common::config::{
-    BackendArgs, Environment, OperatorArgs, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
-};
-use hulak_common::connect;
-use hulak_common::message_config::MessageArgs;
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::vitals::ask_ready;
+use hulak_runtime::settings::messages::MessageArgs;
+use hulak_runtime::settings::{
+    BackendArgs, CarrierArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs, bind, fail, parse,
+};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_service::connect;
+use hulak_service::health::ask_ready;
 use hulak_worker::config::{AddressArgs, GatewayArgs};
 use hulak_worker::gateway::Sparrow;
 use hulak_worker::{Worker, run};
@@ -37,7 +37,7 @@ struct Cli {
     #[command(flatten)]
     addresses: AddressArgs,
     #[command(flatten)]
-    operators: OperatorArgs,
+    carriers: CarrierArgs,
     #[command(flatten)]
     gateway: GatewayArgs,
     #[command(flatten)]
@@ -69,6 +69,11 @@ enum DeadAction {
     Purge,
 }
 
+/// Requests and messages are many small allocations on several threads: this allocator hands out first what was given back
+/// last, which is still in the processor's cache.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let cli: Cli = parse();
     if let Err(error) = cli.telemetry.init() {
@@ -91,7 +96,7 @@ fn main() {
     // Not dropped but left to the end of the process: it would cancel what a connection to the broker that is just being
     // made waits for, and that connection's thread would panic.
     std::mem::forget(runtime);
-    hulak_common::telemetry::flush();
+    hulak_runtime::logging::flush();
 }
 
 async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
@@ -125,7 +130,7 @@ async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
         timeout: cli.gateway.gateway_timeout,
         rate: cli.gateway.gateway_rate,
         concurrency: cli.gateway.gateway_concurrency,
-        operators: cli.operators.operators()?,
+        carriers: cli.carriers.carriers()?,
         gateway,
         clock,
         rng,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use hulak_common::clock::{SharedClock, Stopwatch};
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Monitor, Store, WORKER_TTL};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::{Monitor, Store, WORKER_TTL};
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, Sleep, interval, sleep};
 use uuid::Uuid;

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::meter;
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
+use hulak_runtime::metrics;
+use hulak_runtime::shutdown::Shutdown;
 
 use crate::breaker::{Breaker, Phase, Verdict};
 use crate::gateway::{Gateway, Probe};
@@ -45,8 +45,8 @@ pub async fn run(breaker: Arc<Breaker>, gateway: Arc<dyn Gateway>, rng: Rng, shu
 async fn ask(gateway: &dyn Gateway) -> Probe {
     let probe = gateway.probe().await;
     match probe {
-        Probe::Good { credits: Some(credits) } => meter::worker().credits(credits),
-        Probe::Refused { gateway_code: NO_CREDITS } => meter::worker().credits(0.0),
+        Probe::Good { credits: Some(credits) } => metrics::worker().credits(credits),
+        Probe::Refused { gateway_code: NO_CREDITS } => metrics::worker().credits(0.0),
         Probe::Good { credits: None } | Probe::Refused { .. } | Probe::NoAnswer => {}
     }
     probe

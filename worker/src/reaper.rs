@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::announcer::Announcer;
 use hulak_common::clock::SharedClock;
-use hulak_common::meter;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Monitor, Store, StoreError};
 use hulak_common::time::Timestamp;
+use hulak_runtime::metrics;
+use hulak_runtime::shutdown::Shutdown;
+use hulak_service::event_publisher::EventPublisher;
+use hulak_store::{Monitor, Store, StoreError};
 
 /// Between two sweeps: what expires is written down within a second.
 const TICK: Duration = Duration::from_millis(400);
@@ -33,7 +33,7 @@ async fn tidy(store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
 /// Reaps until the stop.
 pub async fn run(
     store: Arc<dyn Store>,
-    announcer: Announcer,
+    announcer: EventPublisher,
     monitor: Monitor,
     clock: SharedClock,
     shutdown: Shutdown,
@@ -52,8 +52,8 @@ pub async fn run(
             match store.reap(BATCH, clock.now()).await {
                 Ok((reaped, events)) => {
                     announcer.announce(events);
-                    meter::worker().reaped_verifications.increment(reaped.expired as u64);
-                    meter::worker().reaped_claims.increment(reaped.leases as u64);
+                    metrics::worker().reaped_verifications.increment(reaped.expired as u64);
+                    metrics::worker().reaped_claims.increment(reaped.leases as u64);
                     if reaped.leases > 0 {
                         tracing::warn!(
                             claims = reaped.leases,

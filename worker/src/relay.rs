@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::broker::{Broker, BrokerHealth};
+use hulak_broker::{Broker, BrokerHealth};
 use hulak_common::clock::SharedClock;
 use hulak_common::job::Outgoing;
-use hulak_common::meter;
-use hulak_common::outbox::Outbox;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Monitor, Store};
+use hulak_runtime::metrics;
+use hulak_runtime::shutdown::Shutdown;
+use hulak_service::outbox::Outbox;
+use hulak_store::{Monitor, Store};
 
 /// Between two looks; due times are honoured to about this.
 const TICK: Duration = Duration::from_millis(200);
@@ -43,7 +43,7 @@ pub async fn run(
             let messages: Vec<_> = ids.iter().copied().map(Outgoing::from).collect();
             let confirmed = outbox.publish(&messages).await;
             if !ids.is_empty() {
-                meter::worker().relayed.increment(ids.len() as u64);
+                metrics::worker().relayed.increment(ids.len() as u64);
                 tracing::debug!(taken = ids.len(), confirmed, "relayed");
             }
             if ids.len() < BATCH as usize || confirmed == 0 {

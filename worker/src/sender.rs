@@ -3,30 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::announcer::Announcer;
-use hulak_common::batch::{Batcher, Bounds};
 use hulak_common::clock::{SharedClock, Stopwatch};
 use hulak_common::code::Keyring;
 use hulak_common::job::{MessageId, Outgoing};
 use hulak_common::limits::backoff;
-use hulak_common::meter;
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
 use hulak_common::sms::measure;
-use hulak_common::store::{
-    AsClaimed, Claim, Claimed, Grant, Monitor, Outcome, Record, Recorded, Store, StoreError,
-};
-use hulak_common::text::Templates;
-use hulak_common::trace::{Span, Value, Work};
+use hulak_common::sms_template::Templates;
 use hulak_common::verification::{DeliveryError, DeliveryFault, Route};
+use hulak_runtime::batch::{Batcher, Bounds};
+use hulak_runtime::metrics;
+use hulak_runtime::shutdown::Shutdown;
+use hulak_runtime::trace::{Span, Value, Work};
+use hulak_service::event_publisher::EventPublisher;
+use hulak_store::{AsClaimed, Claim, Claimed, Grant, Monitor, Outcome, Record, Recorded, Store, StoreError};
 use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::breaker::{Breaker, Pass, Verdict};
 use crate::config::LEASE_MARGIN;
+use crate::decoy::Mimic;
 use crate::gateway::{Answer, Gateway};
-use crate::mimic::Mimic;
 use crate::pacing::Pacer;
 
 type Reply<T> = Result<T, Arc<StoreError>>;
@@ -70,7 +68,7 @@ pub struct SenderParts {
     /// This worker's share of its rate.
     pub pacer: Arc<Pacer>,
     /// Tells the pollers.
-    pub announcer: Announcer,
+    pub announcer: EventPublisher,
     /// The keys that codes are derived with.
     pub keyring: Keyring,
     /// What messages say.
@@ -193,7 +191,7 @@ impl Sender {
         let claim = Claim { id, claim: self.parts.rng.uuid() };
         match self.claims.submit(claim).await {
             Ok(Ok(Claimed::Granted(mut grant))) => {
-                let _in_flight = meter::worker().in_flight();
+                let _in_flight = metrics::worker().in_flight();
                 let as_claimed = grant.as_claimed.take();
                 let (outcome, parts) = self.deliver(&grant, pass, work).await;
                 self.record(&grant, outcome, parts, as_claimed).await;
@@ -273,7 +271,7 @@ impl Sender {
         let answer = self.parts.gateway.send(grant.phone, &text).await;
         let took = watch.elapsed();
         self.mimic.note(took, answer);
-        meter::worker().called(answer.call(), took);
+        metrics::worker().called(answer.call(), took);
         let (name, code) = (answer.call().as_str(), answer.gateway_code());
         tracing::info!(id = %grant.id, to = %grant.phone.masked(), attempt = grant.attempt, answer = name, code,
             ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "called the gateway");
@@ -301,7 +299,7 @@ impl Sender {
             Answer::Account { gateway_code } => {
                 self.parts.breaker.refused_with(gateway_code);
                 if pass.settle(Verdict::Refused) {
-                    meter::worker().circuit_opened();
+                    metrics::worker().circuit_opened();
                     tracing::error!(
                         code = gateway_code,
                         "the gateway refuses the account: sending stops until it does not"

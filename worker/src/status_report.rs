@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::operator::WorkerState;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Monitor, Store};
 use hulak_common::time::Timestamp;
+use hulak_common::worker_registry::WorkerState;
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::{Monitor, Store};
 use uuid::Uuid;
 
 use crate::breaker::Breaker;

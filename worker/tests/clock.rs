@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hulak_common::broker::Topology;
+use hulak_broker::Topology;
 use hulak_common::code::{Keyring, Secret};
 use hulak_testkit::services::install;
 use hulak_testkit::stack::{Shape, Stack, StackOptions, rules};

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hulak_common::broker::MemoryBroker;
+use hulak_broker::MemoryBroker;
 use hulak_common::clock::{Clock as _, DatabaseClock};
 use hulak_common::code::Salt;
-use hulak_common::phone::{Operators, PhoneNumber};
+use hulak_common::phone::{Carriers, PhoneNumber};
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Create, Created, Database, Sqlite, Store};
-use hulak_common::text::Templates;
+use hulak_common::sms_template::Templates;
 use hulak_common::verification::{Delivery, LiveKey, Locale, Purpose, Route, Verification};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::{Create, Created, Database, Sqlite, Store};
 use hulak_testkit::answer::eventually;
 use hulak_testkit::stack::rules;
 use hulak_worker::Worker;
@@ -82,7 +82,7 @@ async fn a_panic_costs_one_job_and_no_worker() {
     let directory = tempfile::tempdir().unwrap();
     let (rules, rng, clock) = (rules(), Rng::system(), Arc::new(DatabaseClock::new()));
     let (keyring, lease) = (rules.keyring.clone(), Duration::from_secs(6));
-    let rules = hulak_common::store::Rules { claim_lease: lease, ..rules };
+    let rules = hulak_common::rules::Rules { claim_lease: lease, ..rules };
     let sqlite = Sqlite::open(&directory.path().join("hulak.db")).unwrap();
     let store: Arc<dyn Store> = Arc::new(Database::new(sqlite, rules));
     store.migrate().await.unwrap();
@@ -96,7 +96,7 @@ async fn a_panic_costs_one_job_and_no_worker() {
         rate: 1_000.0,
         // One slot: were it not given back, nothing else would be sent.
         concurrency: 1,
-        operators: Operators::builtin(),
+        carriers: Carriers::builtin(),
         gateway: Arc::clone(&gateway) as Arc<dyn Gateway>,
         clock: Arc::clone(&clock) as hulak_common::clock::SharedClock,
         rng: rng.clone(),

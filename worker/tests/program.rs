@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hulak_common::broker::Topology;
+use hulak_broker::Topology;
 use hulak_common::clock::Stopwatch;
 use hulak_common::code::{Keyring, Secret};
 use hulak_testkit::services::{Process, Signal};

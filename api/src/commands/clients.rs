@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use hulak_common::client::{Change, ClientRecord, ClientSettings, SettingsChange};
-use hulak_common::store::Store;
-use hulak_common::text::{Templates, app_name};
-use hulak_common::web;
+use hulak_common::origin;
+use hulak_common::sms_template::{Templates, app_name};
+use hulak_store::Store;
 
 use super::{CommandError, Done, print};
 
@@ -52,8 +52,8 @@ impl ClientsSet {
         };
         Ok(SettingsChange {
             app_name: read("app-name", self.app_name.as_deref(), app_name)?,
-            cors_origins: read("cors-origins", self.cors_origins.as_deref(), web::list)?,
-            redirect_uris: read("redirect-uris", self.redirect_uris.as_deref(), web::list)?,
+            cors_origins: read("cors-origins", self.cors_origins.as_deref(), origin::list)?,
+            redirect_uris: read("redirect-uris", self.redirect_uris.as_deref(), origin::list)?,
             rate: read("rate", self.rate.as_deref(), FromStr::from_str)?,
             address_hourly: read("address-hourly", self.address_hourly.as_deref(), FromStr::from_str)?,
         })
@@ -124,7 +124,7 @@ fn joined(setting: Option<&[impl Display]>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hulak_common::allowance::Amount;
+    use hulak_common::rate_limit::Amount;
 
     fn set(change: impl FnOnce(&mut ClientsSet)) -> Result<SettingsChange, String> {
         let mut set = ClientsSet::default();

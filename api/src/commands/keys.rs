@@ -6,8 +6,8 @@ use clap::Subcommand;
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, OPERATOR_PREFIX};
 use hulak_common::client::KeyRecord;
 use hulak_common::rng::Rng;
-use hulak_common::store::Store;
-use hulak_common::text::client_name;
+use hulak_common::sms_template::client_name;
+use hulak_store::Store;
 
 use super::{CommandError, Done, print};
 

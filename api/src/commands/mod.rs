@@ -6,8 +6,8 @@ pub mod keys;
 use std::io::Write as _;
 
 use hulak_common::rng::Rng;
-use hulak_common::store::{Store, StoreError};
-use hulak_common::text::Templates;
+use hulak_common::sms_template::Templates;
+use hulak_store::{Store, StoreError};
 
 pub use clients::ClientsCommand;
 pub use keys::KeysCommand;

@@ -2,8 +2,10 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use hulak_common::broker::{BrokerError, DeadLetter};
-use hulak_common::operator::{Act, Operator, Pause};
+use hulak_broker::{BrokerError, DeadLetter};
+use hulak_common::audit::Act;
+use hulak_common::staff::Operator;
+use hulak_common::worker_registry::Pause;
 
 use super::auth::{Form, Signed, see_other};
 use super::{Console, Shared, pages};

@@ -14,9 +14,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use hulak_common::api_key::ApiKey;
-use hulak_common::operator::{Act, NewSession, Operator};
-use hulak_common::serve::PeerAddr;
+use hulak_common::audit::Act;
+use hulak_common::staff::{NewSession, Operator};
 use hulak_common::time::Timestamp;
+use hulak_runtime::serve::PeerAddr;
 use sha2::{Digest as _, Sha256};
 
 use super::{Console, Shared, pages};

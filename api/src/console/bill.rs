@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use hulak_common::operator::{Act, Day, Usage, UsageSum};
+use hulak_common::audit::Act;
+use hulak_common::usage::{Day, Usage, UsageSum};
 use serde::Deserialize;
 
 use super::auth::Signed;

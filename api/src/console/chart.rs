@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
-use hulak_common::look::escape;
-use hulak_common::samples::Span;
 use hulak_common::time::Timestamp;
+use hulak_runtime::html::escape;
+use hulak_service::metrics_history::Span;
 
 use super::words;
 

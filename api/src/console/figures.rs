@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use hulak_common::samples::Board;
-use hulak_common::store::StoreError;
 use hulak_common::time::Timestamp;
+use hulak_service::metrics_history::Board;
+use hulak_store::StoreError;
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 

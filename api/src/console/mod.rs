@@ -23,13 +23,14 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use hulak_common::broker::Broker;
+use hulak_broker::Broker;
+use hulak_common::audit::{Act, AuditEntry};
 use hulak_common::clock::SharedClock;
-use hulak_common::look::{self, Asset};
-use hulak_common::operator::{Act, AuditEntry, Operator};
-use hulak_common::phone::Operators;
+use hulak_common::phone::Carriers;
 use hulak_common::rng::Rng;
-use hulak_common::store::{Monitor, Store, StoreError};
+use hulak_common::staff::Operator;
+use hulak_runtime::html::{self, Asset};
+use hulak_store::{Monitor, Store, StoreError};
 
 use crate::problem::Problem;
 use auth::Failures;
@@ -47,7 +48,7 @@ const MAX_BODY: usize = 8 * 1024;
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) public_url: String,
-    pub(crate) operators: Operators,
+    pub(crate) operators: Carriers,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) monitor: Monitor,
@@ -152,7 +153,7 @@ async fn as_page(request: Request, next: Next) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         response = pages::refusal(&problem);
     }
-    look::protect(response.headers_mut());
+    html::protect(response.headers_mut());
     response
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use hulak_common::broker::BrokerHealth;
-use hulak_common::operator::{Pause, WorkerRecord};
-use hulak_common::samples::{Board, Span};
-use hulak_common::store::StoreError;
+use hulak_broker::BrokerHealth;
 use hulak_common::time::Timestamp;
+use hulak_common::worker_registry::{Pause, WorkerRecord};
+use hulak_service::metrics_history::{Board, Span};
+use hulak_store::StoreError;
 use serde::Serialize;
 
 use super::Console;
@@ -58,7 +58,7 @@ pub(super) struct WorkerView {
     pub(super) alive: bool,
     pub(super) seen_seconds_ago: f64,
     #[serde(flatten)]
-    pub(super) state: Option<hulak_common::operator::WorkerState>,
+    pub(super) state: Option<hulak_common::worker_registry::WorkerState>,
 }
 
 /// One telecom operator's figures in the span.
@@ -130,7 +130,7 @@ impl Overview {
             },
             credits,
             workers: workers.into_iter().map(|worker| view(worker, now)).collect(),
-            operators: board.operators(now).into_iter().map(|name| figures(board, name, span, now)).collect(),
+            operators: board.carriers(now).into_iter().map(|name| figures(board, name, span, now)).collect(),
             sums: Sums {
                 requests: board.total("requests", span, now),
                 created: board.total("created", span, now),

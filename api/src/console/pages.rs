@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use hulak_common::broker::DeadLetter;
-use hulak_common::look::{LOGO, Page, escape};
-use hulak_common::operator::{AuditEntry, Operator, Usage};
-use hulak_common::samples::{Board, Span};
+use hulak_broker::DeadLetter;
+use hulak_common::audit::AuditEntry;
+use hulak_common::staff::Operator;
+use hulak_common::usage::Usage;
+use hulak_runtime::html::{LOGO, Page, escape};
+use hulak_service::metrics_history::{Board, Span};
 
 use super::auth::{Signed, by_session};
 use super::calls::{Before, RECORD_PAGE, Range};
@@ -327,7 +329,7 @@ fn workers(out: &mut String, view: &Overview) {
             }
             other => badge("warn", other),
         });
-        let told = |tell: &dyn Fn(&hulak_common::operator::WorkerState) -> String| {
+        let told = |tell: &dyn Fn(&hulak_common::worker_registry::WorkerState) -> String| {
             known.map_or("–".to_owned(), tell)
         };
         let _ = write!(

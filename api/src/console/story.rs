@@ -6,13 +6,14 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use hulak_common::history::Entry;
-use hulak_common::look::escape;
-use hulak_common::operator::{Act, BlockEverywhere, NumberFile, Operator, Search};
+use hulak_common::audit::Act;
 use hulak_common::phone::PhoneNumber;
-use hulak_common::store::Block;
+use hulak_common::staff::{BlockEverywhere, NumberFile, Operator, Search};
 use hulak_common::time::Timestamp;
+use hulak_common::timeline::Entry;
 use hulak_common::verification::{Delivery, Message, Status, Verification};
+use hulak_runtime::html::escape;
+use hulak_store::Block;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

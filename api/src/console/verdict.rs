@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hulak_common::broker::BrokerHealth;
-use hulak_common::operator::{Pause, WorkerRecord};
-use hulak_common::store::WORKER_TTL;
+use hulak_broker::BrokerHealth;
 use hulak_common::time::Timestamp;
+use hulak_common::worker_registry::{Pause, WorkerRecord};
+use hulak_store::WORKER_TTL;
 use serde::Serialize;
 
 use super::words;
@@ -139,7 +139,7 @@ pub(super) fn judge(facts: &Facts<'_>, now: Timestamp) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hulak_common::operator::WorkerState;
+    use hulak_common::worker_registry::WorkerState;
     use uuid::Uuid;
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);

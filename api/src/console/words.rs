@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hulak_common::history::Event;
 use hulak_common::time::Timestamp;
+use hulak_common::timeline::Event;
 use hulak_common::verification::{DeliveryError, DeliveryFault, Status};
 
 /// What a code of the gateway means.

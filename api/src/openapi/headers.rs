@@ -5,7 +5,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{Header, ObjectBuilder, Ref, RefOr, Required, Schema, Type};
 
-use crate::once::MAX_KEY;
+use crate::idempotency::MAX_KEY;
 
 /// A header of responses.
 pub(super) struct Head {

@@ -6,8 +6,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::account::{Account, Email, GroupName, MAX_GROUPS, Permission, PersonName, Username};
 use hulak_common::phone::PhoneNumber;
-use hulak_common::store::{AccountChanged, AccountList, AccountPatch, NewAccount};
 use hulak_common::time::Timestamp;
+use hulak_store::{AccountChanged, AccountList, AccountPatch, NewAccount};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -15,11 +15,11 @@ use uuid::Uuid;
 use super::list::{Paging, page};
 use crate::auth::{Caller, Client};
 use crate::body::{Body, OnceBody};
-use crate::fields::{Fields, serve};
-use crate::once::{self, Kept};
+use crate::idempotency::{self, Kept};
 use crate::openapi::schemas;
 use crate::problem::{FieldError, Kind, Problem};
 use crate::state::{App, SharedApp};
+use crate::validation::{Fields, serve};
 
 /// The body of a new account.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -159,7 +159,7 @@ pub async fn create(
     match app.unbatched(client, app.store.create_account(&new, app.clock.now())).await? {
         AccountChanged::Done(account) => Ok(located(created(&account), account.id)),
         AccountChanged::Answered(text) => {
-            let kept = Kept::<once::Object>::read(&text)?;
+            let kept = Kept::<idempotency::Object>::read(&text)?;
             let id = kept.body.get("id").and_then(|id| id.as_str()?.parse().ok()).unwrap_or_default();
             Ok(located(kept.answer(), id))
         }
@@ -169,7 +169,7 @@ pub async fn create(
 
 fn keep(changed: &AccountChanged, _now: Timestamp) -> Option<String> {
     let AccountChanged::Done(account) = changed else { return None };
-    Kept::write(StatusCode::CREATED, String::new(), once::object(&AccountView::new(account)))
+    Kept::write(StatusCode::CREATED, String::new(), idempotency::object(&AccountView::new(account)))
 }
 
 fn created(account: &Account) -> Response {
@@ -195,7 +195,7 @@ fn refusal(changed: AccountChanged) -> Problem {
                 names.iter().map(|name| FieldError::new("groups", format!("there is no group `{name}`")));
             Problem::fields(Kind::InvalidRequest, errors.collect())
         }
-        AccountChanged::KeyReused => once::reused(),
+        AccountChanged::KeyReused => idempotency::reused(),
         AccountChanged::NotFound | AccountChanged::Done(_) | AccountChanged::Answered(_) => {
             Problem::not_found()
         }
@@ -325,6 +325,6 @@ pub async fn list(
     let (client, before, limit) = (owner.client, paging.before, paging.limit + 1);
     let wanted = AccountList { client, id: None, username, phone, before, limit };
     let found = app.unbatched(client, app.store.accounts(&wanted)).await?;
-    let view = |account: &_| once::object(&AccountView::new(account));
+    let view = |account: &_| idempotency::object(&AccountView::new(account));
     Ok(page(&paging, &found, |account| account.id, view))
 }

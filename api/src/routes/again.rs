@@ -7,17 +7,17 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::limits::Policy;
-use hulak_common::store::{Cancel, Canceled, Ended, Resend, Resent};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
+use hulak_store::{Cancel, Canceled, Ended, Resend, Resent};
 use serde::Deserialize;
 
 use super::checks::has_ended;
 use super::read::{etag, find};
-use crate::address::EndUser;
 use crate::auth::Caller;
 use crate::body::OnceBody;
-use crate::once::{self, Kept};
+use crate::client_ip::EndUser;
+use crate::idempotency::{self, Kept};
 use crate::problem::{Kind, Problem};
 use crate::resource::VerificationView;
 use crate::state::{App, SharedApp};
@@ -60,8 +60,8 @@ pub async fn resend(
             Err(Problem::limited(kind, &limit, now))
         }
         Resent::NotFound => Err(Problem::not_found()),
-        Resent::Answered(text) => Ok(Kept::<once::Object>::read(&text)?.answer()),
-        Resent::KeyReused => Err(once::reused()),
+        Resent::Answered(text) => Ok(Kept::<idempotency::Object>::read(&text)?.answer()),
+        Resent::KeyReused => Err(idempotency::reused()),
     }
 }
 
@@ -87,7 +87,7 @@ pub async fn cancel(
 fn answer(app: &App, status: StatusCode, row: &Verification, masked: bool) -> Response {
     let now = app.clock.now();
     let headers = [(header::ETAG, etag(row, now)), (header::CACHE_CONTROL, "no-store".to_owned())];
-    (status, headers, Json(VerificationView::new(row, &app.operators, masked, now))).into_response()
+    (status, headers, Json(VerificationView::new(row, &app.carriers, masked, now))).into_response()
 }
 
 fn keep(
@@ -97,7 +97,7 @@ fn keep(
     let app = Arc::clone(app);
     move |resent, now| {
         let Resent::Again { verification: row, .. } = resent else { return None };
-        let view = VerificationView::new(row, &app.operators, masked, now);
-        Kept::write(StatusCode::ACCEPTED, etag(row, now), once::object(&view))
+        let view = VerificationView::new(row, &app.carriers, masked, now);
+        Kept::write(StatusCode::ACCEPTED, etag(row, now), idempotency::object(&view))
     }
 }

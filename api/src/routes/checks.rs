@@ -8,16 +8,16 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::account::Account;
 use hulak_common::code::Code;
-use hulak_common::store::{Check, Checked, Ended};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
+use hulak_store::{Check, Checked, Ended};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::create::account_conflict;
 use crate::auth::Caller;
 use crate::body::OnceBody;
-use crate::once::{self, Kept};
+use crate::idempotency::{self, Kept};
 use crate::openapi::schemas;
 use crate::problem::{FieldError, Kind, Problem};
 use crate::resource::VerificationView;
@@ -98,7 +98,7 @@ pub(super) fn refusal(app: &App, id: Uuid, checked: &Checked) -> Problem {
             tracing::error!(%id, "its code was made with a secret that is not known here: set HULAK_SECRET_PREVIOUS");
             Problem::unavailable()
         }
-        Checked::KeyReused => once::reused(),
+        Checked::KeyReused => idempotency::reused(),
         // Their callers have answered these.
         Checked::Approved(_) | Checked::ApprovedFor(..) | Checked::Answered(_) => {
             Problem::new(Kind::Internal, "the request could not be handled")
@@ -125,7 +125,7 @@ pub(super) fn has_ended(ended: Ended, now: Timestamp) -> Problem {
 /// The first answer to a check: what spent nothing is not kept.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum First {
-    Approved { view: once::Object, account: Option<Uuid> },
+    Approved { view: idempotency::Object, account: Option<Uuid> },
     Incorrect(i32),
 }
 
@@ -143,7 +143,7 @@ pub(super) fn keep(
             }
             _ => return None,
         };
-        let view = once::object(&VerificationView::new(row, &app.operators, masked, now));
+        let view = idempotency::object(&VerificationView::new(row, &app.carriers, masked, now));
         let first = First::Approved { view, account };
         Kept::write(StatusCode::OK, String::new(), first)
     }
@@ -157,7 +157,7 @@ async fn again(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Response
         First::Approved { view, account } => (view, account),
     };
     let (row, account) = holding(app, client, id, account).await?;
-    let mut body = once::Object::new();
+    let mut body = idempotency::Object::new();
     body.insert("status".to_owned(), "approved".into());
     body.insert("token".to_owned(), sign(app, &row, account.as_ref(), app.clock.now())?.into());
     body.insert("verification".to_owned(), view.into());
@@ -201,7 +201,7 @@ pub(super) fn approved(
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     let token = sign(app, row, account, now)?;
-    let verification = VerificationView::new(row, &app.operators, masked, now);
+    let verification = VerificationView::new(row, &app.carriers, masked, now);
     let body = Json(Approved { status: "approved", token, verification });
     Ok((StatusCode::OK, [(header::CACHE_CONTROL, "no-store")], body).into_response())
 }

@@ -8,23 +8,23 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::code::Salt;
-use hulak_common::store::{AccountConflict, Create, Created, KeyOwner};
-use hulak_common::text::LastLine;
+use hulak_common::sms_template::LastLine;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{LiveKey, Locale, Purpose, Route, Verification};
+use hulak_store::{AccountConflict, Create, Created, KeyOwner};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::auth::{Caller, Client};
 use crate::body::OnceBody;
-use crate::fields::{Fields, serve};
-use crate::once::{self, Kept};
+use crate::idempotency::{self, Kept};
 use crate::openapi::schemas;
 use crate::problem::{FieldError, Kind, Problem};
 use crate::resource::VerificationView;
 use crate::state::{App, SharedApp};
 use crate::token::TokenScope;
+use crate::validation::{Fields, serve};
 
 /// The longest `session`, in characters.
 pub(crate) const MAX_SESSION: usize = 128;
@@ -91,7 +91,7 @@ pub async fn create(
         Created::Account(conflict) => Err(account_conflict(conflict)),
         Created::Limited(limit) => Err(Problem::limited(Kind::RateLimited, &limit, app.clock.now())),
         Created::Answered(text) => again(&app, &text),
-        Created::KeyReused => Err(once::reused()),
+        Created::KeyReused => Err(idempotency::reused()),
     }
 }
 
@@ -125,8 +125,12 @@ fn keep(app: &SharedApp) -> impl Fn(&Created, Timestamp) -> Option<String> + Sen
             Created::Live(row) => (StatusCode::OK, row),
             _ => return None,
         };
-        let view = VerificationView::new(row, &app.operators, false, now);
-        Kept::write(status, super::read::etag(row, now), First { row: scope(row), view: once::object(&view) })
+        let view = VerificationView::new(row, &app.carriers, false, now);
+        Kept::write(
+            status,
+            super::read::etag(row, now),
+            First { row: scope(row), view: idempotency::object(&view) },
+        )
     }
 }
 
@@ -134,7 +138,7 @@ fn keep(app: &SharedApp) -> impl Fn(&Created, Timestamp) -> Option<String> + Sen
 #[derive(Debug, Serialize, Deserialize)]
 struct First {
     row: TokenScope,
-    view: once::Object,
+    view: idempotency::Object,
 }
 
 fn again(app: &App, text: &str) -> Result<Response, Problem> {
@@ -157,7 +161,7 @@ fn location(id: uuid::Uuid) -> String {
 
 fn answer(app: &App, status: StatusCode, row: &Verification) -> Response {
     let token = app.client_tokens.mint(scope(row));
-    let view = VerificationView::new(row, &app.operators, false, app.clock.now())
+    let view = VerificationView::new(row, &app.carriers, false, app.clock.now())
         .with_token(token.expose_secret().to_owned());
     let headers = [
         (header::LOCATION, location(row.id)),

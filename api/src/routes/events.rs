@@ -13,10 +13,10 @@ use hulak_common::verification::{Status, Verification};
 
 use super::read::find;
 use crate::auth::Caller;
+use crate::long_poll::Follower;
 use crate::problem::{Kind, Problem};
 use crate::resource::VerificationView;
 use crate::state::SharedApp;
-use crate::wait::Follower;
 
 /// Between two comments: proxies commonly close what is silent for 30 s or more.
 const COMMENT: Duration = Duration::from_secs(15);
@@ -82,7 +82,7 @@ impl Reader {
             Next::After(row) => self.follow(&row).await?,
             Next::End => return None,
         };
-        let view = VerificationView::new(&row, &self.app.operators, self.masked, self.app.clock.now());
+        let view = VerificationView::new(&row, &self.app.carriers, self.masked, self.app.clock.now());
         let event = Event::default().id(row.version.to_string()).json_data(view).ok()?;
         if !is_final(&self.app, &row) {
             self.next = Next::After(row);

@@ -5,18 +5,18 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::account::{Group, GroupName, MAX_CLIENT_GROUPS, MAX_PERMISSIONS, Permission};
-use hulak_common::store::{GroupPut, GroupRef, PutGroup};
 use hulak_common::time::Timestamp;
+use hulak_store::{GroupPut, GroupRef, PutGroup};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, Client};
 use crate::body::OnceBody;
-use crate::fields::Fields;
-use crate::once::{self, Kept};
+use crate::idempotency::{self, Kept};
 use crate::openapi::schemas;
 use crate::problem::{FieldError, Kind, Problem};
 use crate::state::SharedApp;
+use crate::validation::Fields;
 
 /// The body of a group.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -96,8 +96,8 @@ pub async fn put(
             let detail = format!("there are {MAX_CLIENT_GROUPS} groups already, as many as there may be");
             return Err(Problem::fields(Kind::InvalidRequest, vec![FieldError::new("name", detail)]));
         }
-        GroupPut::Answered(text) => return Ok(Kept::<once::Object>::read(text)?.answer()),
-        GroupPut::KeyReused => return Err(once::reused()),
+        GroupPut::Answered(text) => return Ok(Kept::<idempotency::Object>::read(text)?.answer()),
+        GroupPut::KeyReused => return Err(idempotency::reused()),
     };
     Ok((status, NO_STORE, Json(GroupView::new(group))).into_response())
 }
@@ -108,7 +108,7 @@ fn keep(put: &GroupPut, _now: Timestamp) -> Option<String> {
         GroupPut::Replaced(group) => (StatusCode::OK, group),
         _ => return None,
     };
-    Kept::write(status, String::new(), once::object(&GroupView::new(group)))
+    Kept::write(status, String::new(), idempotency::object(&GroupView::new(group)))
 }
 
 fn parse(request: &GroupRequest) -> Result<(GroupName, Vec<Permission>), Problem> {

@@ -7,14 +7,14 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::api_key::DEFAULT_CLIENT;
 use hulak_common::code::{Code, Salt};
-use hulak_common::hosts;
-use hulak_common::look;
-use hulak_common::page::{CREATES, HostedPage, LIFE};
+use hulak_common::hosted_page::{CREATES, HostedPage, LIFE};
 use hulak_common::phone::PhoneNumber;
-use hulak_common::store::{Check, Checked, Create, Created, NewPage, PageApproval, PageMade, Spent};
-use hulak_common::text::LastLine;
+use hulak_common::sms_template::LastLine;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{LiveKey, Locale, Purpose, Route, Status, Verification};
+use hulak_runtime::host_guard;
+use hulak_runtime::html;
+use hulak_store::{Check, Checked, Create, Created, NewPage, PageApproval, PageMade, Spent};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -22,17 +22,17 @@ use uuid::Uuid;
 
 use super::checks::{self, incorrect, refusal};
 use super::create::{account_conflict, blocked};
-use crate::address::EndUser;
 use crate::auth::PageCaller;
 use crate::body::{Body, OnceBody};
-use crate::fields::{Fields, serve};
+use crate::client_ip::EndUser;
 use crate::hosted::{self, HostedPages};
-use crate::once::{self, Kept};
+use crate::idempotency::{self, Kept};
 use crate::openapi::schemas;
 use crate::problem::{Kind, Problem};
 use crate::resource::VerificationView;
 use crate::state::{App, SharedApp};
 use crate::token::{PageScope, TokenScope};
+use crate::validation::{Fields, serve};
 
 /// `GET /verify`.
 ///
@@ -45,7 +45,7 @@ pub async fn page(State(app): State<SharedApp>, uri: Uri, headers: HeaderMap) ->
     let document = hosted::page(hosted::preferred(accepted.unwrap_or_default()));
     let media = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::VARY, "accept-language")];
     let mut response = (media, document).into_response();
-    look::protect(response.headers_mut());
+    html::protect(response.headers_mut());
     Ok(response)
 }
 
@@ -62,14 +62,14 @@ pub async fn asset(
     app.require_hosted()?;
     require_host(&app, request.uri(), request.headers())?;
     let missing = || Problem::new(Kind::NotFound, "the page has no such file");
-    let asset = look::find(&name, &hosted::FILES).ok_or_else(missing)?;
+    let asset = html::find(&name, &hosted::FILES).ok_or_else(missing)?;
     Ok(asset.answer(query.as_deref(), request.headers()).into_response())
 }
 
 /// A page of ours is not to be had under a stranger's name (DNS rebinding).
 fn require_host(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    let named = hosts::requested(uri, headers);
-    if named.is_some_and(|name| hosts::is_trusted(&name, app.public_host.as_deref())) {
+    let named = host_guard::requested(uri, headers);
+    if named.is_some_and(|name| host_guard::is_trusted(&name, app.public_host.as_deref())) {
         return Ok(());
     }
     Err(Problem::new(Kind::Misdirected, "this page answers to its own name only"))
@@ -120,7 +120,7 @@ pub(crate) struct BegunView {
 fn begun(app: &App, row: &Verification, now: Timestamp) -> BegunView {
     let scope = TokenScope { client: row.key.client, verification: row.id };
     BegunView {
-        verification: VerificationView::new(row, &app.operators, true, now),
+        verification: VerificationView::new(row, &app.carriers, true, now),
         client_token: app.client_tokens.mint(scope).expose_secret().to_owned(),
         code_length: row.code_length.digits(),
     }
@@ -223,7 +223,7 @@ pub async fn begin(
         Created::Account(conflict) => Err(account_conflict(conflict)),
         Created::Limited(limit) => Err(Problem::limited(Kind::RateLimited, &limit, now)),
         Created::Answered(text) => again(&app, scope.client, &text).await,
-        Created::KeyReused => Err(once::reused()),
+        Created::KeyReused => Err(idempotency::reused()),
     }
 }
 
@@ -311,7 +311,7 @@ async fn again(app: &App, client: Uuid, text: &str) -> Result<Response, Problem>
     let Kept { status, etag, body: First { id } } = Kept::read(text)?;
     let row = app.verification(client, id, 0).await?;
     let view = begun(app, &row, app.clock.now());
-    Ok(Kept { status, etag, body: once::object(&view) }.answer())
+    Ok(Kept { status, etag, body: idempotency::object(&view) }.answer())
 }
 
 /// The body of the request. Its `Debug` shows nothing.

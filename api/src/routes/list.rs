@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hulak_common::phone::PhoneNumber;
-use hulak_common::store::List;
 use hulak_common::verification::{Delivery, Status};
+use hulak_store::List;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -116,7 +116,7 @@ pub async fn list(
     (list.before, list.limit) = (paging.before, paging.limit + 1);
     let now = app.clock.now();
     let rows = app.unbatched(list.client, app.store.list(&list, now)).await?;
-    let view = |row: &_| VerificationView::new(row, &app.operators, false, now);
+    let view = |row: &_| VerificationView::new(row, &app.carriers, false, now);
     Ok(page(&paging, &rows, |row| row.id, view))
 }
 

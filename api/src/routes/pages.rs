@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hulak_common::page::{CREATES, HostedPage, LIFE};
-use hulak_common::store::{AccountConflict, Exchange, Exchanged, KeyOwner, NewPage, PageApproval, PageMade};
+use hulak_common::hosted_page::{CREATES, HostedPage, LIFE};
+use hulak_common::origin::RedirectUri;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Locale, Purpose};
-use hulak_common::web::RedirectUri;
+use hulak_store::{AccountConflict, Exchange, Exchanged, KeyOwner, NewPage, PageApproval, PageMade};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -17,12 +17,12 @@ use super::checks::{approved, holding};
 use super::create::account_conflict;
 use crate::auth::Client;
 use crate::body::OnceBody;
-use crate::fields::Fields;
-use crate::once::{self, Kept};
+use crate::idempotency::{self, Kept};
 use crate::openapi::schemas;
 use crate::problem::{Kind, Problem};
 use crate::state::{App, SharedApp};
 use crate::token::PageScope;
+use crate::validation::Fields;
 
 /// The longest `state`, in characters.
 pub(crate) const MAX_STATE: usize = 512;
@@ -83,9 +83,9 @@ pub async fn create(
         PageMade::UnknownAccount => Err(account_conflict(AccountConflict::Unknown)),
         PageMade::Answered(text) => {
             let Kept { status, etag, body: First { scope, expires_at } } = Kept::read(&text)?;
-            Ok(Kept { status, etag, body: once::object(&view(&app, scope, expires_at)) }.answer())
+            Ok(Kept { status, etag, body: idempotency::object(&view(&app, scope, expires_at)) }.answer())
         }
-        PageMade::KeyReused => Err(once::reused()),
+        PageMade::KeyReused => Err(idempotency::reused()),
     }
 }
 
@@ -192,13 +192,13 @@ pub async fn exchange(
             (PageApproval { client, verification, account }, true)
         }
         Exchanged::Refused => return Err(refused()),
-        Exchanged::KeyReused => return Err(once::reused()),
+        Exchanged::KeyReused => return Err(idempotency::reused()),
     };
     let PageApproval { client, verification, account } = approval;
     let (row, account) = holding(&app, client, verification, account).await?;
     let mut response = approved(&app, &row, false, account.as_ref())?;
     if again {
-        response.headers_mut().insert(once::REPLAYED, header::HeaderValue::from_static("true"));
+        response.headers_mut().insert(idempotency::REPLAYED, header::HeaderValue::from_static("true"));
     }
     Ok(response)
 }

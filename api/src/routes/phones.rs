@@ -5,8 +5,8 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use hulak_common::phone::PhoneNumber;
-use hulak_common::store::Block;
 use hulak_common::time::Timestamp;
+use hulak_store::Block;
 use serde::Deserialize;
 
 use crate::auth::Client;
@@ -109,6 +109,6 @@ pub async fn read(
 ) -> Result<Response, Problem> {
     let phone = parse(&phone)?;
     let report = app.unbatched(owner.client, app.store.number(owner.client, phone)).await?;
-    let view = PhoneView::new(&report, &app.operators, app.clock.now());
+    let view = PhoneView::new(&report, &app.carriers, app.clock.now());
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(view)).into_response())
 }

@@ -12,10 +12,10 @@ use hulak_common::time::Timestamp;
 use hulak_common::verification::{Status, Verification};
 
 use crate::auth::Caller;
+use crate::long_poll::Follower;
 use crate::problem::{FieldError, Kind, Problem};
 use crate::resource::VerificationView;
 use crate::state::{App, SharedApp};
-use crate::wait::Follower;
 
 /// How long after its end a client token still reads a verification.
 const TOKEN_GRACE: Duration = Duration::from_secs(600);
@@ -49,7 +49,7 @@ pub async fn read(
     let mut response = if tags.hold(&tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        Json(VerificationView::new(&row, &app.operators, caller.is_token(), now)).into_response()
+        Json(VerificationView::new(&row, &app.carriers, caller.is_token(), now)).into_response()
     };
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(&tag) {

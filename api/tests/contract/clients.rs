@@ -1,9 +1,9 @@
 //! What is set for one client application, and its keys: what callers notice of it.
 
-use hulak_common::allowance::{Amount, Quota};
 use hulak_common::api_key::ApiKey;
 use hulak_common::client::{Change, SettingsChange};
-use hulak_common::store::Quotas;
+use hulak_common::rate_limit::{Amount, Quota};
+use hulak_common::rules::Quotas;
 use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};

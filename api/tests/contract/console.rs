@@ -1,7 +1,7 @@
 //! The operator console and the operator calls on the admin address.
 
 use hulak_common::api_key::{ApiKey, OPERATOR_PREFIX};
-use hulak_common::operator::Act;
+use hulak_common::audit::Act;
 use hulak_common::rng::Rng;
 use hulak_testkit::stack::{Answer, Faults, Shape, Stack, eventually};
 use reqwest::{Method, RequestBuilder, redirect};

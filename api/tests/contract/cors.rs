@@ -5,7 +5,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
 use hulak_common::client::{Change, SettingsChange};
-use hulak_common::web::list;
+use hulak_common::origin::list;
 
 use crate::outage::behind_a_proxy;
 use crate::support::*;

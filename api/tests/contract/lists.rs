@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use hulak_common::allowance::Quota;
 use hulak_common::limits::Policy;
-use hulak_common::store::Quotas;
+use hulak_common::rate_limit::Quota;
+use hulak_common::rules::Quotas;
 use hulak_testkit::stack::{Shape, StackOptions};
 use reqwest::Method;
 use serde_json::{Value, json};

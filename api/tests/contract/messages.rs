@@ -4,9 +4,9 @@ use hulak_common::code::Salt;
 use hulak_common::phone::PhoneNumber;
 use hulak_common::rng::Rng;
 use hulak_common::sms::measure;
-use hulak_common::store::Create;
-use hulak_common::text::{MAX_RETRIEVER_BYTES, MaxParts, Templates};
+use hulak_common::sms_template::{MAX_RETRIEVER_BYTES, MaxParts, Templates};
 use hulak_common::verification::{LiveKey, Locale, Purpose, Route};
+use hulak_store::Create;
 use hulak_testkit::stack::{Shape, Stack, StackOptions, eventually};
 use serde_json::{Value, json};
 

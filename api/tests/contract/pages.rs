@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use hulak_api::hosted::HostedPages;
-use hulak_common::allowance::Quota;
 use hulak_common::api_key::ApiKey;
 use hulak_common::client::{Change, SettingsChange};
-use hulak_common::page::{CODE_LIFE, LIFE};
-use hulak_common::store::Quotas;
+use hulak_common::hosted_page::{CODE_LIFE, LIFE};
+use hulak_common::rate_limit::Quota;
+use hulak_common::rules::Quotas;
 use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -473,7 +473,7 @@ async fn the_document_is_a_page_of_ours(shape: Shape) {
         assert_eq!(header("content-type"), "text/html; charset=utf-8");
         assert_eq!(header("cache-control"), "no-store");
         assert_eq!(header("referrer-policy"), "no-referrer");
-        assert_eq!(header("content-security-policy"), hulak_common::look::POLICY);
+        assert_eq!(header("content-security-policy"), hulak_runtime::html::POLICY);
         let page = response.text().await.unwrap();
         assert!(
             page.contains(heading) && page.contains(&format!("<html lang=\"{}\"", &language[..2])),

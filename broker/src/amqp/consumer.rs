@@ -16,8 +16,8 @@ use super::super::{Consumer, Delivery, Handle, Subscription, Topology};
 use super::publisher::{self, Post};
 use super::session::{Link, Session};
 use super::topology::{self, requests, table, text};
-use crate::job::{JobError, SendJob, StatusEvent, decode_events};
-use crate::trace::TRACEPARENT;
+use hulak_common::job::{JobError, SendJob, StatusEvent, decode_events};
+use hulak_common::trace_context::TRACEPARENT;
 
 /// How long a job from a newer release is kept from coming round again: a release is rolled out over minutes, and
 /// without a pause this worker and the queue would play ball with it.

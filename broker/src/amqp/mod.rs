@@ -24,8 +24,8 @@ use session::{Health, Link, Role, Session, Supervisor};
 use super::{
     Broker, BrokerError, BrokerHealth, Consumer, DeadLetter, Depths, PublishError, Subscription, Topology,
 };
-use crate::job::{SendJob, StatusEvent};
-use crate::rng::Rng;
+use hulak_common::job::{SendJob, StatusEvent};
+use hulak_common::rng::Rng;
 
 /// Seconds between heartbeats, unless the URL says otherwise. A dead peer is noticed after twice that.
 const HEARTBEAT: u16 = 5;

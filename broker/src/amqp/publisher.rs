@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::super::{PublishError, Topology};
 use super::session::{Link, Session};
 use super::topology;
-use crate::job::{SendJob, StatusEvent, encode_events};
+use hulak_common::job::{SendJob, StatusEvent, encode_events};
 
 /// From the call to the last confirm.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);

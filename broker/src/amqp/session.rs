@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::{BrokerError, BrokerHealth, Topology};
 use super::publisher::Publisher;
 use super::topology;
-use crate::rng::Rng;
+use hulak_common::rng::Rng;
 
 /// From the first packet until the broker has accepted us. TCP and TLS may take half of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

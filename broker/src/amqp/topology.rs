@@ -11,9 +11,9 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use super::super::{DeadLetter, Depths, Topology};
-use crate::job::{MAX_IDS, SendJob};
-use crate::time::Timestamp;
-use crate::trace::{TRACEPARENT, TraceContext};
+use hulak_common::job::{MAX_IDS, SendJob};
+use hulak_common::time::Timestamp;
+use hulak_common::trace_context::{TRACEPARENT, TraceContext};
 
 /// Jobs waiting at most; beyond it publishing is refused, and the relay tries later.
 const MAX_JOBS: i64 = 1_000_000;
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn requests_travel_beside_their_job() {
         let request = TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-        let id = |seq| crate::job::MessageId { verification: uuid::Uuid::nil(), seq };
+        let id = |seq| hulak_common::job::MessageId { verification: uuid::Uuid::nil(), seq };
         let job = |ids: std::ops::Range<i32>| SendJob::new(ids.map(id).collect()).unwrap();
         assert_eq!(requests_header(&job(0..2)), None);
         for known in [vec![request], vec![request, None, request]] {

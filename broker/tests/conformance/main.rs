@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::broker::{
+use hulak_broker::{
     AmqpBroker, Broker, BrokerError, BrokerHealth, Consumer, Delivery, Depths, MemoryBroker, PublishError,
     Topology,
 };

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::broker::{AmqpBroker, Broker, Topology};
+use hulak_broker::{AmqpBroker, Broker, Topology};
 use hulak_common::clock::{DatabaseClock, SharedClock, Stopwatch};
-use hulak_common::outbox::Outbox;
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{self, Monitor, Store};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_service::outbox::Outbox;
+use hulak_store::{self, Monitor, Store};
 use hulak_testkit::services::{Durability, Postgres, PostgresOptions, RabbitMq};
 use hulak_worker::relay;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -65,8 +65,8 @@ async fn fill(connection: &mut PgConnection, now: i64) -> Result<(), ChaosError>
 }
 
 fn open(url: &str) -> Result<Arc<dyn Store>, ChaosError> {
-    let backend = store::Postgres::new(&url.to_owned().into(), 4, "hulak-chaos")?;
-    Ok(Arc::new(store::Database::new(backend, hulak_testkit::stack::rules())))
+    let backend = hulak_store::Postgres::new(&url.to_owned().into(), 4, "hulak-chaos")?;
+    Ok(Arc::new(hulak_store::Database::new(backend, hulak_testkit::stack::rules())))
 }
 
 async fn count(connection: &mut PgConnection, filter: &'static str) -> Result<i64, ChaosError> {

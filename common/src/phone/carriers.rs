@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::PhoneNumber;
 
 /// The table that is built in; an installation may bring its own.
-const BUILTIN: &str = include_str!("../../data/operators.toml");
+const BUILTIN: &str = include_str!("../../data/carriers.toml");
 /// Largest table read.
 const MAX_TABLE: usize = 64 * 1024;
 /// Longest operator code: it becomes a label in metrics and a field in answers.
@@ -16,14 +16,14 @@ const MAX_CODE: usize = 16;
 
 /// The operators' prefixes. The longest prefix that fits a number wins.
 #[derive(Debug, Clone)]
-pub struct Operators {
+pub struct Carriers {
     by_prefix: BTreeMap<String, Arc<str>>,
     longest: usize,
 }
 
 /// Why a text is not a table of operators. One line each: they end a start.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum OperatorsError {
+pub enum CarriersError {
     /// Too large to be meant.
     #[error("the table is larger than {} KiB", MAX_TABLE / 1024)]
     TooLarge,
@@ -61,7 +61,7 @@ pub enum OperatorsError {
     },
 }
 
-impl Operators {
+impl Carriers {
     /// The allocation as it is known to this release.
     #[must_use]
     #[expect(clippy::expect_used, reason = "a constant; a test reads it")]
@@ -72,10 +72,10 @@ impl Operators {
     /// Reads a table: TOML lines of an operator's code and its prefixes, `ntc = ["984", "985"]`.
     ///
     /// # Errors
-    /// [`OperatorsError`] names the first line, code or prefix that is wrong.
-    pub fn parse(text: &str) -> Result<Self, OperatorsError> {
+    /// [`CarriersError`] names the first line, code or prefix that is wrong.
+    pub fn parse(text: &str) -> Result<Self, CarriersError> {
         if text.len() > MAX_TABLE {
-            return Err(OperatorsError::TooLarge);
+            return Err(CarriersError::TooLarge);
         }
         let table: BTreeMap<String, Vec<String>> =
             toml::from_str(text).map_err(|error| syntax(text, &error))?;
@@ -85,7 +85,7 @@ impl Operators {
         }
         match by_prefix.keys().map(String::len).max() {
             Some(longest) => Ok(Self { by_prefix, longest }),
-            None => Err(OperatorsError::Empty),
+            None => Err(CarriersError::Empty),
         }
     }
 
@@ -111,19 +111,19 @@ fn add(
     by_prefix: &mut BTreeMap<String, Arc<str>>,
     code: &str,
     prefixes: Vec<String>,
-) -> Result<(), OperatorsError> {
+) -> Result<(), CarriersError> {
     let plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     if !(1..=MAX_CODE).contains(&code.len()) || !code.bytes().all(plain) {
-        return Err(OperatorsError::BadCode(code.to_owned()));
+        return Err(CarriersError::BadCode(code.to_owned()));
     }
     let shared: Arc<str> = code.into();
     for prefix in prefixes {
         let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
         if !digits || !prefix.starts_with('9') || prefix.len() > 10 {
-            return Err(OperatorsError::BadPrefix { code: code.to_owned(), prefix });
+            return Err(CarriersError::BadPrefix { code: code.to_owned(), prefix });
         }
         if let Some(first) = by_prefix.get(&prefix) {
-            return Err(OperatorsError::Duplicate {
+            return Err(CarriersError::Duplicate {
                 prefix,
                 first: first.as_ref().to_owned(),
                 second: code.to_owned(),
@@ -134,9 +134,9 @@ fn add(
     Ok(())
 }
 
-fn syntax(text: &str, error: &toml::de::Error) -> OperatorsError {
+fn syntax(text: &str, error: &toml::de::Error) -> CarriersError {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    OperatorsError::Syntax {
+    CarriersError::Syntax {
         line: before.matches('\n').count() + 1,
         reason: error.message().replace('\n', ", "),
     }
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_builtin_table_names_the_operators() {
-        let operators = Operators::builtin();
+        let carriers = Carriers::builtin();
         let expected = [
             ("ntc", &["974", "975", "976", "984", "985", "986"][..]),
             ("ncell", &["970", "980", "981", "982"]),
@@ -163,46 +163,46 @@ mod tests {
         ];
         for (code, prefixes) in expected {
             for prefix in prefixes {
-                assert_eq!(operators.lookup(&number(&format!("{prefix}1234567"))), Some(code), "{prefix}");
+                assert_eq!(carriers.lookup(&number(&format!("{prefix}1234567"))), Some(code), "{prefix}");
             }
         }
-        assert_eq!(operators.by_prefix.len(), 16);
+        assert_eq!(carriers.by_prefix.len(), 16);
         for unknown in ["9001234567", "9711234567", "9771234567", "9831234567", "9871234567", "9991234567"] {
-            assert_eq!(operators.lookup(&number(unknown)), None, "{unknown}");
+            assert_eq!(carriers.lookup(&number(unknown)), None, "{unknown}");
         }
     }
 
     #[test]
     fn the_longest_prefix_wins() {
-        let operators =
-            Operators::parse("a = [\"9\", \"98012\"]\nb = [\"980\", \"9801234567\"]\nc = []").unwrap();
-        assert_eq!(operators.lookup(&number("9701234567")), Some("a"));
-        assert_eq!(operators.lookup(&number("9800000000")), Some("b"));
-        assert_eq!(operators.lookup(&number("9801200000")), Some("a"));
-        assert_eq!(operators.lookup(&number("9801234567")), Some("b"));
+        let carriers =
+            Carriers::parse("a = [\"9\", \"98012\"]\nb = [\"980\", \"9801234567\"]\nc = []").unwrap();
+        assert_eq!(carriers.lookup(&number("9701234567")), Some("a"));
+        assert_eq!(carriers.lookup(&number("9800000000")), Some("b"));
+        assert_eq!(carriers.lookup(&number("9801200000")), Some("a"));
+        assert_eq!(carriers.lookup(&number("9801234567")), Some("b"));
     }
 
     #[test]
     fn a_wrong_table_is_refused_in_one_line() {
         let refused = |text: &str| {
-            let error = Operators::parse(text).unwrap_err();
+            let error = Carriers::parse(text).unwrap_err();
             assert_eq!(error.to_string().lines().count(), 1, "{error}");
             error
         };
-        assert_eq!(refused(""), OperatorsError::Empty);
-        assert_eq!(refused("a = []"), OperatorsError::Empty);
-        assert_eq!(refused(&"#".repeat(MAX_TABLE + 1)), OperatorsError::TooLarge);
+        assert_eq!(refused(""), CarriersError::Empty);
+        assert_eq!(refused("a = []"), CarriersError::Empty);
+        assert_eq!(refused(&"#".repeat(MAX_TABLE + 1)), CarriersError::TooLarge);
         for (text, at) in [("a = [\"984\"]\nb = [985]", 2), ("a = [", 1), ("\n\na = 5", 3), ("a=[]\na=[]", 2)]
         {
-            assert!(matches!(refused(text), OperatorsError::Syntax { line, .. } if line == at), "{text}");
+            assert!(matches!(refused(text), CarriersError::Syntax { line, .. } if line == at), "{text}");
         }
-        assert!(matches!(refused("[ntc]\nprefixes = [\"984\"]"), OperatorsError::Syntax { .. }));
+        assert!(matches!(refused("[ntc]\nprefixes = [\"984\"]"), CarriersError::Syntax { .. }));
         for code in ["NTC", "n c", "", "seventeen-letters"] {
-            assert_eq!(refused(&format!("{code:?} = [\"984\"]")), OperatorsError::BadCode(code.to_owned()));
+            assert_eq!(refused(&format!("{code:?} = [\"984\"]")), CarriersError::BadCode(code.to_owned()));
         }
         for prefix in ["", "884", "98x", "९८", "98123456789", "+977984"] {
             assert!(
-                matches!(refused(&format!("a = [{prefix:?}]")), OperatorsError::BadPrefix { .. }),
+                matches!(refused(&format!("a = [{prefix:?}]")), CarriersError::BadPrefix { .. }),
                 "{prefix}"
             );
         }

@@ -1,9 +1,9 @@
 //! Nepali mobile numbers: any spelling of one becomes one value, and no log shows it whole.
 //!
 //! Three questions are kept apart. [`PhoneNumber::parse`]: is this a mobile number of Nepal at all?
-//! [`PhonePattern`]: does this installation send to it? [`Operators`]: who issued it?
+//! [`PhonePattern`]: does this installation send to it? [`Carriers`]: who issued it?
 
-mod operators;
+mod carriers;
 mod parse;
 mod pattern;
 
@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-pub use self::operators::{Operators, OperatorsError};
+pub use self::carriers::{Carriers, CarriersError};
 pub use self::parse::{MAX_INPUT_CHARS, PhoneError};
 pub use self::pattern::{PatternError, PhonePattern};
 

@@ -1,9 +1,9 @@
-//! Operators' codes as labels, a bounded number of them.
+//! Carriers' codes as labels, a bounded number of them.
 
 use metrics::{Counter, Histogram, Label};
 
 use super::Metric;
-use crate::phone::{Operators, PhoneNumber};
+use hulak_common::phone::{Carriers, PhoneNumber};
 
 /// An installation's own table may have any number of operators; those beyond share a label.
 const MOST: usize = 32;
@@ -17,20 +17,20 @@ pub(super) struct Column(usize);
 /// The labels there are: some operators, then `other` and `unknown`.
 #[derive(Debug)]
 pub(super) struct Labels {
-    operators: Operators,
+    carriers: Carriers,
     codes: Vec<String>,
 }
 
 impl Labels {
-    pub(super) fn new(operators: Operators) -> Self {
-        let mut codes = operators.codes();
+    pub(super) fn new(carriers: Carriers) -> Self {
+        let mut codes = carriers.codes();
         codes.truncate(MOST);
-        Self { operators, codes }
+        Self { carriers, codes }
     }
 
     pub(super) fn of(&self, phone: PhoneNumber) -> Column {
         let others = self.codes.len();
-        match self.operators.lookup(&phone) {
+        match self.carriers.lookup(&phone) {
             None => Column(others + 1),
             Some(code) => Column(self.codes.iter().position(|known| known == code).unwrap_or(others)),
         }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_number_has_its_operators_label() {
-        let labels = Labels::new(Operators::builtin());
+        let labels = Labels::new(Carriers::builtin());
         assert_eq!(label(&labels, "9841234567"), "ntc");
         assert_eq!(label(&labels, "9801234567"), "ncell");
         assert_eq!(label(&labels, "9001234567"), UNKNOWN);
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_table_of_any_length_makes_a_bounded_number_of_labels() {
         let table: String = (100..900).map(|n| format!("op-{n} = [\"98{n}\"]\n")).collect();
-        let labels = Labels::new(Operators::parse(&table).unwrap());
+        let labels = Labels::new(Carriers::parse(&table).unwrap());
         assert_eq!(labels.each().count(), MOST + 2);
         assert_eq!(label(&labels, "9810012345"), "op-100");
         assert_eq!(label(&labels, "9889912345"), OTHER);

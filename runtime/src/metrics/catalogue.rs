@@ -32,7 +32,7 @@ const PEOPLE: &[f64] =
 
 macro_rules! catalogue {
     ($($constant:ident: $kind:expr, $name:literal, $help:literal;)+) => {
-        $(pub(super) const $constant: Metric = Metric { name: $name, help: $help, kind: $kind };)+
+        $(#[doc = $help] pub const $constant: Metric = Metric { name: $name, help: $help, kind: $kind };)+
 
         /// Every metric there is.
         pub const CATALOGUE: &[Metric] = &[$($constant),+];

@@ -16,7 +16,7 @@ const MOST_ROUTES: usize = 256;
 
 /// Counts requests.
 #[derive(Debug, Default)]
-pub struct HttpMeter {
+pub struct HttpMetrics {
     routes: RwLock<HashMap<String, Arc<Route>>>,
 }
 
@@ -30,12 +30,12 @@ struct Route {
 }
 
 /// This process's meter of requests.
-pub fn http() -> &'static HttpMeter {
-    static METER: OnceLock<HttpMeter> = OnceLock::new();
-    METER.get_or_init(HttpMeter::default)
+pub fn http() -> &'static HttpMetrics {
+    static METRICS: OnceLock<HttpMetrics> = OnceLock::new();
+    METRICS.get_or_init(HttpMetrics::default)
 }
 
-impl HttpMeter {
+impl HttpMetrics {
     /// Counts an answered request; `route` is the pattern that it matched, if any. One that asked to `wait` for a change
     /// took as long as it had asked for, which says nothing about us: its time is kept apart.
     pub fn answered(
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_callers_make_up_makes_no_label() {
-        let meter = HttpMeter::default();
+        let meter = HttpMetrics::default();
         let count = |method: &str, route: Option<&str>| {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             meter.answered(&method, route, false, StatusCode::NOT_FOUND, Duration::from_millis(3));
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn waits_are_measured_apart() {
-        let meter = HttpMeter::default();
+        let meter = HttpMetrics::default();
         let took = Duration::from_secs(20);
         meter.answered(&Method::GET, Some("/waited"), true, StatusCode::OK, took);
         let text = super::super::render();

@@ -6,11 +6,11 @@
 //! needs a first value. Counters are each process's own, and not the book of record: what a process counted dies with it,
 //! and an effect whose commit is never answered (the line to the database broke) is not counted by anybody.
 
-mod catalogue;
+mod carriers;
+pub mod catalogue;
 mod http;
-mod operators;
 mod store;
-mod watch;
+
 mod worker;
 
 use std::sync::OnceLock;
@@ -18,28 +18,27 @@ use std::sync::OnceLock;
 use metrics::{Counter, Gauge, Histogram, Label};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub use self::http::{HttpMeter, http, method_name};
-use crate::phone::Operators;
+pub use self::http::{HttpMetrics, http, method_name};
+use carriers::Labels;
 use catalogue::{BUILD, Kind};
 pub use catalogue::{CATALOGUE, Metric};
-use operators::Labels;
-pub use store::{CheckResult, Fact, StoreMeter, store};
-pub use watch::{backlog, refresh, watch};
-pub use worker::{Call, InFlight, WorkerMeter, worker};
+use hulak_common::phone::Carriers;
+pub use store::{CheckResult, Fact, StoreMetrics, store};
+pub use worker::{Call, InFlight, WorkerMetrics, worker};
 
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
-static OPERATORS: OnceLock<Labels> = OnceLock::new();
+static CARRIERS: OnceLock<Labels> = OnceLock::new();
 
 /// Collects this process's metrics from now on, with the operators' codes as labels. What was said first holds: the parts
 /// of one process count together.
-pub fn start(operators: &Operators) {
-    OPERATORS.get_or_init(|| Labels::new(operators.clone()));
+pub fn start(carriers: &Carriers) {
+    CARRIERS.get_or_init(|| Labels::new(carriers.clone()));
     recorder();
     store();
 }
 
-fn operators() -> &'static Labels {
-    OPERATORS.get_or_init(|| Labels::new(Operators::builtin()))
+fn carriers() -> &'static Labels {
+    CARRIERS.get_or_init(|| Labels::new(Carriers::builtin()))
 }
 
 fn recorder() -> &'static PrometheusHandle {
@@ -69,7 +68,7 @@ fn recorder() -> &'static PrometheusHandle {
     })
 }
 
-/// The metrics in the text format of Prometheus, as they were last looked at: see [`crate::vitals::Vitals::metrics`].
+/// The metrics in the text format of Prometheus, with the gauges as they were last set.
 #[must_use]
 pub fn render() -> String {
     let handle = recorder();
@@ -78,22 +77,25 @@ pub fn render() -> String {
 }
 
 /// Folds what was measured into buckets. Nobody may ever ask for the metrics, and single measurements are kept until then.
-fn fold() {
+pub fn fold() {
     recorder().run_upkeep();
 }
 
 impl Metric {
-    fn counter(&self, labels: Vec<Label>) -> Counter {
+    /// A counter of it with these labels.
+    pub fn counter(&self, labels: Vec<Label>) -> Counter {
         recorder();
         metrics::counter!(self.name, labels)
     }
 
-    fn gauge(&self, labels: Vec<Label>) -> Gauge {
+    /// A gauge of it with these labels.
+    pub fn gauge(&self, labels: Vec<Label>) -> Gauge {
         recorder();
         metrics::gauge!(self.name, labels)
     }
 
-    fn histogram(&self, labels: Vec<Label>) -> Histogram {
+    /// A histogram of it with these labels.
+    pub fn histogram(&self, labels: Vec<Label>) -> Histogram {
         recorder();
         metrics::histogram!(self.name, labels)
     }

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use metrics::{Counter, Label};
 
+use super::carriers::{Counters, Histograms, Labels};
 use super::catalogue::{
     APPROVAL_TIME, CHECKS, CREATED, ENDED, FAILURES, GATEWAY_TIME, MESSAGES_ENDED, PARTS, REQUESTED,
 };
-use super::operators::{Counters, Histograms, Labels};
-use crate::phone::PhoneNumber;
-use crate::store::Checked;
-use crate::text_enum::text_enum;
-use crate::verification::{Delivery, DeliveryFault, Status};
+use hulak_common::phone::PhoneNumber;
+use hulak_common::text_enum::text_enum;
+use hulak_common::verification::{Delivery, DeliveryFault, Status};
 
 /// Something that a committed transaction did. Messages that go nowhere (to test numbers, or to a stranger who wants to
 /// sign in) are none: they cost no credit and say nothing about the gateway.
@@ -82,28 +81,9 @@ text_enum! {
     }
 }
 
-impl CheckResult {
-    const fn of(checked: &Checked) -> Self {
-        match checked {
-            Checked::Approved(_) | Checked::ApprovedFor(..) => Self::Approved,
-            Checked::Account(_) => Self::AccountConflict,
-            Checked::Incorrect(_) => Self::Incorrect,
-            Checked::Malformed(_) => Self::Malformed,
-            Checked::Expired => Self::Expired,
-            Checked::AlreadyApproved => Self::AlreadyApproved,
-            Checked::Canceled => Self::Canceled,
-            Checked::TooMany(_) => Self::TooMany,
-            Checked::NotFound => Self::NotFound,
-            Checked::UnknownKey => Self::UnknownKey,
-            Checked::Answered(_) => Self::Replayed,
-            Checked::KeyReused => Self::KeyReused,
-        }
-    }
-}
-
 /// Counts what the store's decisions did.
 #[derive(Debug)]
-pub struct StoreMeter {
+pub struct StoreMetrics {
     labels: &'static Labels,
     created: Counters,
     ended: Counters,
@@ -118,12 +98,12 @@ pub struct StoreMeter {
 }
 
 /// This process's meter of the store.
-pub fn store() -> &'static StoreMeter {
-    static METER: OnceLock<StoreMeter> = OnceLock::new();
-    METER.get_or_init(|| StoreMeter::new(super::operators()))
+pub fn store() -> &'static StoreMetrics {
+    static METRICS: OnceLock<StoreMetrics> = OnceLock::new();
+    METRICS.get_or_init(|| StoreMetrics::new(super::carriers()))
 }
 
-impl StoreMeter {
+impl StoreMetrics {
     fn new(labels: &'static Labels) -> Self {
         let status = |status: &Status| {
             (*status != Status::Pending).then(|| Label::from_static_parts("status", status.as_str()))
@@ -155,7 +135,8 @@ impl StoreMeter {
         }
     }
 
-    pub(crate) fn count(&self, facts: &[Fact]) {
+    /// Counts what committed transactions did.
+    pub fn count(&self, facts: &[Fact]) {
         for fact in facts {
             match *fact {
                 Fact::Created { phone } => self.created.add(0, self.labels.of(phone), 1),
@@ -190,9 +171,10 @@ impl StoreMeter {
         }
     }
 
-    pub(crate) fn checked<'a>(&self, answers: impl Iterator<Item = &'a Checked>) {
-        for answer in answers {
-            if let Some(counter) = self.checks.get(CheckResult::of(answer) as usize) {
+    /// Counts what came of checks.
+    pub fn checked(&self, results: impl Iterator<Item = CheckResult>) {
+        for result in results {
+            if let Some(counter) = self.checks.get(result as usize) {
                 counter.increment(1);
             }
         }

@@ -9,7 +9,7 @@ use super::catalogue::{
     CALL_TIME, CALLS_MADE, CIRCUIT, CIRCUIT_OPENED, CREDITS, IN_FLIGHT, REAPED_CLAIMS, REAPED_VERIFICATIONS,
     RELAYED,
 };
-use crate::text_enum::text_enum;
+use hulak_common::text_enum::text_enum;
 
 text_enum! {
     /// How a call of the gateway ended.
@@ -29,7 +29,7 @@ text_enum! {
 
 /// Counts a worker's work.
 #[derive(Debug)]
-pub struct WorkerMeter {
+pub struct WorkerMetrics {
     calls: Vec<Counter>,
     call_time: Histogram,
     credits: Gauge,
@@ -45,11 +45,11 @@ pub struct WorkerMeter {
 }
 
 /// This process's meter of its worker.
-pub fn worker() -> &'static WorkerMeter {
-    static METER: OnceLock<WorkerMeter> = OnceLock::new();
-    METER.get_or_init(|| {
+pub fn worker() -> &'static WorkerMetrics {
+    static METRICS: OnceLock<WorkerMetrics> = OnceLock::new();
+    METRICS.get_or_init(|| {
         let answer = |call: &Call| Label::from_static_parts("answer", call.as_str());
-        let meter = WorkerMeter {
+        let meter = WorkerMetrics {
             calls: Call::ALL.iter().map(|call| CALLS_MADE.counter(vec![answer(call)])).collect(),
             call_time: CALL_TIME.histogram(Vec::new()),
             credits: CREDITS.gauge(Vec::new()),
@@ -65,7 +65,7 @@ pub fn worker() -> &'static WorkerMeter {
     })
 }
 
-impl WorkerMeter {
+impl WorkerMetrics {
     /// Counts a call of the gateway.
     pub fn called(&self, call: Call, took: Duration) {
         if let Some(counter) = self.calls.get(call as usize) {
@@ -99,7 +99,7 @@ impl WorkerMeter {
 
 /// A message in flight.
 #[derive(Debug)]
-pub struct InFlight(&'static WorkerMeter);
+pub struct InFlight(&'static WorkerMetrics);
 
 impl Drop for InFlight {
     fn drop(&mut self) {

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::config::ConfigError;
-use crate::text::{DEFAULT_APP_NAME, MaxParts, Templates, app_name};
+use crate::settings::SettingError;
+use hulak_common::sms_template::{DEFAULT_APP_NAME, MaxParts, Templates, app_name};
 
 /// What messages say and may cost.
 #[derive(Debug, Clone, Args)]
@@ -22,11 +22,11 @@ impl MessageArgs {
     ///
     /// # Errors
     /// When a message with this name takes more parts than it may.
-    pub fn templates(&self) -> Result<Templates, ConfigError> {
+    pub fn templates(&self) -> Result<Templates, SettingError> {
         Templates::new(self.app_name.clone(), self.max_parts).map_err(|refused| {
             // Only a name can be too long: the rest of each template is one part.
             let allowed = refused.allowed;
-            ConfigError::new("HULAK_APP_NAME", format!("{refused}; HULAK_MAX_PARTS allows {allowed}"))
+            SettingError::new("HULAK_APP_NAME", format!("{refused}; HULAK_MAX_PARTS allows {allowed}"))
         })
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hulak_common::clock::FrozenClock;
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
 use hulak_common::time::Timestamp;
+use hulak_runtime::shutdown::Shutdown;
 use hulak_sandbox::{Faults, Sandbox, SandboxConfig, run};
 use reqwest::{Client, Response};
 use serde_json::Value;

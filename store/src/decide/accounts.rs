@@ -4,17 +4,17 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::super::Rules;
 use super::super::account_session::{Hold, Wanted};
 use super::super::accounts::{
     AccountChanged, AccountList, AccountPatch, GroupPut, GroupRef, NewAccount, PutGroup,
 };
-use super::super::session::{Result, Session};
-use super::memory::Memory;
+use super::super::transaction::{Result, Transaction};
+use super::idempotency::FirstAnswers;
 use super::{Answers, Effects};
-use crate::account::{Account, Group, GroupName, MAX_CLIENT_GROUPS, Username};
-use crate::idempotency::Recall;
-use crate::time::Timestamp;
+use hulak_common::account::{Account, Group, GroupName, MAX_CLIENT_GROUPS, Username};
+use hulak_common::idempotency::Recall;
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
 
 each!(create_account, create: NewAccount => AccountChanged);
 each!(change_account, change: AccountPatch => AccountChanged);
@@ -24,8 +24,8 @@ each!(put_group, put: PutGroup => GroupPut);
 each!(delete_group, ungroup: GroupRef => bool);
 each!(list_groups, groups: Uuid => Vec<Group>);
 
-async fn create<S: Session>(session: &mut S, new: &NewAccount, now: Timestamp) -> Result<AccountChanged> {
-    let mut memory = Memory::load(session, std::iter::once(new.remember.as_ref())).await?;
+async fn create<S: Transaction>(session: &mut S, new: &NewAccount, now: Timestamp) -> Result<AccountChanged> {
+    let mut memory = FirstAnswers::load(session, std::iter::once(new.remember.as_ref())).await?;
     match memory.recall(new.remember.as_ref(), now) {
         Recall::Answered(text) => return Ok(AccountChanged::Answered(text)),
         Recall::Reused => return Ok(AccountChanged::KeyReused),
@@ -62,7 +62,11 @@ async fn create<S: Session>(session: &mut S, new: &NewAccount, now: Timestamp) -
     Ok(answer)
 }
 
-async fn change<S: Session>(session: &mut S, patch: &AccountPatch, now: Timestamp) -> Result<AccountChanged> {
+async fn change<S: Transaction>(
+    session: &mut S,
+    patch: &AccountPatch,
+    now: Timestamp,
+) -> Result<AccountChanged> {
     let Some(mut account) = find(session, patch.client, patch.id).await? else {
         return Ok(AccountChanged::NotFound);
     };
@@ -100,7 +104,11 @@ async fn change<S: Session>(session: &mut S, patch: &AccountPatch, now: Timestam
     written(session, account.client, account.id).await
 }
 
-async fn delete<S: Session>(session: &mut S, (client, id): &(Uuid, Uuid), _now: Timestamp) -> Result<bool> {
+async fn delete<S: Transaction>(
+    session: &mut S,
+    (client, id): &(Uuid, Uuid),
+    _now: Timestamp,
+) -> Result<bool> {
     let found = find(session, *client, *id).await?;
     if found.is_some() {
         session.delete_account(*id).await?;
@@ -108,17 +116,17 @@ async fn delete<S: Session>(session: &mut S, (client, id): &(Uuid, Uuid), _now: 
     Ok(found.is_some())
 }
 
-async fn list<S: Session>(session: &mut S, list: &AccountList, _now: Timestamp) -> Result<Vec<Account>> {
+async fn list<S: Transaction>(session: &mut S, list: &AccountList, _now: Timestamp) -> Result<Vec<Account>> {
     session.find_accounts(Wanted::List(list), false).await
 }
 
 /// Locks an account of this client.
-async fn find<S: Session>(session: &mut S, client: Uuid, id: Uuid) -> Result<Option<Account>> {
+async fn find<S: Transaction>(session: &mut S, client: Uuid, id: Uuid) -> Result<Option<Account>> {
     Ok(session.find_accounts(Wanted::Ids(&[(client, id)]), true).await?.pop())
 }
 
 /// Read without a lock: who takes the name in the meantime makes ours a conflict, and the next try sees it.
-async fn taken<S: Session>(
+async fn taken<S: Transaction>(
     session: &mut S,
     client: Uuid,
     username: &Username,
@@ -129,7 +137,7 @@ async fn taken<S: Session>(
 }
 
 /// The groups of these names, held so that none is deleted before its new member is written; or the names there are none of.
-async fn members<S: Session>(
+async fn members<S: Transaction>(
     session: &mut S,
     client: Uuid,
     names: &[GroupName],
@@ -141,13 +149,13 @@ async fn members<S: Session>(
 }
 
 /// The account as it stands now, with what its groups allow.
-async fn written<S: Session>(session: &mut S, client: Uuid, id: Uuid) -> Result<AccountChanged> {
+async fn written<S: Transaction>(session: &mut S, client: Uuid, id: Uuid) -> Result<AccountChanged> {
     let found = session.find_accounts(Wanted::Ids(&[(client, id)]), false).await?.pop();
     Ok(found.map_or(AccountChanged::NotFound, |account| AccountChanged::Done(Box::new(account))))
 }
 
-async fn put<S: Session>(session: &mut S, put: &PutGroup, now: Timestamp) -> Result<GroupPut> {
-    let mut memory = Memory::load(session, std::iter::once(put.remember.as_ref())).await?;
+async fn put<S: Transaction>(session: &mut S, put: &PutGroup, now: Timestamp) -> Result<GroupPut> {
+    let mut memory = FirstAnswers::load(session, std::iter::once(put.remember.as_ref())).await?;
     match memory.recall(put.remember.as_ref(), now) {
         Recall::Answered(text) => return Ok(GroupPut::Answered(text)),
         Recall::Reused => return Ok(GroupPut::KeyReused),
@@ -182,7 +190,7 @@ async fn put<S: Session>(session: &mut S, put: &PutGroup, now: Timestamp) -> Res
     Ok(answer)
 }
 
-async fn ungroup<S: Session>(session: &mut S, group: &GroupRef, _now: Timestamp) -> Result<bool> {
+async fn ungroup<S: Transaction>(session: &mut S, group: &GroupRef, _now: Timestamp) -> Result<bool> {
     let name = std::slice::from_ref(&group.name);
     let found = session.find_groups(group.client, Some(name), Hold::Alone).await?.pop();
     match found {
@@ -191,6 +199,6 @@ async fn ungroup<S: Session>(session: &mut S, group: &GroupRef, _now: Timestamp)
     }
 }
 
-async fn groups<S: Session>(session: &mut S, client: &Uuid, _now: Timestamp) -> Result<Vec<Group>> {
+async fn groups<S: Transaction>(session: &mut S, client: &Uuid, _now: Timestamp) -> Result<Vec<Group>> {
     session.find_groups(*client, None, Hold::No).await
 }

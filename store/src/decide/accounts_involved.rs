@@ -6,15 +6,15 @@ use uuid::Uuid;
 
 use super::super::AccountConflict;
 use super::super::account_session::Wanted;
-use super::super::session::{ClientPhone, Result, Session};
+use super::super::transaction::{ClientPhone, Result, Transaction};
 use super::sorted;
-use crate::account::Account;
-use crate::time::Timestamp;
-use crate::verification::{LiveKey, Purpose, Route};
+use hulak_common::account::Account;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{LiveKey, Purpose, Route};
 
 /// The accounts that a batch of verifications concerns.
 #[derive(Default)]
-pub(super) struct Holders {
+pub(super) struct AccountsInvolved {
     accounts: HashMap<Uuid, Account>,
     changed: BTreeSet<Uuid>,
 }
@@ -31,12 +31,12 @@ pub(super) enum Worth {
     Refused(AccountConflict),
 }
 
-impl Holders {
+impl AccountsInvolved {
     /// Loads the accounts that these keys name, and those that have the numbers verified. Most batches concern none.
     ///
     /// Two locking statements, each by id, may meet those of another transaction the other way round: the database then
     /// ends one of the two, which is tried again.
-    pub(super) async fn load<'a, S: Session>(
+    pub(super) async fn load<'a, S: Transaction>(
         session: &mut S,
         keys: impl Iterator<Item = &'a LiveKey>,
         lock: bool,
@@ -116,7 +116,7 @@ impl Holders {
         Some(account.clone())
     }
 
-    pub(super) async fn save<S: Session>(&self, session: &mut S) -> Result<()> {
+    pub(super) async fn save<S: Transaction>(&self, session: &mut S) -> Result<()> {
         for account in self.changed.iter().filter_map(|id| self.accounts.get(id)) {
             session.update_account(account).await?;
         }

@@ -1,12 +1,13 @@
 //! Blocks of numbers, for support staff.
 
-use super::super::session::{Result, Session};
-use super::super::{Block, Rules};
+use super::super::Block;
+use super::super::transaction::{Result, Transaction};
 use super::{Answers, Effects, Rows, sorted};
-use crate::number::ClientNumber;
-use crate::time::Timestamp;
+use hulak_common::phone_record::ClientNumber;
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
 
-pub(in crate::store) async fn block<S: Session>(
+pub(crate) async fn block<S: Transaction>(
     session: &mut S,
     _rules: &Rules,
     batch: &[Block],

@@ -1,12 +1,13 @@
 //! Taking a verification back.
 
-use super::super::session::{Result, Session, Written};
-use super::super::{Cancel, Canceled, Ended, Rules};
+use super::super::transaction::{Result, Transaction, Written};
+use super::super::{Cancel, Canceled, Ended};
 use super::{Answers, Rows, check, sorted};
-use crate::time::Timestamp;
-use crate::verification::{Delivery, Status, Verification};
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{Delivery, Status, Verification};
 
-pub(in crate::store) async fn cancel<S: Session>(
+pub(crate) async fn cancel<S: Transaction>(
     session: &mut S,
     rules: &Rules,
     batch: &[Cancel],

@@ -1,19 +1,20 @@
 //! Checking a code: the only way to `approved`.
 
-use super::super::session::{Result, Session, Written};
-use super::super::{AccountConflict, Check, Checked, Ended, Rules};
-use super::holders::{Holders, Worth};
-use super::memory::Memory;
+use super::super::transaction::{Result, Transaction, Written};
+use super::super::{AccountConflict, Check, Checked, Ended};
+use super::accounts_involved::{AccountsInvolved, Worth};
+use super::idempotency::FirstAnswers;
 use super::{Answers, Rows, sorted};
-use crate::account::Account;
-use crate::history::Event;
-use crate::idempotency::Recall;
-use crate::limits::{FAILED_CHECKS_WINDOW, LimitReached, Policy};
-use crate::number::ClientNumber;
-use crate::time::Timestamp;
-use crate::verification::{Status, Verification};
+use hulak_common::account::Account;
+use hulak_common::idempotency::Recall;
+use hulak_common::limits::{FAILED_CHECKS_WINDOW, LimitReached, Policy};
+use hulak_common::phone_record::ClientNumber;
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
+use hulak_common::timeline::Event;
+use hulak_common::verification::{Status, Verification};
 
-pub(in crate::store) async fn check<S: Session>(
+pub(crate) async fn check<S: Transaction>(
     session: &mut S,
     rules: &Rules,
     batch: &[Check],
@@ -32,9 +33,9 @@ pub(in crate::store) async fn check<S: Session>(
     let mut numbers = Rows::load(session.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
     let mut rows = Rows::load(session.lock_verifications(&ids).await?, |row| row.id);
 
-    let mut holders = Holders::load(session, known.iter().map(|row| &row.key), true).await?;
+    let mut holders = AccountsInvolved::load(session, known.iter().map(|row| &row.key), true).await?;
 
-    let mut memory = Memory::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
+    let mut memory = FirstAnswers::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
     let mut answers = Vec::with_capacity(batch.len());
     for item in batch {
         match memory.recall(item.remember.as_ref(), now) {
@@ -102,7 +103,7 @@ fn judge(
     rules: &Rules,
     row: &Verification,
     number: Option<&ClientNumber>,
-    holders: &Holders,
+    holders: &AccountsInvolved,
     item: &Check,
     now: Timestamp,
 ) -> Verdict {

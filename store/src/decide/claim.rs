@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use super::super::session::{Result, Session};
-use super::super::{AsClaimed, Claim, Claimed, Grant, Rules};
+use super::super::transaction::{Result, Transaction};
+use super::super::{AsClaimed, Claim, Claimed, Grant};
 use super::{Answers, Traffic};
-use crate::number::Number;
-use crate::time::Timestamp;
-use crate::verification::{Delivery, Message, Route, Status, Verification};
+use hulak_common::phone_record::Number;
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{Delivery, Message, Route, Status, Verification};
 
 /// How long a message rests whose key the asking worker does not know. Another one may know it, so not for long; and not at
 /// all would let the API take it for a message that no worker has time for.
 const UNKNOWN_KEY_REST: Duration = Duration::from_secs(3);
 
-pub(in crate::store) async fn claim<S: Session>(
+pub(crate) async fn claim<S: Transaction>(
     session: &mut S,
     rules: &Rules,
     batch: &[Claim],
@@ -28,7 +29,7 @@ pub(in crate::store) async fn claim<S: Session>(
 
 /// As [`claim`] without a lock: one look, and one statement that writes if nobody else has since. [`StoreError::Conflict`] when
 /// somebody has. Its grants know the rows, for their records.
-pub(in crate::store) async fn claim_unlocked<S: Session>(
+pub(crate) async fn claim_unlocked<S: Transaction>(
     session: &mut S,
     rules: &Rules,
     batch: &[Claim],

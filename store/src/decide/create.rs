@@ -2,25 +2,26 @@
 
 use std::collections::HashMap;
 
-use super::super::session::{Result, Session, Written};
-use super::super::{Create, Created, Rules};
-use super::charge::{Asker, Meter};
-use super::holders::Holders;
-use super::memory::Memory;
+use super::super::transaction::{Result, Transaction, Written};
+use super::super::{Create, Created};
+use super::accounts_involved::AccountsInvolved;
+use super::idempotency::FirstAnswers;
+use super::quota::{Asker, QuotaCheck};
 use super::{Answers, ClientNumbers, Effects, Numbers, Rows, Verifications, sorted};
-use crate::idempotency::Recall;
-use crate::limits::LimitReached;
-use crate::time::Timestamp;
-use crate::verification::{LiveKey, Message, Status, Verification};
+use hulak_common::idempotency::Recall;
+use hulak_common::limits::LimitReached;
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{LiveKey, Message, Status, Verification};
 
-pub(in crate::store) async fn create<S: Session>(
+pub(crate) async fn create<S: Transaction>(
     session: &mut S,
     rules: &Rules,
     batch: &[Create],
     now: Timestamp,
 ) -> Result<Answers<Created>> {
-    let mut memory = Memory::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
-    let mut desk = Desk::open(session, rules, batch).await?;
+    let mut memory = FirstAnswers::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
+    let mut desk = CreateBatch::open(session, rules, batch).await?;
     let mut answers = Vec::with_capacity(batch.len());
     for item in batch {
         answers.push(match memory.recall(item.remember.as_ref(), now) {
@@ -40,9 +41,9 @@ pub(in crate::store) async fn create<S: Session>(
 
 /// The rows one batch of requests works on. Requests for one number are decided one after another, in the order they
 /// came, each seeing what the one before it did.
-struct Desk {
-    meter: Meter,
-    holders: Holders,
+struct CreateBatch {
+    meter: QuotaCheck,
+    holders: AccountsInvolved,
     numbers: Numbers,
     blocked: ClientNumbers,
     verifications: Verifications,
@@ -50,15 +51,15 @@ struct Desk {
     messages: Vec<Message>,
 }
 
-impl Desk {
-    async fn open<S: Session>(session: &mut S, rules: &Rules, batch: &[Create]) -> Result<Self> {
-        let meter = Meter::open(session, rules, batch.iter().map(asker)).await?;
+impl CreateBatch {
+    async fn open<S: Transaction>(session: &mut S, rules: &Rules, batch: &[Create]) -> Result<Self> {
+        let meter = QuotaCheck::open(session, rules, batch.iter().map(asker)).await?;
         let phones = sorted(batch.iter().map(|item| item.key.phone));
         let numbers: Numbers = Rows::load(session.lock_numbers(&phones).await?, |row| row.phone);
         let pairs = sorted(batch.iter().map(|item| (item.key.client, item.key.phone)));
         let found = session.lock_live(&pairs, |phone| numbers.get(phone).is_some()).await?;
         let blocked = Rows::load(found.blocked, |row| (row.client, row.phone));
-        let holders = Holders::load(session, batch.iter().map(|item| &item.key), false).await?;
+        let holders = AccountsInvolved::load(session, batch.iter().map(|item| &item.key), false).await?;
         let live = found.verifications.iter().map(|row| (row.key.clone(), row.id)).collect();
         let verifications = Rows::load(found.verifications, |row| row.id);
         Ok(Self { meter, holders, numbers, blocked, verifications, live, messages: Vec::new() })
@@ -127,7 +128,7 @@ impl Desk {
         Created::Again { verification: verification.clone(), added: true }
     }
 
-    async fn save<S: Session>(&self, session: &mut S) -> Result<Effects> {
+    async fn save<S: Transaction>(&self, session: &mut S) -> Result<Effects> {
         self.meter.save(session).await?;
         // Before the insert: an expired row has to make room for its successor's key.
         let (numbers, verifications) = (self.numbers.updated(), self.verifications.updated());
@@ -162,7 +163,7 @@ fn pending(rules: &Rules, item: &Create, now: Timestamp) -> Verification {
         checks_remaining: i32::try_from(rules.max_checks).unwrap_or(i32::MAX),
         resend_after: now,
         expires_at: now,
-        delivery: crate::verification::Delivery::Queued,
+        delivery: hulak_common::verification::Delivery::Queued,
         messages: 0,
         last_sent_at: None,
         next_attempt_at: None,

@@ -2,21 +2,21 @@
 
 use std::collections::HashMap;
 
-use super::super::session::{Result, Session};
-use crate::idempotency::{KEPT, KeptAnswer, Recall, Remember};
-use crate::time::Timestamp;
+use super::super::transaction::{Result, Transaction};
+use hulak_common::idempotency::{KEPT, KeptAnswer, Recall, Remember};
+use hulak_common::time::Timestamp;
 
 /// The kept answers of one batch.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct FirstAnswers {
     known: HashMap<[u8; 32], KeptAnswer>,
     new: Vec<[u8; 32]>,
 }
 
-impl Memory {
+impl FirstAnswers {
     /// Read without locks: whoever keeps an answer of the same scope in the meantime makes ours a conflict, and the next
     /// try reads it.
-    pub(super) async fn load<'a, S: Session, T: 'a>(
+    pub(super) async fn load<'a, S: Transaction, T: 'a>(
         session: &mut S,
         requests: impl Iterator<Item = Option<&'a Remember<T>>>,
     ) -> Result<Self> {
@@ -43,7 +43,7 @@ impl Memory {
         self.new.push(request.scope);
     }
 
-    pub(super) async fn save<S: Session>(&self, session: &mut S, now: Timestamp) -> Result<()> {
+    pub(super) async fn save<S: Transaction>(&self, session: &mut S, now: Timestamp) -> Result<()> {
         let rows: Vec<_> = self.new.iter().filter_map(|scope| self.known.get(scope)).collect();
         session.keep_answers(&rows, now - KEPT).await
     }

@@ -3,7 +3,7 @@
 /// Decisions of which each stands alone: what is rare or made by hand gains nothing from batches.
 macro_rules! each {
     ($name:ident, $one:ident: $item:ty => $answer:ty) => {
-        pub(in crate::store) async fn $name<S: Session>(
+        pub(crate) async fn $name<S: Transaction>(
             session: &mut S,
             _rules: &Rules,
             batch: &[$item],
@@ -20,15 +20,15 @@ macro_rules! each {
 
 // After the macro, which they use.
 mod accounts;
+mod accounts_involved;
 mod block;
 mod cancel;
-mod charge;
 mod check;
 mod claim;
 mod create;
-mod holders;
-mod memory;
+mod idempotency;
 mod pages;
+mod quota;
 mod reap;
 mod record;
 mod resend;
@@ -39,13 +39,15 @@ use std::hash::Hash;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::session::{ClientPhone, Held, Result, Session, Stamp, Stamped, Stamps, Written};
-use crate::allowance::Allowance;
-use crate::job::{MessageId, StatusEvent};
-use crate::meter::Fact;
-use crate::number::{ClientNumber, Number};
-use crate::phone::PhoneNumber;
-use crate::verification::{Delivery, Message, Route, Status, Verification};
+use super::transaction::{
+    ClientPhone, MessageBundle, Result, RowVersion, RowVersions, Transaction, Versioned, Written,
+};
+use hulak_common::job::{MessageId, StatusEvent};
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::{ClientNumber, Number};
+use hulak_common::rate_limit::Allowance;
+use hulak_common::verification::{Delivery, Message, Route, Status, Verification};
+use hulak_runtime::metrics::Fact;
 
 pub(super) use accounts::{
     change_account, create_account, delete_account, delete_group, list_accounts, list_groups, put_group,
@@ -85,7 +87,7 @@ struct Row<T: Stateful> {
     before: Option<T::State>,
     changed: bool,
     /// What it was read with, when it is not locked.
-    stamp: Option<Stamp>,
+    stamp: Option<RowVersion>,
 }
 
 /// A row with a state whose changes are counted.
@@ -119,7 +121,7 @@ impl<K: Eq + Hash, T: Stateful> Rows<K, T> {
         Self::load_stamped(rows.into_iter().map(|row| (row, None)), key)
     }
 
-    fn load_stamped(rows: impl IntoIterator<Item = (T, Option<Stamp>)>, key: impl Fn(&T) -> K) -> Self {
+    fn load_stamped(rows: impl IntoIterator<Item = (T, Option<RowVersion>)>, key: impl Fn(&T) -> K) -> Self {
         let row = |(value, stamp): (T, _)| {
             (key(&value), Row { before: Some(value.state()), value, changed: false, stamp })
         };
@@ -159,7 +161,7 @@ impl<K: Eq + Hash, T: Stateful> Rows<K, T> {
     }
 
     /// What was changed, in the order locks are taken in, with the stamps it was read with; `None` when one has none.
-    fn stamped<O: Ord>(&self, order: impl Fn(&T) -> O) -> Option<(Vec<&T>, Vec<Stamp>)> {
+    fn stamped<O: Ord>(&self, order: impl Fn(&T) -> O) -> Option<(Vec<&T>, Vec<RowVersion>)> {
         let mut changed: Vec<_> = self.rows.values().filter(|row| row.changed).collect();
         changed.sort_by_key(|row| order(&row.value));
         let stamps = changed.iter().map(|row| row.stamp).collect::<Option<_>>()?;
@@ -226,18 +228,18 @@ struct Traffic {
 }
 
 impl Traffic {
-    async fn lock<S: Session>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
+    async fn lock<S: Transaction>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
         let held = session.lock_held(&sorted(ids.iter().copied())).await?;
         Ok(Self::of(held.into_iter().map(|held| (held, None))))
     }
 
     /// The same without locks: what is changed is [saved](Self::save_unlocked) only if nobody else has changed it meanwhile.
-    async fn read<S: Session>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
+    async fn read<S: Transaction>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
         let held = session.read_held(&sorted(ids.iter().copied())).await?;
         Ok(Self::of(held.into_iter().map(|(held, stamps)| (held, Some(stamps)))))
     }
 
-    fn of(held: impl IntoIterator<Item = (Held, Option<Stamps>)>) -> Self {
+    fn of(held: impl IntoIterator<Item = (MessageBundle, Option<RowVersions>)>) -> Self {
         let (mut numbers, mut verifications, mut messages) = (Vec::new(), Vec::new(), Vec::new());
         for ((number, verification, message), stamps) in held {
             numbers.push((number, stamps.map(|stamps| stamps[0])));
@@ -252,7 +254,7 @@ impl Traffic {
     }
 
     /// A message with its verification and number, taken out; `None` when one of them went with another message.
-    fn take(&mut self, id: MessageId) -> Option<Held> {
+    fn take(&mut self, id: MessageId) -> Option<MessageBundle> {
         let message = self.messages.rows.remove(&id)?.value;
         let verification = self.verifications.rows.remove(&id.verification)?.value;
         let number = self.numbers.rows.remove(&message.phone)?.value;
@@ -272,14 +274,14 @@ impl Traffic {
         Some((self.numbers.get(message.phone)?, self.verifications.get(id.verification)?, message))
     }
 
-    async fn save<S: Session>(&self, session: &mut S) -> Result<Effects> {
+    async fn save<S: Transaction>(&self, session: &mut S) -> Result<Effects> {
         let (numbers, verifications) = (self.numbers.updated(), self.verifications.updated());
         session.update(&Written { numbers, verifications, messages: self.messages.updated() }).await?;
         Ok(self.effects())
     }
 
     /// Writes what was changed, and gives the stamp that it has then. [`StoreError::Conflict`] when that needs locks.
-    async fn save_unlocked<S: Session>(&self, session: &mut S) -> Result<(Option<Stamp>, Effects)> {
+    async fn save_unlocked<S: Transaction>(&self, session: &mut S) -> Result<(Option<RowVersion>, Effects)> {
         if self.messages.updated().is_empty() {
             return Ok((None, self.effects()));
         }
@@ -287,7 +289,7 @@ impl Traffic {
         Ok((Some(stamp), self.effects()))
     }
 
-    fn stamped(&self) -> Result<Stamped<'_>> {
+    fn stamped(&self) -> Result<Versioned<'_>> {
         let needs_locks = || StoreError::Conflict("what is changed has to be locked".to_owned());
         // A message is locked after its number by everybody: one that is written without its number could be waited for in a
         // circle.
@@ -302,7 +304,7 @@ impl Traffic {
         let (message_rows, messages) =
             self.messages.stamped(|row| (row.phone, row.id)).ok_or_else(needs_locks)?;
         let rows = Written { numbers: number_rows, verifications: verification_rows, messages: message_rows };
-        Ok(Stamped { rows, numbers, verifications, messages })
+        Ok(Versioned { rows, numbers, verifications, messages })
     }
 
     fn effects(&self) -> Effects {

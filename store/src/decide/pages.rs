@@ -2,22 +2,22 @@
 
 use uuid::Uuid;
 
-use super::super::Rules;
 use super::super::account_session::Wanted;
 use super::super::page_session::Offer;
 use super::super::pages::{Exchange, Exchanged, NewPage, PageApproval, PageMade, Spent};
-use super::super::session::{Result, Session};
-use super::memory::Memory;
+use super::super::transaction::{Result, Transaction};
+use super::idempotency::FirstAnswers;
 use super::{Answers, Effects};
-use crate::idempotency::Recall;
-use crate::page::{CODE_LIFE, CREATES, HostedPage};
-use crate::time::Timestamp;
+use hulak_common::hosted_page::{CODE_LIFE, CREATES, HostedPage};
+use hulak_common::idempotency::Recall;
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
 
 /// A page of a client.
-pub(in crate::store) type PageRef = (Uuid, Uuid);
+pub(crate) type PageRef = (Uuid, Uuid);
 
 /// What becomes of a code that a page took.
-pub(in crate::store) enum Settled {
+pub(crate) enum Settled {
     /// Nothing: it is given back.
     Refund,
     /// This verification.
@@ -31,8 +31,8 @@ each!(settle_page, settle: (PageRef, Settled) => ());
 each!(offer_approval, offer: PageApproval => ());
 each!(exchange, trade: Exchange => Exchanged);
 
-async fn make<S: Session>(session: &mut S, new: &NewPage, now: Timestamp) -> Result<PageMade> {
-    let mut memory = Memory::load(session, std::iter::once(new.remember.as_ref())).await?;
+async fn make<S: Transaction>(session: &mut S, new: &NewPage, now: Timestamp) -> Result<PageMade> {
+    let mut memory = FirstAnswers::load(session, std::iter::once(new.remember.as_ref())).await?;
     match memory.recall(new.remember.as_ref(), now) {
         Recall::Answered(text) => return Ok(PageMade::Answered(text)),
         Recall::Reused => return Ok(PageMade::KeyReused),
@@ -52,16 +52,20 @@ async fn make<S: Session>(session: &mut S, new: &NewPage, now: Timestamp) -> Res
     Ok(answer)
 }
 
-async fn find<S: Session>(session: &mut S, page: &PageRef, lock: bool) -> Result<Option<HostedPage>> {
+async fn find<S: Transaction>(session: &mut S, page: &PageRef, lock: bool) -> Result<Option<HostedPage>> {
     let (client, id) = *page;
     Ok(session.find_page(id, lock).await?.filter(|page| page.client == client))
 }
 
-async fn read<S: Session>(session: &mut S, page: &PageRef, _now: Timestamp) -> Result<Option<HostedPage>> {
+async fn read<S: Transaction>(
+    session: &mut S,
+    page: &PageRef,
+    _now: Timestamp,
+) -> Result<Option<HostedPage>> {
     find(session, page, false).await
 }
 
-async fn spend<S: Session>(session: &mut S, page: &PageRef, now: Timestamp) -> Result<Spent> {
+async fn spend<S: Transaction>(session: &mut S, page: &PageRef, now: Timestamp) -> Result<Spent> {
     let Some(mut page) = find(session, page, true).await? else { return Ok(Spent::NotFound) };
     if page.has_expired(now) {
         return Ok(Spent::Expired);
@@ -74,7 +78,7 @@ async fn spend<S: Session>(session: &mut S, page: &PageRef, now: Timestamp) -> R
     Ok(Spent::Granted(page))
 }
 
-async fn settle<S: Session>(
+async fn settle<S: Transaction>(
     session: &mut S,
     (page, settled): &(PageRef, Settled),
     _now: Timestamp,
@@ -87,15 +91,15 @@ async fn settle<S: Session>(
     session.update_page(&page).await
 }
 
-async fn offer<S: Session>(session: &mut S, approval: &PageApproval, now: Timestamp) -> Result<()> {
+async fn offer<S: Transaction>(session: &mut S, approval: &PageApproval, now: Timestamp) -> Result<()> {
     let PageApproval { client, verification, account } = *approval;
     let expires_at = now + CODE_LIFE;
     let offer = Offer { verification, client, account, created_at: now, expires_at, exchanged_at: None };
     session.insert_offer(&offer).await
 }
 
-async fn trade<S: Session>(session: &mut S, item: &Exchange, now: Timestamp) -> Result<Exchanged> {
-    let mut memory = Memory::load(session, std::iter::once(item.remember.as_ref())).await?;
+async fn trade<S: Transaction>(session: &mut S, item: &Exchange, now: Timestamp) -> Result<Exchanged> {
+    let mut memory = FirstAnswers::load(session, std::iter::once(item.remember.as_ref())).await?;
     match memory.recall(item.remember.as_ref(), now) {
         Recall::Answered(text) => return Ok(Exchanged::Answered(text)),
         Recall::Reused => return Ok(Exchanged::KeyReused),

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::super::Quotas;
-use super::super::Rules;
-use super::super::session::{Result, Session};
+use hulak_common::rules::Quotas;
+
+use super::super::transaction::{Result, Transaction};
 use super::{Numbers, Rows, sorted};
-use crate::allowance::{Allowance, AllowanceKey, Quota};
-use crate::limits::LimitReached;
-use crate::number::Number;
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::Route;
+use hulak_common::limits::LimitReached;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::Number;
+use hulak_common::rate_limit::{Allowance, AllowanceKey, Quota};
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::Route;
 use uuid::Uuid;
 
 /// Who wants a message.
@@ -33,15 +34,15 @@ impl Asker {
 }
 
 /// The quotas of one batch: locked before anything else.
-pub(super) struct Meter {
+pub(super) struct QuotaCheck {
     defaults: Quotas,
     /// Of those clients that have limits of their own.
     own: HashMap<Uuid, Quotas>,
     allowances: Rows<AllowanceKey, Allowance>,
 }
 
-impl Meter {
-    pub(super) async fn open<S: Session>(
+impl QuotaCheck {
+    pub(super) async fn open<S: Transaction>(
         session: &mut S,
         rules: &Rules,
         askers: impl Iterator<Item = Asker>,
@@ -92,7 +93,7 @@ impl Meter {
         Ok(())
     }
 
-    pub(super) async fn save<S: Session>(&self, session: &mut S) -> Result<()> {
+    pub(super) async fn save<S: Transaction>(&self, session: &mut S) -> Result<()> {
         session.update_allowances(&self.allowances.updated()).await?;
         session.insert_allowances(&self.allowances.inserted()).await
     }

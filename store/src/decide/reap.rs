@@ -5,15 +5,16 @@
 
 use uuid::Uuid;
 
-use super::super::session::{Result, Session, Written};
-use super::super::{Outcome, Rules};
+use super::super::Outcome;
+use super::super::transaction::{Result, Transaction, Written};
 use super::{Answers, Effects, Rows, Traffic, record, sorted};
-use crate::job::MessageId;
-use crate::time::Timestamp;
-use crate::verification::{Delivery, DeliveryError, DeliveryFault, Message, Status, Verification};
+use hulak_common::job::MessageId;
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{Delivery, DeliveryError, DeliveryFault, Message, Status, Verification};
 
 /// Finds claims whose lease has run out.
-pub(in crate::store) async fn lapsed<S: Session>(
+pub(crate) async fn lapsed<S: Transaction>(
     session: &mut S,
     _rules: &Rules,
     limits: &[u32],
@@ -27,7 +28,7 @@ pub(in crate::store) async fn lapsed<S: Session>(
 }
 
 /// Takes these claims back. Answers which were.
-pub(in crate::store) async fn take_back<S: Session>(
+pub(crate) async fn take_back<S: Transaction>(
     session: &mut S,
     rules: &Rules,
     ids: &[MessageId],
@@ -55,7 +56,7 @@ pub(in crate::store) async fn take_back<S: Session>(
 }
 
 /// Finds verifications past their life.
-pub(in crate::store) async fn overdue<S: Session>(
+pub(crate) async fn overdue<S: Transaction>(
     session: &mut S,
     _rules: &Rules,
     limits: &[u32],
@@ -69,7 +70,7 @@ pub(in crate::store) async fn overdue<S: Session>(
 }
 
 /// Expires these verifications. Answers which were.
-pub(in crate::store) async fn expire<S: Session>(
+pub(crate) async fn expire<S: Transaction>(
     session: &mut S,
     _rules: &Rules,
     ids: &[Uuid],

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::super::session::{Result, Session};
-use super::super::{AmbiguousPolicy, Outcome, Record, Recorded, Rules, StoreError};
+use super::super::transaction::{Result, Transaction};
+use super::super::{Outcome, Record, Recorded, StoreError};
 use super::{Answers, Traffic, claim};
-use crate::number::Number;
-use crate::time::Timestamp;
-use crate::verification::{Delivery, DeliveryError, Message, Route, Status, Verification};
+use hulak_common::phone_record::Number;
+use hulak_common::rules::{AmbiguousPolicy, Rules};
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{Delivery, DeliveryError, Message, Route, Status, Verification};
 
-pub(in crate::store) async fn record<S: Session>(
+pub(crate) async fn record<S: Transaction>(
     session: &mut S,
     rules: &Rules,
     batch: &[Record],
@@ -24,7 +25,7 @@ pub(in crate::store) async fn record<S: Session>(
 
 /// As [`record`], but writes over what the claims left without reading or locking it: most of the time nobody else has touched
 /// it. [`StoreError::Conflict`] when somebody has, or when it is not known.
-pub(in crate::store) async fn record_unlocked<S: Session>(
+pub(crate) async fn record_unlocked<S: Transaction>(
     session: &mut S,
     rules: &Rules,
     batch: &[Record],

@@ -1,24 +1,25 @@
 //! Another message for a verification, asked for by its id.
 
-use super::super::session::{Result, Session, Written};
-use super::super::{Resend, Resent, Rules};
-use super::charge::{Asker, Meter};
-use super::holders::Holders;
-use super::memory::Memory;
+use super::super::transaction::{Result, Transaction, Written};
+use super::super::{Resend, Resent};
+use super::accounts_involved::AccountsInvolved;
+use super::idempotency::FirstAnswers;
+use super::quota::{Asker, QuotaCheck};
 use super::{Answers, ClientNumbers, Effects, Messages, Numbers, Rows, Verifications, check, sorted};
-use crate::idempotency::Recall;
-use crate::limits::{LimitReached, Policy};
-use crate::time::Timestamp;
-use crate::verification::{Message, Verification};
+use hulak_common::idempotency::Recall;
+use hulak_common::limits::{LimitReached, Policy};
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{Message, Verification};
 
-pub(in crate::store) async fn resend<S: Session>(
+pub(crate) async fn resend<S: Transaction>(
     session: &mut S,
     rules: &Rules,
     batch: &[Resend],
     now: Timestamp,
 ) -> Result<Answers<Resent>> {
-    let mut memory = Memory::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
-    let mut desk = Desk::open(session, rules, batch).await?;
+    let mut memory = FirstAnswers::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
+    let mut desk = ResendBatch::open(session, rules, batch).await?;
     let mut answers = Vec::with_capacity(batch.len());
     for item in batch {
         answers.push(match memory.recall(item.remember.as_ref(), now) {
@@ -36,9 +37,9 @@ pub(in crate::store) async fn resend<S: Session>(
     Ok((answers, effects))
 }
 
-struct Desk {
-    meter: Meter,
-    holders: Holders,
+struct ResendBatch {
+    meter: QuotaCheck,
+    holders: AccountsInvolved,
     numbers: Numbers,
     client_numbers: ClientNumbers,
     verifications: Verifications,
@@ -46,9 +47,9 @@ struct Desk {
     new: Vec<Message>,
 }
 
-impl Desk {
-    async fn open<S: Session>(session: &mut S, rules: &Rules, batch: &[Resend]) -> Result<Self> {
-        let meter = Meter::open(session, rules, batch.iter().map(asker)).await?;
+impl ResendBatch {
+    async fn open<S: Transaction>(session: &mut S, rules: &Rules, batch: &[Resend]) -> Result<Self> {
+        let meter = QuotaCheck::open(session, rules, batch.iter().map(asker)).await?;
         // A verification's client and number never change, so they may be read before they are locked; the lock order
         // wants the number first.
         let owners = session.verifications(&sorted(batch.iter().map(|item| item.id))).await?;
@@ -58,7 +59,8 @@ impl Desk {
         let verifications = session.lock_verifications(&sorted(owners.iter().map(|row| row.id))).await?;
         let newest = sorted(verifications.iter().map(Verification::newest_message));
         let messages = session.lock_messages(&newest).await?;
-        let holders = Holders::load(session, verifications.iter().map(|row| &row.key), false).await?;
+        let holders =
+            AccountsInvolved::load(session, verifications.iter().map(|row| &row.key), false).await?;
         Ok(Self {
             meter,
             holders,
@@ -102,7 +104,7 @@ impl Desk {
         Resent::Again { verification: Box::new(row.clone()), added: true }
     }
 
-    async fn save<S: Session>(&self, session: &mut S) -> Result<Effects> {
+    async fn save<S: Transaction>(&self, session: &mut S) -> Result<Effects> {
         self.meter.save(session).await?;
         let (numbers, verifications) = (self.numbers.updated(), self.verifications.updated());
         session.update(&Written { numbers, verifications, messages: Vec::new() }).await?;

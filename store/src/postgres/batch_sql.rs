@@ -11,17 +11,19 @@ use super::super::rows::{
     ClientNumberRow, MessageRow, NumberRow, SideBySide as _, VerificationRow, client_number_columns,
     message_columns, number_columns, verification_columns,
 };
-use super::super::session::{ClientPhone, Held, Live, Place, Result, Stamp, Stamped, Stamps, Written};
+use super::super::transaction::{
+    ClientPhone, Ctid, Live, MessageBundle, Result, RowVersion, RowVersions, Versioned, Written,
+};
 use super::columns::{INSERT, UPDATE, UPDATE_IN_PLACE, UPDATE_UNLOCKED};
-use super::session::{PgSession, all_written, column, nullable, split};
-use crate::job::MessageId;
-use crate::number::Number;
-use crate::phone::PhoneNumber;
-use crate::verification::{Message, Verification};
+use super::transaction::{PgTransaction, all_written, column, nullable, split};
+use hulak_common::job::MessageId;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::Number;
+use hulak_common::verification::{Message, Verification};
 
 type Statement = Query<'static, Postgres, PgArguments>;
 
-pub(super) async fn lock_held(session: &mut PgSession, ids: &[MessageId]) -> Result<Vec<Held>> {
+pub(super) async fn lock_held(session: &mut PgTransaction, ids: &[MessageId]) -> Result<Vec<MessageBundle>> {
     // A message's number and owner never change, so they may be looked up before anything is locked. Then, number by number,
     // locks are taken in their order: each look needs what the one before it found, so no plan can turn them round.
     let sql = concat!(
@@ -41,7 +43,10 @@ pub(super) async fn lock_held(session: &mut PgSession, ids: &[MessageId]) -> Res
     found.iter().map(held).collect()
 }
 
-pub(super) async fn read_held(session: &mut PgSession, ids: &[MessageId]) -> Result<Vec<(Held, Stamps)>> {
+pub(super) async fn read_held(
+    session: &mut PgTransaction,
+    ids: &[MessageId],
+) -> Result<Vec<(MessageBundle, RowVersions)>> {
     // One look-up for each, whatever the planner knows of the tables. Nothing is locked, and the order is of no account: what is
     // written of it afterwards is guarded by the stamps.
     let sql = concat!(
@@ -63,7 +68,7 @@ pub(super) async fn read_held(session: &mut PgSession, ids: &[MessageId]) -> Res
 const STAMP: usize = 2;
 
 /// Each table's columns are followed by its row's stamp.
-fn held_with_stamps(row: &PgRow) -> Result<(Held, Stamps)> {
+fn held_with_stamps(row: &PgRow) -> Result<(MessageBundle, RowVersions)> {
     let verification = NumberRow::COLUMNS + STAMP;
     let message = verification + VerificationRow::COLUMNS + STAMP;
     let held = (
@@ -71,14 +76,15 @@ fn held_with_stamps(row: &PgRow) -> Result<(Held, Stamps)> {
         VerificationRow::at(row, verification)?.try_into()?,
         MessageRow::at(row, message)?.try_into()?,
     );
-    let stamp =
-        |column| Ok::<_, StoreError>(Stamp { writer: writer(row, column)?, place: row.try_get(column + 1)? });
+    let stamp = |column| {
+        Ok::<_, StoreError>(RowVersion { writer: writer(row, column)?, place: row.try_get(column + 1)? })
+    };
     let stamps =
         [stamp(verification - STAMP)?, stamp(message - STAMP)?, stamp(message + MessageRow::COLUMNS)?];
     Ok((held, stamps))
 }
 
-fn held(row: &PgRow) -> Result<Held> {
+fn held(row: &PgRow) -> Result<MessageBundle> {
     let number = NumberRow::at(row, 0)?;
     let verification = VerificationRow::at(row, NumberRow::COLUMNS)?;
     let message = MessageRow::at(row, NumberRow::COLUMNS + VerificationRow::COLUMNS)?;
@@ -86,7 +92,7 @@ fn held(row: &PgRow) -> Result<Held> {
 }
 
 pub(super) async fn lock_live(
-    session: &mut PgSession,
+    session: &mut PgTransaction,
     keys: &[ClientPhone],
     known: impl Fn(PhoneNumber) -> bool,
 ) -> Result<Live> {
@@ -119,20 +125,23 @@ pub(super) async fn lock_live(
     Ok(live)
 }
 
-pub(super) async fn insert(session: &mut PgSession, rows: &Written<'_>) -> Result<()> {
+pub(super) async fn insert(session: &mut PgTransaction, rows: &Written<'_>) -> Result<()> {
     let counts = query(INSERT.as_str()).bind(count(rows.numbers.len())).bind(count(rows.verifications.len()));
     let statement = bind_new(bind_numbers(counts, &rows.numbers), &rows.verifications);
     let statement = bind_new_messages(statement, &rows.messages);
     write(session, statement, rows).await
 }
 
-pub(super) async fn update(session: &mut PgSession, rows: &Written<'_>) -> Result<()> {
+pub(super) async fn update(session: &mut PgTransaction, rows: &Written<'_>) -> Result<()> {
     write(session, bind_all(query(UPDATE.as_str()), rows), rows).await
 }
 
-pub(super) async fn update_unlocked(session: &mut PgSession, stamped: &Stamped<'_>) -> Result<Stamp> {
+pub(super) async fn update_unlocked(
+    session: &mut PgTransaction,
+    stamped: &Versioned<'_>,
+) -> Result<RowVersion> {
     let stamps = [&stamped.numbers, &stamped.verifications, &stamped.messages];
-    let places: Option<Vec<Vec<Place>>> =
+    let places: Option<Vec<Vec<Ctid>>> =
         stamps.iter().map(|stamps| stamps.iter().map(|stamp| stamp.place).collect()).collect();
     let sql = if places.is_some() { &UPDATE_IN_PLACE } else { &UPDATE_UNLOCKED };
     let mut statement = query(sql.as_str());
@@ -147,7 +156,7 @@ pub(super) async fn update_unlocked(session: &mut PgSession, stamped: &Stamped<'
         statement = statement.bind(places);
     }
     match bind_all(statement, &stamped.rows).fetch_one(&mut *session.tx).await {
-        Ok(answer) => Ok(Stamp { writer: writer(&answer, 1)?, place: None }),
+        Ok(answer) => Ok(RowVersion { writer: writer(&answer, 1)?, place: None }),
         // That is how it says so, see there.
         Err(sqlx::Error::Database(refused)) if refused.code().as_deref() == Some("22P02") => {
             Err(StoreError::Conflict(refused.message().to_owned()))
@@ -165,7 +174,7 @@ fn count(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
-async fn write(session: &mut PgSession, statement: Statement, rows: &Written<'_>) -> Result<()> {
+async fn write(session: &mut PgTransaction, statement: Statement, rows: &Written<'_>) -> Result<()> {
     if rows.len() == 0 {
         return Ok(());
     }

@@ -8,12 +8,13 @@ use super::super::clients::{
     CHANGE_CLIENT, CLIENTS, ChangeColumns, ClientRow, FIND_KEY, INSTALL_CLIENT, INSTALL_KEY, KEYS,
     KeyOwnerRow, KeyRow, OwnSettingsRow, REVOKE_KEY, settings_columns,
 };
-use super::super::session::Result;
-use super::super::{KeyOwner, NewKey, rows};
+use super::super::transaction::Result;
+use super::super::{KeyOwner, rows};
 use super::Postgres;
-use super::session::PgSession;
-use crate::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
-use crate::time::Timestamp;
+use super::transaction::PgTransaction;
+use hulak_common::client::NewKey;
+use hulak_common::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
+use hulak_common::time::Timestamp;
 
 pub(super) async fn install_key(store: &Postgres, key: &NewKey, id: Uuid, now: Timestamp) -> Result<Uuid> {
     let client = query_scalar(INSTALL_CLIENT).bind(id).bind(key.client_name.clone()).bind(now);
@@ -84,7 +85,7 @@ pub(super) async fn change_client(
 }
 
 pub(super) async fn own_limits(
-    session: &mut PgSession,
+    session: &mut PgTransaction,
     clients: &[Uuid],
 ) -> Result<Vec<(Uuid, ClientSettings)>> {
     let sql = concat!(

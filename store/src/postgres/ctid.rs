@@ -7,32 +7,32 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef, Postgres};
 use sqlx::types::Type;
 
-use super::super::session::Place;
+use super::super::transaction::Ctid;
 
 /// `tid` and `tid[]`, which sqlx has no names for; see `pg_type.dat` of PostgreSQL.
 const TID: Oid = Oid(27);
 const TID_ARRAY: Oid = Oid(1010);
 
-impl Type<Postgres> for Place {
+impl Type<Postgres> for Ctid {
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(TID)
     }
 }
 
-impl PgHasArrayType for Place {
+impl PgHasArrayType for Ctid {
     fn array_type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(TID_ARRAY)
     }
 }
 
-impl Encode<'_, Postgres> for Place {
+impl Encode<'_, Postgres> for Ctid {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         buffer.extend_from_slice(&self.0);
         Ok(IsNull::No)
     }
 }
 
-impl Decode<'_, Postgres> for Place {
+impl Decode<'_, Postgres> for Ctid {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         Ok(Self(value.as_bytes()?.try_into()?))
     }

@@ -8,8 +8,8 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::Mutex;
 
 use super::super::StoreError;
-use super::super::session::Result;
-use crate::time::Timestamp;
+use super::super::transaction::Result;
+use hulak_common::time::Timestamp;
 
 /// Connecting and the question together.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigin
 
 /// A connection for one question.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct HealthConnection {
     options: PgConnectOptions,
     line: Mutex<Line>,
 }
@@ -35,7 +35,7 @@ enum Line {
     Closed,
 }
 
-impl Pulse {
+impl HealthConnection {
     pub(super) fn new(options: PgConnectOptions) -> Self {
         Self { options, line: Mutex::new(Line::None) }
     }

@@ -3,16 +3,16 @@
 //! Arrays are unfolded side by side in the list of what is selected, in step and as they are read. In the `FROM` clause each
 //! of them would be stored first, which costs twice as much.
 
+mod batch_sql;
 mod clients;
 mod columns;
-mod held;
-mod lease;
+mod ctid;
+mod health_connection;
 mod operators;
-mod place;
-mod pulse;
+mod pool;
 mod requests;
-mod session;
 mod traffic;
+mod transaction;
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -26,17 +26,18 @@ use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
 use super::rows::{client_number_columns, number_columns};
-use super::session::{Backend, Result};
-use super::{Connections, KeyOwner, List, Load, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL, rows};
-use crate::client::{ClientRecord, KeyRecord, SettingsChange};
-use crate::job::MessageId;
-use crate::number::{ClientNumber, Number, NumberReport};
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::Verification;
-use lease::{IDLE, Lease, Leases};
-use pulse::Pulse;
-pub(super) use session::PgSession;
+use super::transaction::{Backend, Result};
+use super::{Connections, KeyOwner, List, Load, StoreError, WORKER_FORGOTTEN, WORKER_TTL, rows};
+use health_connection::HealthConnection;
+use hulak_common::client::NewKey;
+use hulak_common::client::{ClientRecord, KeyRecord, SettingsChange};
+use hulak_common::job::MessageId;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::{ClientNumber, Number, NumberReport};
+use hulak_common::time::Timestamp;
+use hulak_common::verification::Verification;
+use pool::{IDLE, Pool, PooledConnection};
+pub(super) use transaction::PgTransaction;
 
 /// How long a request waits for a free connection before it is told that the database is unavailable.
 const ACQUIRE: Duration = Duration::from_secs(2);
@@ -62,8 +63,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postg
 /// A PostgreSQL database.
 #[derive(Debug)]
 pub struct Postgres {
-    leases: Leases,
-    pulse: Pulse,
+    leases: Pool,
+    pulse: HealthConnection,
 }
 
 impl Postgres {
@@ -90,12 +91,12 @@ impl Postgres {
                 async move { Ok(meta.idle_for < IDLE || connection.ping().await.is_ok()) }.boxed()
             })
             .connect_lazy_with(options.clone());
-        Ok(Self { leases: Leases::new(pool), pulse: Pulse::new(options) })
+        Ok(Self { leases: Pool::new(pool), pulse: HealthConnection::new(options) })
     }
 }
 
 impl Postgres {
-    async fn lease(&self) -> Result<Lease> {
+    async fn lease(&self) -> Result<PooledConnection> {
         self.leases.take().await
     }
 
@@ -166,18 +167,18 @@ fn is_all(applied: &[AppliedMigration]) -> bool {
 }
 
 impl Backend for Postgres {
-    type Session = PgSession;
+    type Transaction = PgTransaction;
 
     const STAMPS: bool = true;
 
-    async fn autocommit(&self) -> Result<PgSession> {
-        Ok(PgSession::autocommit(self.lease().await?))
+    async fn autocommit(&self) -> Result<PgTransaction> {
+        Ok(PgTransaction::autocommit(self.lease().await?))
     }
 
-    async fn begin(&self) -> Result<PgSession> {
+    async fn begin(&self) -> Result<PgTransaction> {
         let mut lines = self.leases.most();
         loop {
-            match PgSession::begin(self.lease().await?).await {
+            match PgTransaction::begin(self.lease().await?).await {
                 // A line that broke a moment ago. Nothing was asked of it yet, so another one will do; they may all have broken.
                 Err(StoreError::Unavailable(_)) if lines > 0 => lines -= 1,
                 begun => return begun,
@@ -201,7 +202,7 @@ impl Backend for Postgres {
 
     async fn verifications(&self, ids: &[Uuid]) -> Result<Vec<Verification>> {
         let ids = ids.to_vec();
-        let select = sqlx::query_as(session::READ_VERIFICATIONS).bind(ids);
+        let select = sqlx::query_as(transaction::READ_VERIFICATIONS).bind(ids);
         rows::all::<rows::VerificationRow, _>(
             self.run(|connection| select.fetch_all(connection).boxed()).await?,
         )
@@ -265,7 +266,7 @@ impl Backend for Postgres {
                  ORDER BY m.phone, u.id, u.seq) AS c \
              WHERE m.ctid = c.place AND coalesce(m.publish_at, 0) > 0 AND m.due_at <= c.at";
         let (ids, times): (Vec<MessageId>, Vec<Timestamp>) = confirmed.iter().copied().unzip();
-        let (owners, seqs) = session::split(&ids);
+        let (owners, seqs) = transaction::split(&ids);
         let update = sqlx::query(sql).bind(owners).bind(seqs).bind(times).bind(super::CONFIRMED_MS);
         self.run(|connection| update.execute(connection).boxed()).await.map(drop)
     }

@@ -6,16 +6,16 @@ use sqlx::query::{Query, QueryAs};
 use sqlx::{Connection as _, FromRow, query};
 
 use super::super::operators::{ADD_USAGE, ADVANCE, AUDIT_KEPT_DAYS, UsageRow, first_id};
-use super::super::session::Result;
+use super::super::transaction::Result;
 use super::Postgres;
-use crate::time::Timestamp;
+use hulak_common::time::Timestamp;
 
 /// What a statement is called with.
 type Select<T> = QueryAs<'static, sqlx::Postgres, T, PgArguments>;
 
 impl Postgres {
     /// All rows of a statement.
-    pub(in crate::store) async fn read<T>(&self, select: Select<T>) -> Result<Vec<T>>
+    pub(crate) async fn read<T>(&self, select: Select<T>) -> Result<Vec<T>>
     where
         T: Send + Unpin + 'static + for<'r> FromRow<'r, PgRow>,
     {
@@ -23,7 +23,7 @@ impl Postgres {
     }
 
     /// Runs a statement that changes something.
-    pub(in crate::store) async fn execute(
+    pub(crate) async fn execute(
         &self,
         statement: Query<'static, sqlx::Postgres, PgArguments>,
     ) -> Result<u64> {
@@ -32,7 +32,7 @@ impl Postgres {
 
     /// Adds rows to the days, and moves the progress on from `from` to `until`; nothing when it stands elsewhere. The
     /// progress is locked first, so these never wait for each other in a circle.
-    pub(in crate::store) async fn add_usage(
+    pub(crate) async fn add_usage(
         &self,
         from: Timestamp,
         until: Timestamp,
@@ -66,7 +66,7 @@ impl Postgres {
         .await
     }
 
-    pub(in crate::store) async fn forget_operators(&self, limit: i64, now: Timestamp) -> Result<()> {
+    pub(crate) async fn forget_operators(&self, limit: i64, now: Timestamp) -> Result<()> {
         use std::time::Duration;
         let hours = |hours: u64| now - Duration::from_secs(3_600 * hours);
         // Whatever another process is just deleting is left to it. Of the samples older than an hour one a minute stays;

@@ -14,8 +14,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, PgPool, Postgres};
 
 use super::super::Connections;
-use super::super::session::Result;
-use crate::clock::Stopwatch;
+use super::super::transaction::Result;
+use hulak_common::clock::Stopwatch;
 
 /// How long a connection may have been idle to be trusted. After a restart of the server every idle one is dead.
 pub(super) const IDLE: Duration = Duration::from_millis(500);
@@ -26,7 +26,7 @@ const PING: Duration = Duration::from_secs(2);
 
 /// A pool, and the connections at hand.
 #[derive(Debug)]
-pub(super) struct Leases(Arc<Shelf>);
+pub(super) struct Pool(Arc<Shelf>);
 
 #[derive(Debug)]
 struct Shelf {
@@ -53,7 +53,7 @@ struct Loan {
     taken: Stopwatch,
 }
 
-impl Leases {
+impl Pool {
     pub(super) fn new(pool: PgPool) -> Self {
         Self(Arc::new(Shelf { pool, at_hand: Mutex::default() }))
     }
@@ -63,7 +63,7 @@ impl Leases {
     }
 
     /// A connection that answers, as far as anybody knows.
-    pub(super) async fn take(&self) -> Result<Lease> {
+    pub(super) async fn take(&self) -> Result<PooledConnection> {
         let (found, waiting) = self.0.line();
         if let Some(Rested { loan, since }) = found {
             let mut lease = self.lease(loan);
@@ -99,8 +99,8 @@ impl Leases {
         Connections { busy: all.busy.saturating_sub(at_hand), idle: all.idle + at_hand }
     }
 
-    fn lease(&self, loan: Loan) -> Lease {
-        Lease { loan: Some(loan), shelf: Arc::clone(&self.0) }
+    fn lease(&self, loan: Loan) -> PooledConnection {
+        PooledConnection { loan: Some(loan), shelf: Arc::clone(&self.0) }
     }
 }
 
@@ -153,12 +153,12 @@ impl Drop for Waiting<'_> {
 /// A connection that is given back only when its work is finished. Otherwise it is closed: nobody knows what it would answer to
 /// the next question, and a line that has gone dead silently would hold up whoever asks.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct PooledConnection {
     loan: Option<Loan>,
     shelf: Arc<Shelf>,
 }
 
-impl Lease {
+impl PooledConnection {
     /// Whether it still answers, with all done that was asked before.
     pub(crate) async fn answers(&mut self) -> bool {
         matches!(tokio::time::timeout(PING, self.ping()).await, Ok(Ok(())))
@@ -172,7 +172,7 @@ impl Lease {
     }
 }
 
-impl std::ops::Deref for Lease {
+impl std::ops::Deref for PooledConnection {
     type Target = PgConnection;
     #[expect(clippy::expect_used, reason = "only `finish` takes the connection, and it consumes the lease")]
     fn deref(&self) -> &PgConnection {
@@ -180,14 +180,14 @@ impl std::ops::Deref for Lease {
     }
 }
 
-impl std::ops::DerefMut for Lease {
+impl std::ops::DerefMut for PooledConnection {
     #[expect(clippy::expect_used, reason = "only `finish` takes the connection, and it consumes the lease")]
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.loan.as_mut().expect("a lease holds its connection").connection
     }
 }
 
-impl Drop for Lease {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         if let Some(loan) = &mut self.loan {
             loan.connection.close_on_drop();

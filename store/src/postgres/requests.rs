@@ -4,15 +4,15 @@ use sqlx::postgres::PgConnection;
 use sqlx::query_as;
 
 use super::super::rows;
-use super::super::session::Result;
-use super::session::{PgSession, all_written, column};
-use crate::allowance::{Allowance, AllowanceKey};
-use crate::idempotency::{KEPT, KeptAnswer};
-use crate::page::REMEMBERED;
-use crate::time::Timestamp;
+use super::super::transaction::Result;
+use super::transaction::{PgTransaction, all_written, column};
+use hulak_common::hosted_page::REMEMBERED;
+use hulak_common::idempotency::{KEPT, KeptAnswer};
+use hulak_common::rate_limit::{Allowance, AllowanceKey};
+use hulak_common::time::Timestamp;
 
 pub(super) async fn lock_allowances(
-    session: &mut PgSession,
+    session: &mut PgTransaction,
     keys: &[AllowanceKey],
 ) -> Result<Vec<Allowance>> {
     if keys.is_empty() {
@@ -25,20 +25,20 @@ pub(super) async fn lock_allowances(
     Ok(found.into_iter().map(Into::into).collect())
 }
 
-pub(super) async fn insert_allowances(session: &mut PgSession, rows: &[&Allowance]) -> Result<()> {
+pub(super) async fn insert_allowances(session: &mut PgTransaction, rows: &[&Allowance]) -> Result<()> {
     // DO NOTHING waits for a concurrent insert of the same key; the count then tells that it won.
     let sql = "INSERT INTO allowances (key, full_at) \
          SELECT * FROM (SELECT unnest($1::text[]), unnest($2::bigint[])) AS u ORDER BY 1 ON CONFLICT DO NOTHING";
     write_allowances(session, rows, sql).await
 }
 
-pub(super) async fn update_allowances(session: &mut PgSession, rows: &[&Allowance]) -> Result<()> {
+pub(super) async fn update_allowances(session: &mut PgTransaction, rows: &[&Allowance]) -> Result<()> {
     let sql = "UPDATE allowances a SET full_at = u.full_at \
          FROM (SELECT unnest($1::text[]) AS key, unnest($2::bigint[]) AS full_at) AS u WHERE a.key = u.key";
     write_allowances(session, rows, sql).await
 }
 
-async fn write_allowances(session: &mut PgSession, rows: &[&Allowance], sql: &'static str) -> Result<()> {
+async fn write_allowances(session: &mut PgTransaction, rows: &[&Allowance], sql: &'static str) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -50,7 +50,7 @@ async fn write_allowances(session: &mut PgSession, rows: &[&Allowance], sql: &'s
     all_written(done.rows_affected(), rows.len())
 }
 
-pub(super) async fn answers(session: &mut PgSession, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
+pub(super) async fn answers(session: &mut PgTransaction, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
     if scopes.is_empty() {
         return Ok(Vec::new());
     }
@@ -61,7 +61,7 @@ pub(super) async fn answers(session: &mut PgSession, scopes: &[[u8; 32]]) -> Res
 }
 
 pub(super) async fn keep_answers(
-    session: &mut PgSession,
+    session: &mut PgTransaction,
     rows: &[&KeptAnswer],
     since: Timestamp,
 ) -> Result<()> {

@@ -3,17 +3,17 @@
 use sqlx::Row as _;
 
 use super::super::rows::{self, message_columns};
-use super::super::session::Result;
-use super::session::{PgSession, split};
-use crate::job::MessageId;
-use crate::time::Timestamp;
-use crate::verification::Message;
+use super::super::transaction::Result;
+use super::transaction::{PgTransaction, split};
+use hulak_common::job::MessageId;
+use hulak_common::time::Timestamp;
+use hulak_common::verification::Message;
 
 fn id(row: &sqlx::postgres::PgRow) -> Result<MessageId> {
     Ok(MessageId { verification: row.try_get(0)?, seq: row.try_get(1)? })
 }
 
-pub(super) async fn lock(session: &mut PgSession, ids: &[MessageId]) -> Result<Vec<Message>> {
+pub(super) async fn lock(session: &mut PgTransaction, ids: &[MessageId]) -> Result<Vec<Message>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -29,7 +29,11 @@ pub(super) async fn lock(session: &mut PgSession, ids: &[MessageId]) -> Result<V
     rows::all::<rows::MessageRow, _>(found)
 }
 
-pub(super) async fn lapsed(session: &mut PgSession, limit: u32, now: Timestamp) -> Result<Vec<MessageId>> {
+pub(super) async fn lapsed(
+    session: &mut PgTransaction,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Vec<MessageId>> {
     // Oldest first, by the index messages_leases.
     let sql =
         "SELECT verification_id, seq FROM messages WHERE lease_until <= $1 ORDER BY lease_until LIMIT $2";

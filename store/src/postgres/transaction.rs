@@ -3,35 +3,37 @@
 use uuid::Uuid;
 
 use super::super::rows::{self, client_number_columns, number_columns, verification_columns};
-use super::super::session::{ClientPhone, Held, Live, Result, Session, Stamp, Stamped, Stamps, Written};
+use super::super::transaction::{
+    ClientPhone, Live, MessageBundle, Result, RowVersion, RowVersions, Transaction, Versioned, Written,
+};
 use super::StoreError;
-use super::lease::Lease;
-use crate::allowance::{Allowance, AllowanceKey};
-use crate::client::ClientSettings;
-use crate::idempotency::KeptAnswer;
-use crate::job::MessageId;
-use crate::number::{ClientNumber, Number};
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::{Message, Verification};
+use super::pool::PooledConnection;
+use hulak_common::client::ClientSettings;
+use hulak_common::idempotency::KeptAnswer;
+use hulak_common::job::MessageId;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::{ClientNumber, Number};
+use hulak_common::rate_limit::{Allowance, AllowanceKey};
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{Message, Verification};
 
 pub(super) const READ_VERIFICATIONS: &str =
     concat!("SELECT ", verification_columns!(), " FROM verifications WHERE id = ANY($1)");
 
 /// A transaction, or statements that are one each. Dropping it without its end closes the connection, which rolls it back.
 #[derive(Debug)]
-pub(crate) struct PgSession {
-    pub(in crate::store) tx: Lease,
+pub(crate) struct PgTransaction {
+    pub(crate) tx: PooledConnection,
     begun: bool,
 }
 
-impl PgSession {
-    pub(super) async fn begin(mut tx: Lease) -> Result<Self> {
+impl PgTransaction {
+    pub(super) async fn begin(mut tx: PooledConnection) -> Result<Self> {
         sqlx::raw_sql("BEGIN").execute(&mut *tx).await?;
         Ok(Self { tx, begun: true })
     }
 
-    pub(super) fn autocommit(tx: Lease) -> Self {
+    pub(super) fn autocommit(tx: PooledConnection) -> Self {
         Self { tx, begun: false }
     }
 
@@ -69,7 +71,7 @@ pub(super) fn nullable<R, T>(rows: &[&R], value: impl Fn(&R) -> Option<T>) -> Ve
     if values.iter().any(Option::is_some) { values } else { Vec::new() }
 }
 
-impl Session for PgSession {
+impl Transaction for PgTransaction {
     async fn own_limits(&mut self, clients: &[Uuid]) -> Result<Vec<(Uuid, ClientSettings)>> {
         super::clients::own_limits(self, clients).await
     }
@@ -162,27 +164,27 @@ impl Session for PgSession {
         keys: &[ClientPhone],
         known: impl Fn(PhoneNumber) -> bool + Send + Sync,
     ) -> Result<Live> {
-        super::held::lock_live(self, keys, known).await
+        super::batch_sql::lock_live(self, keys, known).await
     }
 
-    async fn lock_held(&mut self, ids: &[MessageId]) -> Result<Vec<Held>> {
-        super::held::lock_held(self, ids).await
+    async fn lock_held(&mut self, ids: &[MessageId]) -> Result<Vec<MessageBundle>> {
+        super::batch_sql::lock_held(self, ids).await
     }
 
-    async fn read_held(&mut self, ids: &[MessageId]) -> Result<Vec<(Held, Stamps)>> {
-        super::held::read_held(self, ids).await
+    async fn read_held(&mut self, ids: &[MessageId]) -> Result<Vec<(MessageBundle, RowVersions)>> {
+        super::batch_sql::read_held(self, ids).await
     }
 
     async fn insert(&mut self, rows: &Written<'_>) -> Result<()> {
-        super::held::insert(self, rows).await
+        super::batch_sql::insert(self, rows).await
     }
 
     async fn update(&mut self, rows: &Written<'_>) -> Result<()> {
-        super::held::update(self, rows).await
+        super::batch_sql::update(self, rows).await
     }
 
-    async fn update_unlocked(&mut self, rows: &Stamped<'_>) -> Result<Stamp> {
-        super::held::update_unlocked(self, rows).await
+    async fn update_unlocked(&mut self, rows: &Versioned<'_>) -> Result<RowVersion> {
+        super::batch_sql::update_unlocked(self, rows).await
     }
 
     async fn verifications(&mut self, ids: &[Uuid]) -> Result<Vec<Verification>> {
@@ -229,7 +231,7 @@ impl Session for PgSession {
     }
 }
 
-impl PgSession {
+impl PgTransaction {
     async fn write_client_numbers(&mut self, rows: &[&ClientNumber], sql: &'static str) -> Result<()> {
         if rows.is_empty() {
             return Ok(());

@@ -6,26 +6,27 @@ use uuid::Uuid;
 use super::super::accounts::{
     AccountChanged, AccountList, AccountPatch, AccountStore, GroupPut, GroupRef, NewAccount, PutGroup,
 };
-use super::super::session::{Backend, Session};
-use super::super::{Rules, StoreError, ops};
+use super::super::transaction::{Backend, Transaction};
+use super::super::{StoreError, decide};
 use super::{Database, Effects, Operation};
-use crate::account::{Account, Group};
-use crate::time::Timestamp;
+use hulak_common::account::{Account, Group};
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
 
-operation!(CreatingAccount: NewAccount => AccountChanged, ops::create_account);
-operation!(ChangingAccount: AccountPatch => AccountChanged, ops::change_account);
-operation!(DeletingAccount: (Uuid, Uuid) => bool, ops::delete_account);
-operation!(ListingAccounts: AccountList => Vec<Account>, ops::list_accounts);
-operation!(PuttingGroup: PutGroup => GroupPut, ops::put_group);
-operation!(DeletingGroup: GroupRef => bool, ops::delete_group);
-operation!(ListingGroups: Uuid => Vec<Group>, ops::list_groups);
+operation!(CreatingAccount: NewAccount => AccountChanged, decide::create_account);
+operation!(ChangingAccount: AccountPatch => AccountChanged, decide::change_account);
+operation!(DeletingAccount: (Uuid, Uuid) => bool, decide::delete_account);
+operation!(ListingAccounts: AccountList => Vec<Account>, decide::list_accounts);
+operation!(PuttingGroup: PutGroup => GroupPut, decide::put_group);
+operation!(DeletingGroup: GroupRef => bool, decide::delete_group);
+operation!(ListingGroups: Uuid => Vec<Group>, decide::list_groups);
 
 #[expect(private_bounds, reason = "which databases there are is the store's business")]
 impl<B: Backend> Database<B> {
     /// A batch of one.
     pub(super) async fn one<O>(&self, operation: &O, item: &O::Item) -> Result<O::Answer, StoreError>
     where
-        O: Operation<B::Session>,
+        O: Operation<B::Transaction>,
     {
         let (mut answers, _) = self.transact(operation, std::slice::from_ref(item)).await?;
         answers.pop().ok_or_else(|| StoreError::Corrupt("a decision without an answer".to_owned()))

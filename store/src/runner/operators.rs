@@ -8,17 +8,18 @@ use sqlx::{query, query_as};
 use uuid::Uuid;
 
 use super::super::operators::{self as sql, OperatorStore, add_up, first_id, moment_of};
-use super::super::session::Backend as _;
+use super::super::transaction::Backend as _;
 use super::super::{Postgres, Sqlite, StoreError, rows};
 use super::Database;
-use crate::number::{ClientNumber, Number};
-use crate::operator::{
-    AuditEntry, BlockEverywhere, Day, NewSession, NumberFile, Operator, Pause, Search, StoredSample, Usage,
-    WorkerRecord, WorkerState,
-};
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::{Message, VERIFICATION_LIFE, Verification};
+use crate::StoredSample;
+use hulak_common::audit::AuditEntry;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::{ClientNumber, Number};
+use hulak_common::staff::{BlockEverywhere, NewSession, NumberFile, Operator, Search};
+use hulak_common::time::Timestamp;
+use hulak_common::usage::{Day, Usage};
+use hulak_common::verification::{Message, VERIFICATION_LIFE, Verification};
+use hulak_common::worker_registry::{Pause, WorkerRecord, WorkerState};
 
 /// What is added up at once: a minute of verifications.
 const SLICE: Duration = Duration::from_secs(60);

@@ -3,21 +3,22 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::super::ops::{PageRef, Settled};
+use super::super::decide::{PageRef, Settled};
 use super::super::pages::{Exchange, Exchanged, NewPage, PageApproval, PageMade, PageStore, Spent};
-use super::super::session::{Backend, Session};
-use super::super::{Rules, StoreError, ops};
+use super::super::transaction::{Backend, Transaction};
+use super::super::{StoreError, decide};
 use super::accounts::WHENEVER;
 use super::{Database, Effects, Operation};
-use crate::page::HostedPage;
-use crate::time::Timestamp;
+use hulak_common::hosted_page::HostedPage;
+use hulak_common::rules::Rules;
+use hulak_common::time::Timestamp;
 
-operation!(MakingPage: NewPage => PageMade, ops::make_page);
-operation!(ReadingPage: PageRef => Option<HostedPage>, ops::read_page);
-operation!(SpendingPage: PageRef => Spent, ops::spend_page);
-operation!(SettlingPage: (PageRef, Settled) => (), ops::settle_page);
-operation!(Offering: PageApproval => (), ops::offer_approval);
-operation!(Exchanging: Exchange => Exchanged, ops::exchange);
+operation!(MakingPage: NewPage => PageMade, decide::make_page);
+operation!(ReadingPage: PageRef => Option<HostedPage>, decide::read_page);
+operation!(SpendingPage: PageRef => Spent, decide::spend_page);
+operation!(SettlingPage: (PageRef, Settled) => (), decide::settle_page);
+operation!(Offering: PageApproval => (), decide::offer_approval);
+operation!(Exchanging: Exchange => Exchanged, decide::exchange);
 
 #[async_trait]
 impl<B: Backend> PageStore for Database<B> {

@@ -7,12 +7,13 @@ use super::super::clients::{
     CHANGE_CLIENT, CLIENTS, ChangeColumns, ClientRow, FIND_KEY, INSTALL_CLIENT, INSTALL_KEY, KEYS,
     KeyOwnerRow, KeyRow, OwnSettingsRow, REVOKE_KEY, settings_columns,
 };
-use super::super::session::Result;
-use super::super::{KeyOwner, NewKey, rows};
+use super::super::transaction::Result;
+use super::super::{KeyOwner, rows};
 use super::Sqlite;
-use super::session::SqliteSession;
-use crate::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
-use crate::time::Timestamp;
+use super::transaction::SqliteTransaction;
+use hulak_common::client::NewKey;
+use hulak_common::client::{ClientRecord, ClientSettings, KeyRecord, SettingsChange};
+use hulak_common::time::Timestamp;
 
 pub(super) async fn install_key(store: &Sqlite, key: &NewKey, id: Uuid, now: Timestamp) -> Result<Uuid> {
     let mut tx = store.writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -75,7 +76,7 @@ pub(super) async fn change_client(
 }
 
 pub(super) async fn own_limits(
-    session: &mut SqliteSession,
+    session: &mut SqliteTransaction,
     clients: &[Uuid],
 ) -> Result<Vec<(Uuid, ClientSettings)>> {
     let sql = concat!(

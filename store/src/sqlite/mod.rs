@@ -3,7 +3,7 @@
 mod clients;
 mod operators;
 mod requests;
-mod session;
+mod transaction;
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,16 +13,17 @@ use sqlx::{Row as _, SqlitePool, Transaction};
 use uuid::Uuid;
 
 use super::rows::{self, client_number_columns, number_columns, verification_columns};
-use super::session::{Backend, Result};
-use super::{Connections, KeyOwner, List, Load, NewKey, StoreError, WORKER_FORGOTTEN, WORKER_TTL};
-use crate::client::{ClientRecord, KeyRecord, SettingsChange};
-use crate::clock::machine_now;
-use crate::job::MessageId;
-use crate::number::{ClientNumber, Number, NumberReport};
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::Verification;
-pub(super) use session::SqliteSession;
+use super::transaction::{Backend, Result};
+use super::{Connections, KeyOwner, List, Load, StoreError, WORKER_FORGOTTEN, WORKER_TTL};
+use hulak_common::client::NewKey;
+use hulak_common::client::{ClientRecord, KeyRecord, SettingsChange};
+use hulak_common::clock::machine_now;
+use hulak_common::job::MessageId;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::{ClientNumber, Number, NumberReport};
+use hulak_common::time::Timestamp;
+use hulak_common::verification::Verification;
+pub(super) use transaction::SqliteTransaction;
 
 /// How long a transaction waits for its turn to write.
 const TURN: Duration = Duration::from_secs(5);
@@ -80,17 +81,17 @@ impl Sqlite {
 }
 
 impl Backend for Sqlite {
-    type Session = SqliteSession;
+    type Transaction = SqliteTransaction;
 
     const STAMPS: bool = false;
 
-    async fn autocommit(&self) -> Result<SqliteSession> {
+    async fn autocommit(&self) -> Result<SqliteTransaction> {
         self.begin().await
     }
 
-    async fn begin(&self) -> Result<SqliteSession> {
+    async fn begin(&self) -> Result<SqliteTransaction> {
         // IMMEDIATE takes the write lock at once: nothing read in the transaction can have changed when it writes.
-        Ok(SqliteSession::new(self.writer.begin_with("BEGIN IMMEDIATE").await?))
+        Ok(SqliteTransaction::new(self.writer.begin_with("BEGIN IMMEDIATE").await?))
     }
 
     async fn migrate(&self) -> Result<()> {

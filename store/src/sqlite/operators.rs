@@ -5,16 +5,16 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{FromRow, query};
 
 use super::super::operators::{ADD_USAGE, ADVANCE, AUDIT_KEPT_DAYS, UsageRow, first_id};
-use super::super::session::Result;
+use super::super::transaction::Result;
 use super::Sqlite;
-use crate::time::Timestamp;
+use hulak_common::time::Timestamp;
 
 /// What a statement is called with.
 type Select<T> = QueryAs<'static, sqlx::Sqlite, T, SqliteArguments>;
 
 impl Sqlite {
     /// All rows of a statement.
-    pub(in crate::store) async fn read<T>(&self, select: Select<T>) -> Result<Vec<T>>
+    pub(crate) async fn read<T>(&self, select: Select<T>) -> Result<Vec<T>>
     where
         T: Send + Unpin + 'static + for<'r> FromRow<'r, SqliteRow>,
     {
@@ -22,7 +22,7 @@ impl Sqlite {
     }
 
     /// Runs a statement that changes something.
-    pub(in crate::store) async fn execute(
+    pub(crate) async fn execute(
         &self,
         statement: Query<'static, sqlx::Sqlite, SqliteArguments>,
     ) -> Result<u64> {
@@ -30,7 +30,7 @@ impl Sqlite {
     }
 
     /// Adds rows to the days, and moves the progress on from `from` to `until`; nothing when it stands elsewhere.
-    pub(in crate::store) async fn add_usage(
+    pub(crate) async fn add_usage(
         &self,
         from: Timestamp,
         until: Timestamp,
@@ -58,7 +58,7 @@ impl Sqlite {
         Ok(true)
     }
 
-    pub(in crate::store) async fn forget_operators(&self, limit: i64, now: Timestamp) -> Result<()> {
+    pub(crate) async fn forget_operators(&self, limit: i64, now: Timestamp) -> Result<()> {
         use std::time::Duration;
         let hours = |hours: u64| now - Duration::from_secs(3_600 * hours);
         // Of the samples older than an hour one a minute stays; those older than three have been through this.

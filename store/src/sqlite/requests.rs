@@ -3,15 +3,15 @@
 use sqlx::{SqliteConnection, query, query_as};
 
 use super::super::rows;
-use super::super::session::Result;
-use super::session::SqliteSession;
-use crate::allowance::{Allowance, AllowanceKey};
-use crate::idempotency::{KEPT, KeptAnswer};
-use crate::page::REMEMBERED;
-use crate::time::Timestamp;
+use super::super::transaction::Result;
+use super::transaction::SqliteTransaction;
+use hulak_common::hosted_page::REMEMBERED;
+use hulak_common::idempotency::{KEPT, KeptAnswer};
+use hulak_common::rate_limit::{Allowance, AllowanceKey};
+use hulak_common::time::Timestamp;
 
 pub(super) async fn lock_allowances(
-    session: &mut SqliteSession,
+    session: &mut SqliteTransaction,
     keys: &[AllowanceKey],
 ) -> Result<Vec<Allowance>> {
     let mut found: Vec<rows::AllowanceRow> = Vec::with_capacity(keys.len());
@@ -22,7 +22,7 @@ pub(super) async fn lock_allowances(
     Ok(found.into_iter().map(Into::into).collect())
 }
 
-pub(super) async fn insert_allowances(session: &mut SqliteSession, rows: &[&Allowance]) -> Result<()> {
+pub(super) async fn insert_allowances(session: &mut SqliteTransaction, rows: &[&Allowance]) -> Result<()> {
     for row in rows {
         let sql = "INSERT INTO allowances (key, full_at) VALUES (?, ?)";
         session.write(query(sql).bind(row.key.as_str()).bind(row.full_at)).await?;
@@ -30,7 +30,7 @@ pub(super) async fn insert_allowances(session: &mut SqliteSession, rows: &[&Allo
     Ok(())
 }
 
-pub(super) async fn update_allowances(session: &mut SqliteSession, rows: &[&Allowance]) -> Result<()> {
+pub(super) async fn update_allowances(session: &mut SqliteTransaction, rows: &[&Allowance]) -> Result<()> {
     for row in rows {
         let sql = "UPDATE allowances SET full_at = ?2 WHERE key = ?1";
         session.write(query(sql).bind(row.key.as_str()).bind(row.full_at)).await?;
@@ -38,7 +38,7 @@ pub(super) async fn update_allowances(session: &mut SqliteSession, rows: &[&Allo
     Ok(())
 }
 
-pub(super) async fn answers(session: &mut SqliteSession, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
+pub(super) async fn answers(session: &mut SqliteTransaction, scopes: &[[u8; 32]]) -> Result<Vec<KeptAnswer>> {
     let mut found: Vec<rows::AnswerRow> = Vec::with_capacity(scopes.len());
     for scope in scopes {
         let select = query_as("SELECT scope, body, answer, created_at FROM answers WHERE scope = ?")
@@ -49,7 +49,7 @@ pub(super) async fn answers(session: &mut SqliteSession, scopes: &[[u8; 32]]) ->
 }
 
 pub(super) async fn keep_answers(
-    session: &mut SqliteSession,
+    session: &mut SqliteTransaction,
     rows: &[&KeptAnswer],
     since: Timestamp,
 ) -> Result<()> {

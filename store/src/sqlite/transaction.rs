@@ -2,27 +2,29 @@
 
 use sqlx::query::{Query, QueryAs};
 use sqlx::sqlite::{SqliteArguments, SqliteQueryResult};
-use sqlx::{Row as _, Sqlite, Transaction};
+use sqlx::{Row as _, Sqlite};
 use uuid::Uuid;
 
 use super::super::rows::{
     self, client_number_columns, message_columns, number_columns, verification_columns,
 };
-use super::super::session::{ClientPhone, Held, Live, Result, Session, Stamp, Stamped, Stamps, Written};
+use super::super::transaction::{
+    ClientPhone, Live, MessageBundle, Result, RowVersion, RowVersions, Transaction, Versioned, Written,
+};
 use super::{READ_VERIFICATION, StoreError};
-use crate::allowance::{Allowance, AllowanceKey};
-use crate::client::ClientSettings;
-use crate::idempotency::KeptAnswer;
-use crate::job::MessageId;
-use crate::number::{ClientNumber, Number};
-use crate::phone::PhoneNumber;
-use crate::time::Timestamp;
-use crate::verification::{Message, Verification};
+use hulak_common::client::ClientSettings;
+use hulak_common::idempotency::KeptAnswer;
+use hulak_common::job::MessageId;
+use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::{ClientNumber, Number};
+use hulak_common::rate_limit::{Allowance, AllowanceKey};
+use hulak_common::time::Timestamp;
+use hulak_common::verification::{Message, Verification};
 
 /// A transaction; dropping it rolls it back.
 #[derive(Debug)]
-pub(crate) struct SqliteSession {
-    pub(in crate::store) tx: Transaction<'static, Sqlite>,
+pub(crate) struct SqliteTransaction {
+    pub(crate) tx: sqlx::Transaction<'static, Sqlite>,
 }
 
 type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
@@ -36,8 +38,8 @@ fn one_written(result: &SqliteQueryResult) -> Result<()> {
     }
 }
 
-impl SqliteSession {
-    pub(super) fn new(tx: Transaction<'static, Sqlite>) -> Self {
+impl SqliteTransaction {
+    pub(super) fn new(tx: sqlx::Transaction<'static, Sqlite>) -> Self {
         Self { tx }
     }
 
@@ -220,7 +222,7 @@ fn without_stamps() -> StoreError {
     StoreError::Conflict("rows have no stamps here".to_owned())
 }
 
-impl Session for SqliteSession {
+impl Transaction for SqliteTransaction {
     async fn own_limits(&mut self, clients: &[Uuid]) -> Result<Vec<(Uuid, ClientSettings)>> {
         super::clients::own_limits(self, clients).await
     }
@@ -339,7 +341,7 @@ impl Session for SqliteSession {
         rows::all(found)
     }
 
-    async fn lock_held(&mut self, ids: &[MessageId]) -> Result<Vec<Held>> {
+    async fn lock_held(&mut self, ids: &[MessageId]) -> Result<Vec<MessageBundle>> {
         let mut held = Vec::with_capacity(ids.len());
         for message in self.lock_messages(ids).await? {
             let (mut numbers, mut owners) = (
@@ -365,11 +367,11 @@ impl Session for SqliteSession {
         self.update_messages(&rows.messages).await
     }
 
-    async fn read_held(&mut self, _: &[MessageId]) -> Result<Vec<(Held, Stamps)>> {
+    async fn read_held(&mut self, _: &[MessageId]) -> Result<Vec<(MessageBundle, RowVersions)>> {
         Err(without_stamps())
     }
 
-    async fn update_unlocked(&mut self, _: &Stamped<'_>) -> Result<Stamp> {
+    async fn update_unlocked(&mut self, _: &Versioned<'_>) -> Result<RowVersion> {
         Err(without_stamps())
     }
 

@@ -2,8 +2,9 @@
 
 use hulak_common::code::{Code, CodeLength, Keyring};
 use hulak_common::limits::{LimitReached, Policy};
-use hulak_common::store::{Check, Checked, Created, Rules};
+use hulak_common::rules::Rules;
 use hulak_common::verification::{Delivery, Status};
+use hulak_store::{Check, Checked, Created};
 use uuid::Uuid;
 
 use crate::harness::*;

@@ -4,8 +4,9 @@ use hulak_common::code::Keyring;
 use hulak_common::job::MessageId;
 use hulak_common::limits::NumberLimits;
 use hulak_common::rng::Rng;
-use hulak_common::store::{Claimed, Created, Outcome, Rules};
+use hulak_common::rules::Rules;
 use hulak_common::verification::{Delivery, Route, Status, Verification};
+use hulak_store::{Claimed, Created, Outcome};
 
 use crate::harness::*;
 

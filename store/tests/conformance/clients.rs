@@ -1,11 +1,13 @@
 //! What is set for client applications, and what operators see of their keys.
 
-use hulak_common::allowance::{Amount, Quota};
+use hulak_common::client::NewKey;
 use hulak_common::client::{Change, ClientRecord, ClientSettings, KeyRecord, SettingsChange};
 use hulak_common::limits::{LimitReached, Policy};
-use hulak_common::store::{Create, Created, NewKey, Quotas, Resend, Resent, Rules, StoreError};
+use hulak_common::origin::list;
+use hulak_common::rate_limit::{Amount, Quota};
+use hulak_common::rules::{Quotas, Rules};
 use hulak_common::time::Timestamp;
-use hulak_common::web::list;
+use hulak_store::{Create, Created, Resend, Resent, StoreError};
 use uuid::Uuid;
 
 use crate::harness::*;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use hulak_common::limits::{LimitReached, NumberLimits, Policy};
 use hulak_common::rng::Rng;
-use hulak_common::store::{Created, List, Rules};
+use hulak_common::rules::Rules;
 use hulak_common::verification::{Delivery, Purpose, Route, Status};
+use hulak_store::{Created, List};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -129,7 +130,7 @@ async fn whatever_the_live_key_names_makes_a_different_one(kind: Kind) {
     assert_eq!(world.count("verifications WHERE status = 'pending'").await, 8);
     let later: Vec<_> = different
         .iter()
-        .map(|create| hulak_common::store::Create { id: Rng::system().uuid(), ..create.clone() })
+        .map(|create| hulak_store::Create { id: Rng::system().uuid(), ..create.clone() })
         .collect();
     let answers = all(world.store.create(&later, START).await);
     for (created, create) in answers.iter().zip(&different) {
@@ -295,7 +296,7 @@ async fn a_poisoned_item_leaves_its_neighbours_alone(kind: Kind) {
     let read = world.store.verifications(&keys).await;
     let [Ok(Some(first)), Err(_), Ok(None)] = read.answers.as_slice() else { panic!("{read:?}") };
     assert_eq!(*first, taken);
-    let wrong = |verification| hulak_common::store::Check {
+    let wrong = |verification| hulak_store::Check {
         client: CLIENT,
         id: verification,
         code: world.wrong(&taken),

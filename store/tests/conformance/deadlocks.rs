@@ -2,8 +2,8 @@
 
 use hulak_common::code::Code;
 use hulak_common::job::MessageId;
-use hulak_common::store::{Check, Claimed, Outcome, WORKER_TTL};
 use hulak_common::verification::Verification;
+use hulak_store::{Check, Claimed, Outcome, WORKER_TTL};
 use uuid::Uuid;
 
 use crate::harness::*;

@@ -9,16 +9,17 @@ use std::time::Duration;
 use hulak_common::code::{Code, CodeLength, Keyring, Salt, Secret};
 use hulak_common::job::{MessageId, StatusEvent};
 use hulak_common::limits::NumberLimits;
-use hulak_common::number::NumberReport;
 use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::NumberReport;
 use hulak_common::rng::Rng;
-use hulak_common::store::{
-    AccountChanged, AmbiguousPolicy, Batch, Check, Checked, Claim, Claimed, Create, Created, Database, Grant,
-    NewAccount, Outcome, Postgres, Quotas, Record, Recorded, Rules, Sqlite, Store,
-};
+use hulak_common::rules::{AmbiguousPolicy, Quotas, Rules};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{
     DeliveryError, DeliveryFault, LiveKey, Locale, Purpose, Route, Status, Verification,
+};
+use hulak_store::{
+    AccountChanged, Batch, Check, Checked, Claim, Claimed, Create, Created, Database, Grant, NewAccount,
+    Outcome, Postgres, Record, Recorded, Sqlite, Store,
 };
 use hulak_testkit::database::TestDatabase;
 use sqlx::sqlite::SqliteConnectOptions;

@@ -1,8 +1,9 @@
 //! API keys, and bringing the schema up to date.
 
 use hulak_common::client::ClientSettings;
+use hulak_common::client::NewKey;
 use hulak_common::rng::Rng;
-use hulak_common::store::{KeyOwner, NewKey, StoreError};
+use hulak_store::{KeyOwner, StoreError};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 

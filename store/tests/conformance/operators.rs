@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hulak_common::operator::{
-    Act, AuditEntry, BlockEverywhere, Day, NewSession, Operator, Pause, Search, StoredSample, UsageSum,
-    WorkerState,
-};
+use hulak_common::audit::{Act, AuditEntry};
+use hulak_common::client::NewKey;
 use hulak_common::rng::Rng;
-use hulak_common::store::{Block, Created, NewKey, Outcome, Resend, Resent, Store};
+use hulak_common::staff::{BlockEverywhere, NewSession, Operator, Search};
 use hulak_common::time::Timestamp;
+use hulak_common::usage::{Day, UsageSum};
 use hulak_common::verification::{Route, Verification};
+use hulak_common::worker_registry::{Pause, WorkerState};
+use hulak_store::StoredSample;
+use hulak_store::{Block, Created, Outcome, Resend, Resent, Store};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -111,7 +113,7 @@ async fn verifications_are_found_across_clients(kind: Kind) {
     install(CLIENT, "shop", 1).await;
     install(OTHER_CLIENT, "bank", 2).await;
     let first = world.begin(&ask(1), START).await;
-    let later = hulak_common::store::Create { id: Rng::system().uuid_v7(at(1)), ..ask_of(OTHER_CLIENT, 1) };
+    let later = hulak_store::Create { id: Rng::system().uuid_v7(at(1)), ..ask_of(OTHER_CLIENT, 1) };
     let second = world.begin(&later, at(1)).await;
     world.begin(&ask(2), START).await;
     let named = |found: Vec<(String, Verification)>| -> Vec<(String, Uuid)> {
@@ -262,7 +264,7 @@ async fn outcome(
     parts: i16,
     now: Timestamp,
 ) {
-    let create = hulak_common::store::Create { id: Rng::system().uuid_v7(now), route, ..ask_of(client, n) };
+    let create = hulak_store::Create { id: Rng::system().uuid_v7(now), route, ..ask_of(client, n) };
     let row = world.begin(&create, now).await;
     let grant = world.grant(&row, now).await;
     let record = ended(&grant, how, Some(parts));

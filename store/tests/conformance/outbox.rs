@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use hulak_common::broker::MemoryBroker;
+use hulak_broker::MemoryBroker;
 use hulak_common::clock::FrozenClock;
 use hulak_common::job::{MessageId, Outgoing};
-use hulak_common::outbox::Outbox;
-use hulak_common::shutdown::Shutdown;
+use hulak_runtime::shutdown::Shutdown;
+use hulak_service::outbox::Outbox;
 use hulak_testkit::answer::eventually;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use hulak_common::hosted_page::{CODE_LIFE, CREATES, HostedPage, LIFE, REMEMBERED};
 use hulak_common::idempotency::Remember;
-use hulak_common::page::{CODE_LIFE, CREATES, HostedPage, LIFE, REMEMBERED};
-use hulak_common::store::{Exchange, Exchanged, NewPage, PageApproval, PageMade, Spent};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Locale, Purpose};
+use hulak_store::{Exchange, Exchanged, NewPage, PageApproval, PageMade, Spent};
 use uuid::Uuid;
 
 use crate::harness::*;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use hulak_common::job::MessageId;
 use hulak_common::limits::{NumberLimits, Policy};
-use hulak_common::store::{Check, Checked, Claimed, Created, Outcome, Recorded, Rules};
+use hulak_common::rules::Rules;
 use hulak_common::verification::{Delivery, Status, Verification};
+use hulak_store::{Check, Checked, Claimed, Created, Outcome, Recorded};
 use uuid::Uuid;
 
 use crate::harness::*;

@@ -4,14 +4,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hulak_common::client::NewKey;
 use hulak_common::client::{ClientRecord, SettingsChange};
 use hulak_common::job::{MessageId, StatusEvent};
-use hulak_common::store::{
-    Batch, Check, Checked, Claim, Claimed, Create, Created, Exchange, Exchanged, NewKey, PageApproval,
-    Reaped, Record, Recorded, Spent, Store, StoreError,
-};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
+use hulak_store::{
+    Batch, Check, Checked, Claim, Claimed, Create, Created, Exchange, Exchanged, PageApproval, Reaped,
+    Record, Recorded, Spent, Store, StoreError,
+};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use uuid::Uuid;

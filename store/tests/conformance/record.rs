@@ -2,8 +2,9 @@
 
 use hulak_common::job::MessageId;
 use hulak_common::limits::NumberLimits;
-use hulak_common::store::{AmbiguousPolicy, Claimed, Outcome, Record, Recorded, Rules};
+use hulak_common::rules::{AmbiguousPolicy, Rules};
 use hulak_common::verification::{Delivery, DeliveryError, DeliveryFault, Route, Status};
+use hulak_store::{Claimed, Outcome, Record, Recorded};
 
 use crate::harness::*;
 

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use hulak_common::job::MessageId;
-use hulak_common::store::{Claimed, Load, Outcome, Reaped, Recorded, WORKER_TTL};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, Route, Status, Verification};
+use hulak_store::{Claimed, Load, Outcome, Reaped, Recorded, WORKER_TTL};
 use uuid::Uuid;
 
 use crate::harness::*;

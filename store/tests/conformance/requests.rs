@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::allowance::Quota;
 use hulak_common::idempotency::Remember;
 use hulak_common::limits::{LimitReached, Policy};
-use hulak_common::store::{
-    Block, Cancel, Canceled, Checked, Claimed, Create, Created, Ended, List, Quotas, Resend, Resent, Rules,
-};
+use hulak_common::rate_limit::Quota;
+use hulak_common::rules::{Quotas, Rules};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, Status, Verification};
+use hulak_store::{Block, Cancel, Canceled, Checked, Claimed, Create, Created, Ended, List, Resend, Resent};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -183,7 +182,7 @@ async fn a_check_is_answered_again(kind: Kind) {
             _ => None,
         };
         let remember = Remember { scope: [scope; 32], bodies: vec![[0; 32]], write: Arc::new(write) };
-        hulak_common::store::Check { client: CLIENT, id: pending.id, code, remember: Some(remember) }
+        hulak_store::Check { client: CLIENT, id: pending.id, code, remember: Some(remember) }
     };
     let wrong = || check(1, world.wrong(&pending));
     assert!(matches!(only(world.store.check(&[wrong()], START).await), Checked::Incorrect(_)));
@@ -272,7 +271,7 @@ async fn what_is_canceled_is_not_sent(kind: Kind) {
     let grant = world.grant(&held, START).await;
     let Canceled::Done(row) = cancel(&world, CLIENT, &held, START).await else { panic!("not canceled") };
     assert_eq!((row.status, row.delivery), (Status::Canceled, Delivery::Sending));
-    world.record(&grant, hulak_common::store::Outcome::Accepted, START).await;
+    world.record(&grant, hulak_store::Outcome::Accepted, START).await;
     let row = world.read(&held).await;
     assert_eq!((row.status, row.delivery), (Status::Canceled, Delivery::Sent));
     assert_eq!(world.report(2).await.number.otp_count, 1);

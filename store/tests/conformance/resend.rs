@@ -1,8 +1,9 @@
 //! Asking again: how long a code and its verification live.
 
-use hulak_common::store::{Created, Outcome, Rules};
+use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, Verification};
+use hulak_store::{Created, Outcome};
 
 use crate::harness::*;
 
@@ -113,7 +114,7 @@ async fn a_resend_follows_every_end_of_the_last_message(kind: Kind) {
         (Outcome::Retry { after: secs(HOUR), error: BUSY }, Delivery::Expired),
         (Outcome::Accepted, Delivery::Sent),
     ];
-    let never = Rules { ambiguous: hulak_common::store::AmbiguousPolicy::Never, ..no_limits() };
+    let never = Rules { ambiguous: hulak_common::rules::AmbiguousPolicy::Never, ..no_limits() };
     let world = kind.world(never).await;
     let first = world.begin(&ask(1), START).await;
     for (second, (outcome, end)) in (1..).zip(ends) {

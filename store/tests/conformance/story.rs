@@ -1,8 +1,8 @@
 //! The story of a verification: every change with its time, and what its messages cost.
 
-use hulak_common::history::{Entry, Event};
-use hulak_common::store::{Cancel, Canceled, Outcome, Recorded};
+use hulak_common::timeline::{Entry, Event};
 use hulak_common::verification::{Delivery, Status, Verification};
+use hulak_store::{Cancel, Canceled, Outcome, Recorded};
 
 use crate::harness::*;
 

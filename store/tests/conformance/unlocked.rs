@@ -1,9 +1,9 @@
 //! Claims and records that lock nothing: what others did meanwhile stays, and what nobody touched is not read twice.
 
 use hulak_common::job::MessageId;
-use hulak_common::operator::BlockEverywhere;
-use hulak_common::store::{Create, Outcome, Recorded};
+use hulak_common::staff::BlockEverywhere;
 use hulak_common::verification::Delivery;
+use hulak_store::{Create, Outcome, Recorded};
 
 use crate::harness::*;
 

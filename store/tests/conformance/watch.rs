@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use hulak_common::clock::{Clock as _, DatabaseClock, SharedClock};
 use hulak_common::rng::Rng;
-use hulak_common::shutdown::Shutdown;
-use hulak_common::store::{Created, Database, Health, Monitor, Postgres, Store};
+use hulak_runtime::shutdown::Shutdown;
+use hulak_store::{Created, Database, Health, Monitor, Postgres, Store};
 use hulak_testkit::answer::eventually;
 use hulak_testkit::proxy::Proxy;
 use sqlx::{Connection as _, PgConnection};

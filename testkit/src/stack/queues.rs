@@ -1,6 +1,6 @@
 //! A stack's queues on RabbitMQ, reached past Hulak.
 
-use hulak_common::broker::Topology;
+use hulak_broker::Topology;
 use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 

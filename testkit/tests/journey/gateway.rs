@@ -94,7 +94,7 @@ async fn a_lost_answer_is_sent_once_more_and_counted_apart(shape: Shape) {
 
 async fn a_lost_answer_is_left_alone_when_told_so(shape: Shape) {
     let mut rules = rules();
-    rules.ambiguous = hulak_common::store::AmbiguousPolicy::Never;
+    rules.ambiguous = hulak_common::rules::AmbiguousPolicy::Never;
     let stack = Stack::start(StackOptions { rules, ..StackOptions::new(shape) }).await;
     stack.set_faults(dropping());
     let id = ask(&stack, "9812345678").await;

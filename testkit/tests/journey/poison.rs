@@ -1,6 +1,6 @@
 //! Jobs that go wrong themselves.
 
-use hulak_common::broker::{AmqpBroker, Broker as _};
+use hulak_broker::{AmqpBroker, Broker as _};
 use hulak_common::rng::Rng;
 use hulak_testkit::stack::{Shape, Stack, StackOptions, eventually};
 use sqlx::{Connection as _, PgConnection};

@@ -5,9 +5,9 @@ pub mod sparrow;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hulak_common::meter::Call;
 use hulak_common::phone::PhoneNumber;
 use hulak_common::verification::{DeliveryError, DeliveryFault};
+use hulak_runtime::metrics::Call;
 use secrecy::SecretString;
 
 pub use sparrow::Sparrow;
