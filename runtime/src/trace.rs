@@ -2,7 +2,7 @@
 //!
 //! Ids are made here whether or not anybody collects: logs carry them in any case. A span is written by hand, of typed
 //! attributes, where a request or a send ends. Nothing that a library notes on the way gets into one, so nothing personal
-//! can: see docs/decisions/0013-spans-by-hand.md.
+//! can: see docs/decisions/0013-hand-written-spans.md.
 
 use std::fmt;
 use std::future::Future;
