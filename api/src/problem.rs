@@ -58,7 +58,7 @@ problems! {
         "Use an API key (hk_…) for this call; client tokens act on their own verification only."
     PhoneBlocked "phone-blocked" FORBIDDEN "This number is blocked"
         "Support staff blocked this number; ask them to lift the block, or wait until it ends."
-    NotFound "not-found" NOT_FOUND "There is no such thing"
+    NotFound "not-found" NOT_FOUND "Not found"
         "Check the id; things of other client applications are not visible to yours."
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED "This address does not take that method"
         "See the `Allow` header for the methods it takes."

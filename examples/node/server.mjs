@@ -139,7 +139,7 @@ async function handle(request, response) {
   const work = Object.hasOwn(ROUTES, route) ? ROUTES[route] : undefined;
   let answer;
   try {
-    if (!work) throw new Problem(404, { type: "not-found", detail: "there is no such thing" });
+    if (!work) throw new Problem(404, { type: "not-found", detail: "not found" });
     answer = await work(request, request.method === "POST" ? await read(request) : {});
   } catch (error) {
     answer = { ...tell(error, route), problem: true };
