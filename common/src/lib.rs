@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! - Numbers and codes: [`phone`], [`test_numbers`], [`code`], [`api_key`].
-//! - What is verified: [`verification`] (statuses, deliveries, messages), [`timeline`], [`phone_record`], [`hosted_page`].
+//! - What is verified: [`verification`] and its messages, [`status`], [`timeline`], [`phone_record`], [`hosted_page`].
 //! - Who asks: [`client`], [`account`], [`origin`], [`staff`] and [`audit`] for operators.
 //! - Rules: [`rules`], [`limits`] (windows of a number), [`rate_limit`] (a client's or an address's), [`idempotency`].
 //! - Messages: [`sms_template`], [`sms`] (parts), [`job`] (what travels over the broker), [`usage`], [`worker_registry`].
@@ -27,6 +27,7 @@ pub mod rules;
 pub mod sms;
 pub mod sms_template;
 pub mod staff;
+pub mod status;
 pub mod test_numbers;
 pub mod text_enum;
 pub mod time;

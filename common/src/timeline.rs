@@ -8,8 +8,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::status::{DeliveryError, Status};
 use crate::time::Timestamp;
-use crate::verification::{DeliveryError, Status};
 
 /// How many entries at the beginning are kept whatever comes after.
 const FIRST: usize = 8;
@@ -257,7 +257,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
-    use crate::verification::DeliveryFault;
+    use crate::status::DeliveryFault;
 
     const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 

@@ -14,6 +14,8 @@ use crate::text_enum::text_enum;
 use crate::time::Timestamp;
 use crate::timeline::{Event, History};
 
+pub use crate::status::{Delivery, DeliveryError, DeliveryFault, Status};
+
 /// How long one code may live, however often it is sent again.
 pub const CODE_LIFE: Duration = Duration::from_secs(600);
 /// A resend keeps the code while at least this much of [`CODE_LIFE`] remains.
@@ -22,50 +24,6 @@ pub const CODE_KEEP: Duration = Duration::from_secs(180);
 pub const VERIFICATION_LIFE: Duration = Duration::from_secs(1_800);
 /// How long a message that was just written is left to the publisher before the relay takes it.
 pub const PUBLISH_GRACE: Duration = Duration::from_secs(2);
-
-text_enum! {
-    /// Where a verification stands.
-    Status {
-        /// A code can still be checked.
-        Pending => "pending",
-        /// The right code came.
-        Approved => "approved",
-        /// Its time ran out.
-        Expired => "expired",
-        /// Too many wrong codes.
-        Failed => "failed",
-        /// The client took it back.
-        Canceled => "canceled",
-    }
-}
-
-text_enum! {
-    /// Where a message stands; a verification shows its newest message's.
-    Delivery {
-        /// Waiting for a worker, for its due time, or for another try.
-        Queued => "queued",
-        /// A worker has claimed it and is calling the gateway.
-        Sending => "sending",
-        /// The gateway accepted it. It never says more than that.
-        Sent => "sent",
-        /// The gateway refused it for good.
-        Failed => "failed",
-        /// Its code expired before it could be sent.
-        Expired => "expired",
-        /// Its verification ended before it could be sent.
-        Canceled => "canceled",
-        /// Nobody can tell whether the gateway took it.
-        Unknown => "unknown",
-    }
-}
-
-impl Delivery {
-    /// Whether this message may still go out.
-    #[must_use]
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::Queued | Self::Sending)
-    }
-}
 
 text_enum! {
     /// What the caller wants the proof for.
@@ -99,33 +57,6 @@ text_enum! {
         /// Nowhere, and nobody can tell: limits, pace and states are those of a message to the gateway.
         Decoy => "decoy",
     }
-}
-
-text_enum! {
-    /// Why a message did not go out, or has not yet.
-    DeliveryFault {
-        /// The gateway knows no such receiver (1007, 1011).
-        InvalidReceiver => "invalid-receiver",
-        /// The gateway refused the message itself (1000, 1010).
-        InvalidMessage => "invalid-message",
-        /// The gateway could not be reached, or said to come back later.
-        GatewayUnavailable => "gateway-unavailable",
-        /// The gateway refuses the whole account (1001 to 1006, 1008, 1012, 1013).
-        AccountRefused => "account-refused",
-        /// The request was written but no readable answer came.
-        NoAnswer => "no-answer",
-        /// The worker that was sending it died.
-        WorkerLost => "worker-lost",
-    }
-}
-
-/// Why, and with which of the gateway's codes when it gave one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct DeliveryError {
-    /// The reason.
-    pub code: DeliveryFault,
-    /// The gateway's own `response_code`.
-    pub gateway_code: Option<i32>,
 }
 
 /// What makes a verification *the* live one: at most one pending verification has the same key.

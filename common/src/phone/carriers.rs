@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::PhoneNumber;
+use super::number::PhoneNumber;
 
 /// The table that is built in; an installation may bring its own.
 const BUILTIN: &str = include_str!("../../data/carriers.toml");

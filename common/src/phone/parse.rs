@@ -2,7 +2,10 @@
 
 use thiserror::Error;
 
-use super::{NATIONAL_END, NATIONAL_START};
+/// One past the largest ten-digit number.
+pub(super) const NATIONAL_END: u64 = 10_000_000_000;
+/// The smallest national number: mobile numbers begin with 9.
+pub(super) const NATIONAL_START: u64 = 9_000_000_000;
 
 /// Longest spelling looked at, in characters. The longest honest one has about thirty.
 pub const MAX_INPUT_CHARS: usize = 64;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use regex::bytes::{Regex, RegexBuilder};
 use thiserror::Error;
 
-use super::PhoneNumber;
+use super::number::PhoneNumber;
 
 /// Longest pattern taken.
 const MAX_PATTERN: usize = 512;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use regex::Regex;
 
+use super::number::PhoneNumber;
 use super::*;
 
 const NUMBER: PhoneNumber = PhoneNumber(9_779_812_345_678);
