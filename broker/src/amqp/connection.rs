@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{BrokerError, BrokerHealth, Topology};
-use super::publisher::Publisher;
+use super::channels::Channels;
 use super::topology;
 use hulak_common::rng::Rng;
 
@@ -49,15 +49,15 @@ pub(super) enum Role {
 
 /// A live connection and what hangs on it.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) connection: Connection,
-    pub(super) publisher: Publisher,
+pub(super) struct LiveConnection {
+    pub(super) amqp: Connection,
+    pub(super) channels: Channels,
 }
 
 #[derive(Debug, Clone)]
 enum State {
     Down,
-    Up { session: Arc<Session>, blocked: bool },
+    Up { connection: Arc<LiveConnection>, blocked: bool },
 }
 
 /// The connection of one role, whichever it is at the moment.
@@ -68,17 +68,17 @@ pub(super) struct Link {
 
 impl Link {
     /// The connection, unless there is none.
-    pub(super) fn session(&self) -> Option<Arc<Session>> {
+    pub(super) fn connection(&self) -> Option<Arc<LiveConnection>> {
         match &*self.state.borrow() {
-            State::Up { session, .. } => Some(Arc::clone(session)),
+            State::Up { connection, .. } => Some(Arc::clone(connection)),
             State::Down => None,
         }
     }
 
     /// The connection, if the broker takes messages on it now.
-    pub(super) fn publishable(&self) -> Option<Arc<Session>> {
+    pub(super) fn publishable(&self) -> Option<Arc<LiveConnection>> {
         match &*self.state.borrow() {
-            State::Up { session, blocked: false } => Some(Arc::clone(session)),
+            State::Up { connection, blocked: false } => Some(Arc::clone(connection)),
             _ => None,
         }
     }
@@ -90,11 +90,11 @@ impl Link {
     }
 
     /// Waits for a connection.
-    pub(super) async fn up(&self) -> Result<Arc<Session>, BrokerError> {
+    pub(super) async fn up(&self) -> Result<Arc<LiveConnection>, BrokerError> {
         let mut state = self.state.clone();
         let up = state.wait_for(|state| matches!(state, State::Up { .. })).await;
         match up.as_deref() {
-            Ok(State::Up { session, .. }) => Ok(Arc::clone(session)),
+            Ok(State::Up { connection, .. }) => Ok(Arc::clone(connection)),
             _ => Err(BrokerError::Closed),
         }
     }
@@ -152,12 +152,12 @@ impl Supervisor {
         // Dropping the attempt (and with it the connection) is how everything in here is interrupted.
         while let Some(outcome) = closed.run_until_cancelled(self.connect()).await {
             match outcome {
-                Ok(session) => {
+                Ok(connection) => {
                     tracing::info!(role = ?self.role, host = self.uri.authority.host, "connected to the broker");
-                    let was_stable = self.hold(&session, &state).await;
+                    let was_stable = self.hold(&connection, &state).await;
                     self.down(&state);
                     if closed.is_cancelled() {
-                        say_goodbye(&session.connection).await;
+                        say_goodbye(&connection.amqp).await;
                         break;
                     }
                     tracing::warn!(role = ?self.role, "lost the connection to the broker");
@@ -178,28 +178,28 @@ impl Supervisor {
         }
     }
 
-    async fn connect(&self) -> Result<Arc<Session>, ConnectError> {
+    async fn connect(&self) -> Result<Arc<LiveConnection>, ConnectError> {
         let connection = dial(&self.uri, self.role, CONNECT_TIMEOUT).await?;
         timeout(DECLARE_TIMEOUT, topology::declare(&connection, &self.topology))
             .await
             .map_err(|_| ConnectError::Timeout)??;
-        Ok(Arc::new(Session { connection, publisher: Publisher::new(self.topology.clone()) }))
+        Ok(Arc::new(LiveConnection { amqp: connection, channels: Channels::new(self.topology.clone()) }))
     }
 
-    /// Shows the session to the world until it ends or is told to. Answers whether it lived long.
-    async fn hold(&self, session: &Arc<Session>, state: &watch::Sender<State>) -> bool {
+    /// Shows the connection to the world until it ends or is told to. Answers whether it lived long.
+    async fn hold(&self, connection: &Arc<LiveConnection>, state: &watch::Sender<State>) -> bool {
         let mut stable = pin!(sleep(STABLE_AFTER));
-        let mut events = pin!(session.connection.events_listener());
+        let mut events = pin!(connection.amqp.events_listener());
         let mut was_stable = false;
         let mut shown = None;
         loop {
-            let status = session.connection.status();
+            let status = connection.amqp.status();
             if !status.connected() {
                 return was_stable;
             }
             let blocked = status.blocked();
             if shown.replace(blocked) != Some(blocked) {
-                self.show(session, blocked, state);
+                self.show(connection, blocked, state);
             }
             tokio::select! {
                 () = self.closed.cancelled() => return was_stable,
@@ -210,11 +210,11 @@ impl Supervisor {
         }
     }
 
-    fn show(&self, session: &Arc<Session>, blocked: bool, state: &watch::Sender<State>) {
+    fn show(&self, connection: &Arc<LiveConnection>, blocked: bool, state: &watch::Sender<State>) {
         if blocked {
             tracing::warn!(role = ?self.role, "the broker is short of memory or disk and takes no messages");
         }
-        state.send_replace(State::Up { session: Arc::clone(session), blocked });
+        state.send_replace(State::Up { connection: Arc::clone(connection), blocked });
         self.health.set(self.role, if blocked { BrokerHealth::Blocked } else { BrokerHealth::Up });
     }
 

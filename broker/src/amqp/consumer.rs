@@ -13,8 +13,8 @@ use lapin::{Acker, Channel};
 use tokio::time::{sleep, timeout};
 
 use super::super::{Consumer, Delivery, Handle, Subscription, Topology};
+use super::connection::{Link, LiveConnection};
 use super::publisher::{self, Post};
-use super::session::{Link, Session};
 use super::topology::{self, requests, table, text};
 use hulak_common::job::{JobError, SendJob, StatusEvent, decode_events};
 use hulak_common::trace_context::TRACEPARENT;
@@ -44,14 +44,14 @@ pub(super) struct AmqpConsumer {
 
 /// Starts consuming jobs.
 pub(super) async fn consume(
-    session: &Session,
+    connection: &LiveConnection,
     publishing: Link,
     topology: &Topology,
     prefetch: u16,
 ) -> lapin::Result<AmqpConsumer> {
     // The queue may have been deleted under us: that is how consuming ends without the connection ending.
-    topology::declare(&session.connection, topology).await?;
-    let channel = session.connection.create_channel().await?;
+    topology::declare(&connection.amqp, topology).await?;
+    let channel = connection.amqp.create_channel().await?;
     // 0 would mean "no bound".
     channel.basic_qos(prefetch.max(1), BasicQosOptions::default()).await?;
     let options = BasicConsumeOptions::default();
@@ -174,9 +174,12 @@ pub(super) struct AmqpSubscription {
 }
 
 /// Starts listening to events.
-pub(super) async fn subscribe(session: &Session, topology: &Topology) -> lapin::Result<AmqpSubscription> {
-    topology::declare(&session.connection, topology).await?;
-    let channel = session.connection.create_channel().await?;
+pub(super) async fn subscribe(
+    connection: &LiveConnection,
+    topology: &Topology,
+) -> lapin::Result<AmqpSubscription> {
+    topology::declare(&connection.amqp, topology).await?;
+    let channel = connection.amqp.create_channel().await?;
     channel.basic_qos(EVENT_PREFETCH, BasicQosOptions::default()).await?;
     let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
     let bounds = table([

@@ -1,8 +1,9 @@
 //! RabbitMQ, by AMQP 0-9-1.
 
+mod channels;
+mod connection;
 mod consumer;
 mod publisher;
-mod session;
 mod topology;
 
 use std::fmt;
@@ -18,8 +19,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use connection::{Health, Link, LiveConnection, Role, Supervisor};
 pub(super) use consumer::AmqpHandle;
-use session::{Health, Link, Role, Session, Supervisor};
 
 use super::{
     Broker, BrokerError, BrokerHealth, Consumer, DeadLetter, Depths, PublishError, Subscription, Topology,
@@ -82,18 +83,18 @@ impl AmqpBroker {
     async fn set_up<T, F>(
         &self,
         what: &str,
-        set_up: impl Fn(Arc<Session>) -> F + Send,
+        set_up: impl Fn(Arc<LiveConnection>) -> F + Send,
     ) -> Result<T, BrokerError>
     where
         F: Future<Output = lapin::Result<T>> + Send,
         T: Send,
     {
         loop {
-            let session = self.consuming.up().await?;
-            match timeout(SETUP_TIMEOUT, set_up(Arc::clone(&session))).await {
+            let connection = self.consuming.up().await?;
+            match timeout(SETUP_TIMEOUT, set_up(Arc::clone(&connection))).await {
                 Ok(Ok(done)) => return Ok(done),
                 // Its end has been reported.
-                Ok(Err(_)) if !session.connection.status().connected() => {}
+                Ok(Err(_)) if !connection.amqp.status().connected() => {}
                 Ok(Err(error)) => tracing::warn!(%error, "cannot {what} yet"),
                 Err(_) => tracing::warn!("cannot {what} yet: no answer in time"),
             }
@@ -106,8 +107,8 @@ impl AmqpBroker {
         &self,
         question: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
     ) -> Result<T, BrokerError> {
-        let session = self.consuming.session().ok_or(BrokerError::Unavailable)?;
-        let answer = timeout(ASK_TIMEOUT, ask_on(&session.connection, question)).await;
+        let connection = self.consuming.connection().ok_or(BrokerError::Unavailable)?;
+        let answer = timeout(ASK_TIMEOUT, ask_on(&connection.amqp, question)).await;
         answer.map_err(|_| BrokerError::Unavailable)?.map_err(|error| BrokerError::Failed(error.to_string()))
     }
 }
@@ -162,8 +163,8 @@ impl Broker for AmqpBroker {
 
     async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError> {
         let consumer = self
-            .set_up("consume jobs", |session| async move {
-                consumer::consume(&session, self.publishing.clone(), &self.topology, prefetch).await
+            .set_up("consume jobs", |connection| async move {
+                consumer::consume(&connection, self.publishing.clone(), &self.topology, prefetch).await
             })
             .await?;
         Ok(Box::new(consumer))
@@ -175,8 +176,8 @@ impl Broker for AmqpBroker {
 
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BrokerError> {
         let subscription = self
-            .set_up("listen to events", |session| async move {
-                consumer::subscribe(&session, &self.topology).await
+            .set_up("listen to events", |connection| async move {
+                consumer::subscribe(&connection, &self.topology).await
             })
             .await?;
         Ok(Box::new(subscription))

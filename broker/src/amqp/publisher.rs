@@ -1,21 +1,18 @@
 //! Publishing with confirms, and announcing without.
 
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::message::BasicReturnMessage;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::BasicPublishOptions;
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use tokio::sync::Semaphore;
+use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::time::{sleep, timeout};
 
-use super::super::{PublishError, Topology};
-use super::session::{Link, Session};
+use super::super::PublishError;
+use super::connection::{Link, LiveConnection};
 use super::topology;
 use hulak_common::job::{SendJob, StatusEvent, encode_events};
 
@@ -23,85 +20,13 @@ use hulak_common::job::{SendJob, StatusEvent, encode_events};
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events are hints, and stale ones are worth little.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Batches under way at a time.
-const MAX_CHANNELS: usize = 8;
 const PERSISTENT: u8 = 2;
 const TRANSIENT: u8 = 1;
-
-/// The publishing channels of one connection.
-///
-/// A batch has a channel of its own while it is under way. lapin hands a returned message to whichever confirm comes
-/// next on the channel; were batches to share one, a batch could be told "yes" about a message that came back.
-#[derive(Debug)]
-pub(super) struct Publisher {
-    topology: Topology,
-    idle: Mutex<Vec<Channel>>,
-    slots: Semaphore,
-    announcing: Mutex<Option<Channel>>,
-    /// Something that was declared is missing: declare again before anything else.
-    stale: AtomicBool,
-}
 
 /// What became of one message.
 enum Fate {
     Answered(Result<(), PublishError>),
     Returned(Box<BasicReturnMessage>),
-}
-
-impl Publisher {
-    pub(super) fn new(topology: Topology) -> Self {
-        Self {
-            topology,
-            idle: Mutex::default(),
-            slots: Semaphore::new(MAX_CHANNELS),
-            announcing: Mutex::default(),
-            stale: AtomicBool::new(false),
-        }
-    }
-
-    /// A channel with confirms that nobody else uses.
-    async fn channel(&self, connection: &Connection) -> lapin::Result<Channel> {
-        self.refresh(connection).await?;
-        loop {
-            let idle = lock(&self.idle).pop();
-            match idle {
-                Some(channel) if channel.status().connected() => return Ok(channel),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok(channel)
-    }
-
-    /// Declares everything again, if there is a reason to.
-    async fn refresh(&self, connection: &Connection) -> lapin::Result<()> {
-        if self.stale.load(Ordering::Acquire) {
-            topology::declare(connection, &self.topology).await?;
-            self.stale.store(false, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    /// The channel for events. One for all: without confirms there is nothing to mix up.
-    async fn announcing(&self, connection: &Connection) -> lapin::Result<Channel> {
-        let known = lock(&self.announcing).clone();
-        match known {
-            Some(channel) if channel.status().connected() => return Ok(channel),
-            // The broker closes a channel that publishes to a missing exchange.
-            Some(_) => self.stale.store(true, Ordering::Release),
-            None => {}
-        }
-        self.refresh(connection).await?;
-        let channel = connection.create_channel().await?;
-        *lock(&self.announcing) = Some(channel.clone());
-        Ok(channel)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Something for the queue of jobs.
@@ -120,11 +45,11 @@ pub(super) async fn publish(link: &Link, jobs: &[SendJob]) -> Vec<Result<(), Pub
     post(link, &posts).await
 }
 
-/// The same for whatever is to stand in the queue.
+/// Publishes messages that are already encoded.
 pub(super) async fn post(link: &Link, posts: &[Post]) -> Vec<Result<(), PublishError>> {
     let unavailable = || vec![Err(PublishError::Unavailable); posts.len()];
-    let Some(session) = link.publishable() else { return unavailable() };
-    let publisher = &session.publisher;
+    let Some(connection) = link.publishable() else { return unavailable() };
+    let channels = &connection.channels;
     let mut stop = pin!(async {
         tokio::select! {
             () = sleep(CONFIRM_TIMEOUT) => {}
@@ -132,8 +57,8 @@ pub(super) async fn post(link: &Link, posts: &[Post]) -> Vec<Result<(), PublishE
         }
     });
     let prepared = async {
-        let slot = publisher.slots.acquire().await.ok()?;
-        let channel = publisher.channel(&session.connection).await;
+        let slot = channels.slots.acquire().await.ok()?;
+        let channel = channels.confirmed(&connection.amqp).await;
         let channel = channel.inspect_err(|error| tracing::warn!(%error, "no channel to publish on")).ok()?;
         Some((slot, channel))
     };
@@ -143,15 +68,15 @@ pub(super) async fn post(link: &Link, posts: &[Post]) -> Vec<Result<(), PublishE
         () = &mut stop => None,
     };
     let Some((_slot, channel)) = prepared else { return unavailable() };
-    let queue = publisher.topology.send_queue();
+    let queue = channels.topology.send_queue();
     let outcome = send_all(&channel, &queue, posts, stop).await;
     if outcome.complete {
         // An incomplete one has confirms to come that nobody waits for: that channel is dropped, which closes it.
-        lock(&publisher.idle).push(channel);
+        channels.give_back(channel);
     }
     if outcome.unroutable {
         tracing::warn!(queue, "a job came back: the queue is missing and will be declared again");
-        publisher.stale.store(true, Ordering::Release);
+        channels.declare_again();
     }
     outcome.results
 }
@@ -194,11 +119,11 @@ async fn send_all(
         }
     };
     let unroutable = !returned.is_empty();
-    for (bearer, message) in returned {
-        // The confirm that brought it back need not be its own, so each message says its place itself.
+    for (carrier_index, message) in returned {
+        // A message may come back with the confirm of another one, so each carries its index as its correlation id.
         let own =
             message.delivery.properties.correlation_id().as_ref().and_then(|id| id.as_str().parse().ok());
-        if let Some(result) = results.get_mut(own.unwrap_or(bearer)) {
+        if let Some(result) = results.get_mut(own.unwrap_or(carrier_index)) {
             *result = Err(PublishError::Refused);
         }
     }
@@ -225,10 +150,10 @@ async fn send(channel: &Channel, queue: &str, index: usize, post: &Post) -> Fate
 
 /// Sends events on their way.
 pub(super) async fn announce(link: &Link, events: &[StatusEvent]) -> Result<(), PublishError> {
-    let session = link.publishable().ok_or(PublishError::Unavailable)?;
+    let connection = link.publishable().ok_or(PublishError::Unavailable)?;
     let announced = tokio::select! {
         biased;
-        announced = timeout(ANNOUNCE_TIMEOUT, announce_on(&session, events)) => announced,
+        announced = timeout(ANNOUNCE_TIMEOUT, announce_on(&connection, events)) => announced,
         () = link.unpublishable() => return Err(PublishError::Unavailable),
     };
     match announced {
@@ -241,10 +166,10 @@ pub(super) async fn announce(link: &Link, events: &[StatusEvent]) -> Result<(), 
     }
 }
 
-async fn announce_on(session: &Session, events: &[StatusEvent]) -> lapin::Result<()> {
-    let publisher = &session.publisher;
-    let channel = publisher.announcing(&session.connection).await?;
-    let exchange = publisher.topology.events_exchange();
+async fn announce_on(connection: &LiveConnection, events: &[StatusEvent]) -> lapin::Result<()> {
+    let channels = &connection.channels;
+    let channel = channels.announcing(&connection.amqp).await?;
+    let exchange = channels.topology.events_exchange();
     for payload in encode_events(events) {
         let properties = BasicProperties::default()
             .with_content_type("application/json".into())
