@@ -1,6 +1,6 @@
 //! The seam to the broker: RabbitMQ in production, memory in the one-process shape.
 //!
-//! The broker is a fast road, not the book of record. Every message row in the store is its own outbox entry, so a
+//! The broker only makes sending fast; the store is the record. Every message row is its own outbox entry, so a
 //! job that is lost here is published again, and a job that comes twice is refused by the claim. That is why
 //! nothing here waits for a broker to come back before it answers a publisher, and why acks are allowed to get lost.
 
@@ -56,16 +56,16 @@ impl Default for Topology {
     }
 }
 
-/// Why a job or an event was not taken over by the broker.
+/// Why the broker did not take a job or an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// No connection, or the broker takes nothing at the moment. Surely not published.
+    /// There is no connection, or the broker is blocked. The message was not published.
     #[error("the broker is not available")]
     Unavailable,
-    /// The broker said no: the queue is full, or missing. Surely not published.
+    /// The broker refused it: the queue is full, or missing. The message was not published.
     #[error("the broker refused the job")]
     Refused,
-    /// The broker did not say. Perhaps published.
+    /// No confirm came. The message may have been published.
     #[error("the broker did not confirm the job")]
     Unconfirmed,
 }
@@ -87,25 +87,25 @@ pub enum BrokerError {
     Closed,
 }
 
-/// How the broker is doing.
+/// The state of the connections to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BrokerHealth {
     /// Connected.
     Up,
-    /// Connected, but out of memory or disk: it takes no messages until that is over. Consuming goes on.
+    /// Connected, but the broker is short of memory or disk and blocks publishing. Consuming goes on.
     Blocked,
-    /// Not connected, or only in part. Being tried.
+    /// At least one connection is missing; the supervisor keeps reconnecting.
     Down,
 }
 
-/// A message that nobody could handle.
+/// A dead letter: a message that no worker could read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The beginning of its payload, with anything that is not UTF-8 replaced. Never log it: nobody knows what it is.
+    /// The beginning of its payload, with anything that is not UTF-8 replaced. Never log it: it may hold anything.
     pub payload: String,
-    /// Why it died, in the broker's word: `rejected`, `delivery_limit`, …
+    /// Why it was dead-lettered, in the broker's word: `rejected`, `delivery_limit`, …
     pub reason: String,
-    /// When it died, if the broker says.
+    /// When it was dead-lettered, if the broker gives a time.
     pub died_at: Option<Timestamp>,
 }
 
@@ -118,38 +118,38 @@ pub struct Depths {
     pub dead: u64,
 }
 
-/// What API and workers need of a broker.
+/// What the API and the workers need of a broker.
 #[async_trait]
 pub trait Broker: Send + Sync + Debug + 'static {
     /// Publishes the jobs, and answers for each, in order.
     ///
-    /// All are written before the first confirmation is awaited. Answers at once when there is no connection, and
-    /// after ten seconds at the latest. Dropping the future leaves open what was published.
+    /// All are written before the first confirm is awaited. It answers at once when there is no connection, and
+    /// after ten seconds at the latest. If the future is dropped, any of the jobs may have been published.
     async fn publish(&self, jobs: &[SendJob]) -> Vec<Result<(), PublishError>>;
 
     /// Waits until connected, then starts consuming, with at most `prefetch` (at least 1) unacknowledged jobs at a
     /// time. Drop the future to stop waiting.
     ///
     /// # Errors
-    /// [`BrokerError::Closed`] only: everything else is waited out.
+    /// [`BrokerError::Closed`] only: every other error is retried.
     async fn consume(&self, prefetch: u16) -> Result<Box<dyn Consumer>, BrokerError>;
 
-    /// Tells every subscriber, if it can: these are hints, so nothing is kept and nothing is confirmed.
+    /// Sends events to every subscriber. They are hints: the broker neither stores nor confirms them.
     ///
     /// # Errors
-    /// When they surely did not get on their way.
+    /// When the events were not sent.
     async fn announce(&self, events: &[StatusEvent]) -> Result<(), PublishError>;
 
-    /// Waits until connected, then listens to events from here on. Drop the future to stop waiting.
+    /// Waits until connected, then receives the events that are sent from then on. Drop the future to stop waiting.
     ///
     /// # Errors
     /// [`BrokerError::Closed`] only.
     async fn subscribe(&self) -> Result<Box<dyn Subscription>, BrokerError>;
 
-    /// How it is doing, and whenever that changes.
+    /// The state of the connections, and every change of it.
     fn health(&self) -> watch::Receiver<BrokerHealth>;
 
-    /// How many messages wait in the queues; those in workers' hands are not counted. Answers within some seconds.
+    /// How many messages wait in the queues; jobs that a worker has not acknowledged yet are not counted. Answers within some seconds.
     ///
     /// # Errors
     /// When the broker cannot be asked now.
@@ -161,24 +161,24 @@ pub trait Broker: Send + Sync + Debug + 'static {
     /// When the broker cannot be asked now.
     async fn dead_count(&self) -> Result<u64, BrokerError>;
 
-    /// Throws the dead letters away, and tells how many those were.
+    /// Deletes all dead letters, and returns how many there were.
     ///
     /// # Errors
     /// When the broker cannot be asked now.
     async fn purge_dead(&self) -> Result<u64, BrokerError>;
 
-    /// Looks at the oldest dead letters (at most `limit`, at most 100) and leaves them where they are.
+    /// Reads the oldest dead letters (at most `limit`, at most 100) without removing them.
     ///
     /// # Errors
     /// When the broker cannot be asked now.
     async fn peek_dead(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError>;
 
-    /// Says goodbye to the broker, within a few seconds. What is not acknowledged goes back to the queue; consumers
-    /// and subscriptions end; publishing answers [`PublishError::Unavailable`]. Again: nothing happens.
+    /// Closes the connections, within a few seconds. Unacknowledged jobs go back to the queue; consumers
+    /// and subscriptions end; publishing answers [`PublishError::Unavailable`]. A second call does nothing.
     async fn close(&self);
 }
 
-/// A worker's end of the queue.
+/// A worker's consumer of the job queue.
 #[async_trait]
 pub trait Consumer: Send {
     /// The next job. `None`: the connection is gone, call [`Broker::consume`] again.
@@ -186,20 +186,20 @@ pub trait Consumer: Send {
     /// May be dropped and called again without losing a job.
     async fn next(&mut self) -> Option<Delivery>;
 
-    /// Gives back to the queue whatever is not acknowledged yet, delivered or not. To finish what is under way,
-    /// finish it and acknowledge before calling this. Dropping the consumer does the same, a little later.
+    /// Returns every unacknowledged job to the queue, delivered or not. To keep the jobs under way,
+    /// finish and acknowledge them before this call. Dropping the consumer does the same, a little later.
     async fn close(self: Box<Self>);
 }
 
-/// An API process's ear for events.
+/// An API process's subscription to events.
 #[async_trait]
 pub trait Subscription: Send {
     /// The next events. `None`: the connection is gone, call [`Broker::subscribe`] again, and expect to have missed
-    /// something. Events are also dropped, the oldest first, for a subscriber that falls far behind.
+    /// some. Events are also dropped, the oldest first, for a subscriber that falls far behind.
     async fn next(&mut self) -> Option<Vec<StatusEvent>>;
 }
 
-/// A job in a worker's hands.
+/// A job that was delivered to a worker.
 ///
 /// Dropped without [`ack`](Self::ack) or [`requeue`](Self::requeue) it goes back to the queue when the consumer or
 /// its connection closes (in memory: at once), and comes again marked as redelivered.
@@ -208,12 +208,12 @@ pub trait Subscription: Send {
 pub struct Delivery {
     /// The job.
     pub job: SendJob,
-    /// Whether it was delivered before. Perhaps not to us, and perhaps nobody began with it.
+    /// Whether it was delivered before, perhaps to another worker, which may not have begun with it.
     pub redelivered: bool,
     handle: Handle,
 }
 
-/// The way back of a delivery.
+/// Acknowledges or requeues a delivery.
 #[derive(Debug)]
 enum Handle {
     Amqp(amqp::AmqpHandle),
@@ -221,7 +221,7 @@ enum Handle {
 }
 
 impl Delivery {
-    /// It is done with. Harmless when the connection is lost: the job then comes again, which a claim notices.
+    /// Acknowledges the job. If the connection is lost, the job is delivered again, and its claim answers that it is done.
     pub async fn ack(self) {
         match self.handle {
             Handle::Amqp(handle) => handle.ack().await,
@@ -229,7 +229,7 @@ impl Delivery {
         }
     }
 
-    /// Gives it back for anybody to take, at once. Not a way to wait: a job given back comes again immediately.
+    /// Returns the job to the queue, from where it is delivered again at once: this is no way to wait.
     pub async fn requeue(self) {
         match self.handle {
             Handle::Amqp(handle) => handle.requeue().await,

@@ -1,6 +1,6 @@
 //! A broker inside the process: a bounded queue of jobs and a broadcast of events.
 //!
-//! Nothing survives the process, and nothing has to: the relay publishes again whatever is due in the store.
+//! Nothing survives the process, and nothing has to: the relay publishes again every message that is due in the store.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -16,7 +16,7 @@ use super::{
 };
 use hulak_common::job::{MAX_EVENTS, SendJob, StatusEvent};
 
-/// Jobs held at most, waiting and in workers' hands together.
+/// Jobs held at most, waiting and delivered together.
 const CAPACITY: usize = 10_000;
 /// Batches of events a subscriber may lag behind before it misses some.
 const EVENT_BATCHES: usize = 1_024;
@@ -39,7 +39,7 @@ struct Shared {
 #[derive(Default)]
 struct Jobs {
     waiting: VecDeque<Waiting>,
-    /// By tag, with the consumer that has it. What is in flight counts towards the capacity, so that giving back
+    /// Delivered jobs by tag, with their consumer. They count towards the capacity, so that a job that is returned
     /// always finds room.
     in_flight: HashMap<u64, (u64, SendJob)>,
     last_number: u64,
@@ -119,7 +119,7 @@ impl Shared {
         self.lock().in_flight.remove(&tag);
     }
 
-    /// Back to the front of the queue, unless it is acknowledged or given back already.
+    /// Returns a job to the front of the queue, unless it was acknowledged or returned before.
     fn give_back(&self, tag: u64) {
         let mut jobs = self.lock();
         if let Some((_, job)) = jobs.in_flight.remove(&tag) {
@@ -164,7 +164,7 @@ impl Broker for MemoryBroker {
             return Err(PublishError::Unavailable);
         }
         for batch in events.chunks(MAX_EVENTS) {
-            // An error says only that nobody listens.
+            // An error only means that there is no subscriber.
             let _ = self.events.send(batch.into());
         }
         Ok(())
@@ -186,7 +186,7 @@ impl Broker for MemoryBroker {
         Ok(Depths { send: self.shared.lock().waiting.len() as u64, dead: 0 })
     }
 
-    /// Always none: what is in this queue was made by this very program.
+    /// Always none: this program itself made every job in the queue.
     async fn dead_count(&self) -> Result<u64, BrokerError> {
         Ok(0)
     }
@@ -237,7 +237,7 @@ impl Drop for MemoryConsumer {
     }
 }
 
-/// The way back of a delivery from memory: gives the job back when dropped.
+/// A delivery from memory: returns the job to the queue when dropped.
 pub(super) struct MemoryHandle {
     tag: u64,
     shared: Arc<Shared>,
@@ -245,12 +245,12 @@ pub(super) struct MemoryHandle {
 }
 
 impl MemoryHandle {
-    /// The drop that follows finds nothing to give back.
+    /// The drop that follows finds no job to return.
     pub(super) fn ack(self) {
         self.shared.ack(self.tag);
     }
 
-    /// Dropping it is all there is to it.
+    /// The drop returns the job.
     pub(super) fn requeue(self) {}
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Channels {
     idle: Mutex<Vec<Channel>>,
     pub(super) slots: Semaphore,
     announcing: Mutex<Option<Channel>>,
-    /// Something that was declared is missing: declare again before anything else.
+    /// A queue or an exchange is missing: it is declared again before the next message.
     stale: AtomicBool,
 }
 
@@ -54,7 +54,7 @@ impl Channels {
         Ok(channel)
     }
 
-    /// Declares everything again, if there is a reason to.
+    /// Declares the queues and exchanges again, if one is missing.
     async fn refresh(&self, connection: &Connection) -> lapin::Result<()> {
         if self.stale.load(Ordering::Acquire) {
             topology::declare(connection, &self.topology).await?;
@@ -63,7 +63,7 @@ impl Channels {
         Ok(())
     }
 
-    /// The channel for events. One for all: without confirms there is nothing to mix up.
+    /// The channel for events. All batches share it: without confirms they cannot be mixed up.
     pub(super) async fn announcing(&self, connection: &Connection) -> lapin::Result<Channel> {
         let known = lock(&self.announcing).clone();
         match known {
@@ -83,7 +83,7 @@ impl Channels {
         lock(&self.idle).push(channel);
     }
 
-    /// Has everything declared again before the next message.
+    /// Has the queues and exchanges declared again before the next message.
     pub(super) fn declare_again(&self) {
         self.stale.store(true, Ordering::Release);
     }

@@ -1,8 +1,8 @@
 //! One connection to RabbitMQ, kept alive.
 //!
-//! lapin can recover connections by itself. It is not used: a recovered channel keeps promises of its past (unacked
-//! deliveries, open confirms) that are hard to reason about. Here a lost connection is dropped with all it had, and
-//! the next one starts from nothing.
+//! lapin can recover connections by itself. It is not used: a recovered channel keeps unacknowledged
+//! deliveries and open confirms of the lost one, which are hard to reason about. Here a lost connection is dropped with
+//! its channels, and the next one starts empty.
 
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
@@ -23,16 +23,16 @@ use super::channels::Channels;
 use super::topology;
 use hulak_common::rng::Rng;
 
-/// From the first packet until the broker has accepted us. TCP and TLS may take half of it.
+/// From the first packet until the broker has accepted the connection. TCP and TLS may take half of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Declaring everything.
 const DECLARE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Saying goodbye.
+/// Closing a connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Events of the connection are only wake-up calls, and one that is missed must not matter for long.
+/// Events of the connection only wake the supervisor, which looks this often in case one is missed.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// A connection that lives shorter than this counts as another failure, so that a broker which drops us right after
-/// the handshake is not hammered.
+/// A connection that lives shorter than this counts as another failure, so that a broker which closes connections right
+/// after the handshake is not flooded with new ones.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 const SHORTEST_PAUSE: f64 = 0.1;
 const LONGEST_PAUSE: f64 = 5.0;
@@ -47,7 +47,7 @@ pub(super) enum Role {
     Consuming,
 }
 
-/// A live connection and what hangs on it.
+/// A live connection and its publishing channels.
 #[derive(Debug)]
 pub(super) struct LiveConnection {
     pub(super) amqp: Connection,
@@ -60,7 +60,7 @@ enum State {
     Up { connection: Arc<LiveConnection>, blocked: bool },
 }
 
-/// The connection of one role, whichever it is at the moment.
+/// The current connection of one role.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
     state: watch::Receiver<State>,
@@ -83,9 +83,9 @@ impl Link {
         }
     }
 
-    /// Waits until [`publishable`](Self::publishable) would say no.
+    /// Waits until [`publishable`](Self::publishable) answers `None`.
     pub(super) async fn unpublishable(&self) {
-        // An error says that the supervisor has gone: that is a no as well.
+        // An error means that the supervisor has ended: there is no connection then, either.
         let _ = self.state.clone().wait_for(|state| !matches!(state, State::Up { blocked: false, .. })).await;
     }
 
@@ -100,7 +100,7 @@ impl Link {
     }
 }
 
-/// How both connections together are doing.
+/// The state of both connections together.
 #[derive(Debug)]
 pub(super) struct Health {
     links: Mutex<[BrokerHealth; 2]>,
@@ -129,7 +129,7 @@ impl Health {
     }
 }
 
-/// All that is needed to connect, again and again.
+/// Connects, and connects again whenever the connection is lost.
 pub(super) struct Supervisor {
     pub(super) uri: AMQPUri,
     pub(super) role: Role,
@@ -149,7 +149,7 @@ impl Supervisor {
     async fn run(self, state: watch::Sender<State>) {
         let closed = self.closed.clone();
         let mut failures = 0_u32;
-        // Dropping the attempt (and with it the connection) is how everything in here is interrupted.
+        // Dropping the attempt, and the connection with it, interrupts everything in here.
         while let Some(outcome) = closed.run_until_cancelled(self.connect()).await {
             match outcome {
                 Ok(connection) => {
@@ -186,7 +186,7 @@ impl Supervisor {
         Ok(Arc::new(LiveConnection { amqp: connection, channels: Channels::new(self.topology.clone()) }))
     }
 
-    /// Shows the connection to the world until it ends or is told to. Answers whether it lived long.
+    /// Publishes the connection in `state` until it ends or is closed. Answers whether it lived longer than [`STABLE_AFTER`].
     async fn hold(&self, connection: &Arc<LiveConnection>, state: &watch::Sender<State>) -> bool {
         let mut stable = pin!(sleep(STABLE_AFTER));
         let mut events = pin!(connection.amqp.events_listener());
@@ -230,7 +230,7 @@ async fn say_goodbye(connection: &Connection) {
     }
 }
 
-/// From 0.1 s to 5 s, growing; anywhere in between, so that a fleet does not come back in step.
+/// From 0.1 s to 5 s, growing, with jitter, so that many processes do not reconnect at the same moment.
 fn pause(failures: u32, fraction: f64) -> Duration {
     let doublings = i32::try_from(failures.min(10)).unwrap_or(10);
     let longest = (SHORTEST_PAUSE * 2_f64.powi(doublings)).min(LONGEST_PAUSE);
@@ -248,9 +248,9 @@ enum ConnectError {
 
 /// Connects, in bounded time.
 ///
-/// lapin runs each connection on a thread of its own, which waits for the socket. Were a broker to accept the
-/// connection and then say nothing, that thread would wait for ever, and every further attempt would add one. So a
-/// handle to the socket is kept until the handshake is over, to hang up.
+/// lapin runs each connection on a thread of its own, which waits for the socket. If a broker accepts the
+/// connection and then stays silent, that thread waits for ever, and every further attempt adds one. So this function
+/// keeps a handle to the socket until the handshake is over, and shuts the socket down after the time limit.
 async fn dial(uri: &AMQPUri, role: Role, within: Duration) -> Result<Connection, ConnectError> {
     let socket = Arc::new(Mutex::new(None));
     let kept = Arc::clone(&socket);
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(*together.borrow(), BrokerHealth::Down);
     }
 
-    /// A broker that accepts and then says nothing must cost neither time nor threads.
+    /// A broker that accepts and then stays silent must cost neither time nor threads.
     #[tokio::test]
     async fn a_silent_broker_is_given_up_and_hung_up() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -321,7 +321,7 @@ mod tests {
         let silent = tokio::task::spawn_blocking(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut heard = Vec::new();
-            // Ends when the other side hangs up.
+            // Ends when the client closes the socket.
             std::io::Read::read_to_end(&mut stream, &mut heard).unwrap();
             heard
         });

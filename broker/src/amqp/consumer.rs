@@ -1,4 +1,4 @@
-//! Consuming jobs, and listening to events.
+//! Consuming jobs, and receiving events.
 
 use std::time::Duration;
 
@@ -19,15 +19,15 @@ use super::topology::{self, requests, table, text};
 use hulak_common::job::{JobError, SendJob, StatusEvent, decode_events};
 use hulak_common::trace_context::TRACEPARENT;
 
-/// How long a job from a newer release is kept from coming round again: a release is rolled out over minutes, and
-/// without a pause this worker and the queue would play ball with it.
+/// How long a worker holds a job of a newer release before it publishes the job again: a release is rolled out over
+/// minutes, and without a pause the job would go back and forth between queue and worker.
 const NEWER_PAUSE: Duration = Duration::from_secs(1);
 /// How often a job has been put off in this way.
 const PUT_OFFS: &str = "x-hulak-put-offs";
-/// How often it may be: for about an hour, which is longer than any code lives, and bounds what a release that was taken back
-/// leaves behind.
+/// How often it may be: for about an hour, which is longer than any code lives. So the jobs of a release that was rolled
+/// back do not stay for ever.
 const MAX_PUT_OFFS: u32 = 3_600;
-/// Writing an ack. It ends sooner when the connection does.
+/// Time limit for writing an ack.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Batches of events the broker keeps for a subscriber that is slow; beyond it the oldest go.
@@ -49,7 +49,7 @@ pub(super) async fn consume(
     topology: &Topology,
     prefetch: u16,
 ) -> lapin::Result<AmqpConsumer> {
-    // The queue may have been deleted under us: that is how consuming ends without the connection ending.
+    // The queue may have been deleted: consuming ends then, and the connection does not.
     topology::declare(&connection.amqp, topology).await?;
     let channel = connection.amqp.create_channel().await?;
     // 0 would mean "no bound".
@@ -85,13 +85,13 @@ impl Consumer for AmqpConsumer {
     }
 
     async fn close(self: Box<Self>) {
-        // Closing the channel gives everything back; canceling first would only take another round trip.
+        // Closing the channel returns all jobs; canceling first would only take another round trip.
         let _ = timeout(CLOSE_TIMEOUT, self.channel.close(200, "done".into())).await;
     }
 }
 
-/// A job for a newer worker goes back in a while, as a new one: one that was only given back would die by the queue's delivery
-/// limit. It takes one place of the prefetch meanwhile, which also bounds how many of these tasks there are.
+/// Publishes a job for a newer worker again after a while, as a new one: a requeued one would reach the queue's delivery
+/// limit. Meanwhile it counts towards the prefetch, which also bounds the number of these tasks.
 fn put_off(delivery: lapin::message::Delivery, version: u32, publishing: Link) {
     let lapin::message::Delivery { acker, data, properties, .. } = delivery;
     let times = put_offs(properties.headers().as_ref()) + 1;
@@ -111,8 +111,8 @@ fn put_off(delivery: lapin::message::Delivery, version: u32, publishing: Link) {
     }
     let again = [Post { payload: data, headers }];
     tokio::spawn(async move {
-        // While the broker takes nothing, or the line is gone, it stays in hand; what was not acknowledged when the channel
-        // ends comes again by itself.
+        // While the broker is blocked or away, the worker keeps the job; the broker delivers it again if the channel
+        // ends before the ack.
         while acker.usable() {
             sleep(NEWER_PAUSE).await;
             if publisher::post(&publishing, &again).await == [Ok(())] {
@@ -129,18 +129,18 @@ fn put_offs(headers: Option<&FieldTable>) -> u32 {
     }
 }
 
-/// Garbage goes to the dead letters.
+/// Rejects a payload that is no job: the broker moves it to the dead letters.
 fn bury(acker: &Acker, bytes: usize, error: JobError) {
     tracing::warn!(%error, bytes, "something on the queue is not a job and goes to the dead letters");
     reject(acker);
 }
 
 fn reject(acker: &Acker) {
-    // The first poll hands it to the connection; whether it got there shows when it comes again.
+    // The first poll writes it; if it is lost, the broker delivers the payload again.
     let _ = acker.reject(BasicRejectOptions { requeue: false }).now_or_never();
 }
 
-/// The way back of a delivery from RabbitMQ.
+/// Acknowledges or requeues a delivery from RabbitMQ.
 #[derive(Debug)]
 pub(in super::super) struct AmqpHandle(Acker);
 
@@ -173,7 +173,7 @@ pub(super) struct AmqpSubscription {
     deliveries: lapin::Consumer,
 }
 
-/// Starts listening to events.
+/// Starts receiving events.
 pub(super) async fn subscribe(
     connection: &LiveConnection,
     topology: &Topology,
@@ -190,7 +190,7 @@ pub(super) async fn subscribe(
     let exchange = topology.events_exchange().into();
     let bind = QueueBindOptions::default();
     channel.queue_bind(queue.clone(), exchange, "".into(), bind, FieldTable::default()).await?;
-    // With acks, although losing events is fine: without them nothing would bound what waits in this process.
+    // With acks, although events may be lost: the prefetch, which needs acks, bounds what waits in this process.
     let options = BasicConsumeOptions { exclusive: true, ..Default::default() };
     let deliveries = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
     Ok(AmqpSubscription { _channel: channel, deliveries })

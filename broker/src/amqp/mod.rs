@@ -51,7 +51,7 @@ pub struct AmqpBroker {
     health: Arc<Health>,
     closed: CancellationToken,
     tasks: TaskTracker,
-    /// Forgetting the broker ends its connections.
+    /// Dropping the broker ends its connections.
     _close_on_drop: DropGuard,
 }
 
@@ -59,7 +59,7 @@ impl AmqpBroker {
     /// Begins to connect, and goes on trying for as long as it takes. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// When the URL is not one of `amqp://` or `amqps://`; nothing else is looked at here.
+    /// When the URL is not one of `amqp://` or `amqps://`; nothing else is checked here.
     #[expect(clippy::needless_pass_by_value, reason = "the secret is not to outlive its use")]
     pub fn connect(url: SecretString, topology: Topology, rng: Rng) -> Result<Arc<Self>, BrokerError> {
         let uri = parse(url.expose_secret())?;
@@ -93,7 +93,7 @@ impl AmqpBroker {
             let connection = self.consuming.up().await?;
             match timeout(SETUP_TIMEOUT, set_up(Arc::clone(&connection))).await {
                 Ok(Ok(done)) => return Ok(done),
-                // Its end has been reported.
+                // The supervisor has logged its end.
                 Ok(Err(_)) if !connection.amqp.status().connected() => {}
                 Ok(Err(error)) => tracing::warn!(%error, "cannot {what} yet"),
                 Err(_) => tracing::warn!("cannot {what} yet: no answer in time"),
@@ -148,7 +148,7 @@ fn parse(url: &str) -> Result<AMQPUri, BrokerError> {
         uri.authority.host = address.to_string();
     }
     if uri.vhost.is_empty() {
-        // By the letter `amqp://host/` names a virtual host without a name. Nobody has one; everybody writes this.
+        // Strictly, `amqp://host/` names the virtual host with the empty name; people who write it mean the default one.
         "/".clone_into(&mut uri.vhost);
     }
     uri.query.heartbeat.get_or_insert(HEARTBEAT);

@@ -1,4 +1,4 @@
-//! Publishing with confirms, and announcing without.
+//! Publishing jobs with confirms, and events without.
 
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -29,7 +29,7 @@ enum Fate {
     Returned(Box<BasicReturnMessage>),
 }
 
-/// Something for the queue of jobs.
+/// A message for the queue of jobs.
 pub(super) struct Post {
     pub(super) payload: Vec<u8>,
     pub(super) headers: FieldTable,
@@ -71,7 +71,7 @@ pub(super) async fn post(link: &Link, posts: &[Post]) -> Vec<Result<(), PublishE
     let queue = channels.topology.send_queue();
     let outcome = send_all(&channel, &queue, posts, stop).await;
     if outcome.complete {
-        // An incomplete one has confirms to come that nobody waits for: that channel is dropped, which closes it.
+        // A channel with open confirms is dropped, which closes it.
         channels.give_back(channel);
     }
     if outcome.unroutable {
@@ -148,7 +148,7 @@ async fn send(channel: &Channel, queue: &str, index: usize, post: &Post) -> Fate
     }
 }
 
-/// Sends events on their way.
+/// Publishes events.
 pub(super) async fn announce(link: &Link, events: &[StatusEvent]) -> Result<(), PublishError> {
     let connection = link.publishable().ok_or(PublishError::Unavailable)?;
     let announced = tokio::select! {

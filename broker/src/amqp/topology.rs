@@ -1,6 +1,6 @@
-//! What has to exist on RabbitMQ, and the dead letters there.
+//! The queues and exchanges on RabbitMQ, and its dead letters.
 //!
-//! Everything is declared by whoever connects, as often as it likes: declaring what is there already changes nothing.
+//! Every process declares all of them when it connects: declaring what exists changes nothing.
 
 use lapin::options::{
     BasicGetOptions, BasicNackOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
@@ -17,11 +17,11 @@ use hulak_common::trace_context::{TRACEPARENT, TraceContext};
 
 /// Jobs waiting at most; beyond it publishing is refused, and the relay tries later.
 const MAX_JOBS: i64 = 1_000_000;
-/// Dead letters kept at most; beyond it the oldest goes.
+/// Dead letters kept at most; beyond it the broker drops the oldest.
 const MAX_DEAD: i64 = 10_000;
-/// A job that came back this often kills its workers. It dies here, and the store still has it.
+/// A job that was delivered this often probably crashes its workers. The broker dead-letters it; the store still has the message.
 const DELIVERY_LIMIT: i64 = 100;
-/// Looking at dead letters counts as a delivery, and newer brokers drop a message after 20 of those by default.
+/// Reading a dead letter counts as a delivery, and newer brokers drop a message after 20 of those by default.
 const DEAD_DELIVERY_LIMIT: i64 = 1_000_000_000;
 /// Bytes shown of a dead letter.
 const DEAD_PAYLOAD: usize = 512;
@@ -53,7 +53,7 @@ fn items(topology: &Topology) -> [Item; 5] {
             table([
                 ("x-queue-type", text("quorum")),
                 ("x-max-length", AMQPValue::LongLongInt(MAX_JOBS)),
-                // A full queue says no to the publisher, who tries later. At-least-once dead-lettering asks for it.
+                // A full queue refuses the message, and the relay tries later. At-least-once dead-lettering requires this.
                 ("x-overflow", text("reject-publish")),
                 ("x-delivery-limit", AMQPValue::LongLongInt(DELIVERY_LIMIT)),
                 ("x-dead-letter-exchange", text(&dead)),
@@ -67,7 +67,7 @@ fn items(topology: &Topology) -> [Item; 5] {
 /// Makes sure that everything exists.
 ///
 /// What exists with other arguments (declared by another release, or by an operator) is used as it is: arguments of
-/// a queue cannot be changed, and a service that does not start helps nobody.
+/// a queue cannot be changed, and a service that runs with them is better than one that does not start.
 pub(super) async fn declare(connection: &Connection, topology: &Topology) -> lapin::Result<()> {
     let mut channel = connection.create_channel().await?;
     for item in items(topology) {
@@ -99,7 +99,7 @@ impl Item {
         }
     }
 
-    /// Declares it; passively: only looks whether it is there.
+    /// Declares it; passively, only checks that it exists.
     async fn declare(&self, channel: &Channel, passive: bool) -> lapin::Result<()> {
         match self {
             Self::Exchange(name, kind) => {
@@ -140,7 +140,7 @@ pub(super) async fn purge_dead(channel: &Channel, topology: &Topology) -> lapin:
     channel.queue_purge(topology.dead().into(), QueuePurgeOptions::default()).await.map(u64::from)
 }
 
-/// Takes letters out, looks at them, and gives all of them back.
+/// Gets dead letters, reads them, and requeues all of them.
 pub(super) async fn peek_dead(
     channel: &Channel,
     topology: &Topology,
@@ -186,7 +186,7 @@ fn dead_letter(payload: &[u8], headers: Option<&FieldTable>) -> DeadLetter {
 }
 
 /// The requests that asked for a job's messages, as a header: one context as text, as others have it; several as a list in
-/// the order of the messages, with an empty text for whichever is not known.
+/// the order of the messages, with an empty text where the request is not known.
 pub(super) fn requests_header(job: &SendJob) -> Option<FieldTable> {
     let written = |request: &Option<TraceContext>| {
         text(&request.map(|request| request.to_string()).unwrap_or_default())
@@ -199,7 +199,7 @@ pub(super) fn requests_header(job: &SendJob) -> Option<FieldTable> {
     Some(table([(TRACEPARENT, value)]))
 }
 
-/// Back from the header. Whatever it holds, the job counts: at worst nothing is known of its requests.
+/// Reads the header. The job is sent whatever the header holds: at worst its requests are not known.
 pub(super) fn requests(headers: Option<&FieldTable>) -> Vec<Option<TraceContext>> {
     let read = |value: &AMQPValue| match value {
         AMQPValue::LongString(text) => TraceContext::parse(std::str::from_utf8(text.as_bytes()).ok()?),
@@ -251,7 +251,7 @@ mod tests {
             let header = requests_header(&sent);
             assert_eq!(requests(header.as_ref()), known);
         }
-        // Of another job, or of somebody else's making.
+        // Of another job, or not made by Hulak.
         assert_eq!(job(0..2).with_requests(vec![request]).requests(), []);
         let odd = table([(TRACEPARENT, AMQPValue::Boolean(true))]);
         assert_eq!(requests(Some(&odd)), [None]);
