@@ -1,5 +1,5 @@
-//! One generic batcher: whatever arrived while the last batch was in flight, or soon after it began where a rest is asked for, is
-//! the next batch. A lone request waits for nobody.
+//! One generic batcher: the items that arrived while the last batch was in flight, or within a rest after it began, are the
+//! next batch. A lone item does not wait.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use hulak_common::clock::Stopwatch;
 #[error("too many requests are waiting")]
 pub struct Full;
 
-/// How large things may get.
+/// The bounds of a batcher.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Items that may wait; one more is refused at once with [`Full`].
@@ -23,8 +23,8 @@ pub struct Bounds {
     pub batch: usize,
     /// Batches in flight side by side.
     pub lanes: usize,
-    /// From the beginning of a batch to that of the next one, in whichever lane, at least: what arrives meanwhile shares it. A
-    /// lone item that comes later than that waits for nobody, and a full batch does not wait.
+    /// The least time from the beginning of a batch to that of the next one, over all lanes: items that arrive meanwhile share
+    /// it. A lone item that arrives later does not wait, nor does a full batch.
     pub rest: Duration,
 }
 
@@ -34,7 +34,7 @@ impl Default for Bounds {
     }
 }
 
-/// An item, and who waits for its answer.
+/// An item, and the channel for its answer.
 type Waiting<I, O> = (I, oneshot::Sender<O>);
 
 /// Collects single items into batches.
@@ -72,14 +72,14 @@ where
     /// Puts an item into the next batch and waits for its answer.
     ///
     /// # Errors
-    /// [`Full`] at once when too many are waiting, or when the batch's execution died.
+    /// [`Full`] at once when too many are waiting, or when the execution of the batch panicked.
     pub async fn submit(&self, item: I) -> Result<O, Full> {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send((item, answer)).map_err(|_| Full)?;
         answered.await.map_err(|_| Full)
     }
 
-    /// Puts an item into the next batch and waits for nothing.
+    /// Puts an item into the next batch without waiting for its answer.
     ///
     /// # Errors
     /// [`Full`] when too many are waiting.
@@ -98,7 +98,7 @@ where
 {
     let mut waiting = Vec::with_capacity(bounds.batch);
     loop {
-        // Only one lane gathers at a time; the others are at work or queue for this lock.
+        // Only one lane gathers at a time; the others execute or wait for this lock.
         if !intake.lock().await.gather(&mut waiting, bounds).await {
             return;
         }
@@ -109,7 +109,7 @@ where
             continue;
         };
         for (answer, output) in answers.into_iter().zip(outputs) {
-            // The caller may have gone away; what was done is done.
+            // The caller may have stopped waiting; the batch is done all the same.
             let _gone = answer.send(output);
         }
     }
@@ -118,12 +118,12 @@ where
 /// Where the next batch comes from.
 struct Intake<I, O> {
     receiver: mpsc::Receiver<Waiting<I, O>>,
-    /// Since the last batch began, in whichever lane.
+    /// Time since the last batch began in any lane.
     begun: Option<Stopwatch>,
 }
 
 impl<I, O> Intake<I, O> {
-    /// Fills a batch. False when there is nothing any more, and never will be.
+    /// Fills a batch. False when every sender is dropped and the queue is empty.
     async fn gather(&mut self, batch: &mut Vec<Waiting<I, O>>, bounds: Bounds) -> bool {
         if self.receiver.recv_many(batch, bounds.batch).await == 0 {
             return false;
@@ -196,10 +196,10 @@ mod tests {
                 async move { items }
             }
         });
-        // The first waits for nobody.
+        // The first does not wait.
         assert_eq!(batcher.submit(1).await, Ok(1));
         batcher.offer(2).unwrap();
-        // The clock stands still as long as there is something to do: long enough to take the second alone.
+        // The paused clock only advances while all tasks are idle: it stays long enough to take the second alone.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
@@ -236,7 +236,7 @@ mod tests {
         batcher.offer(1).unwrap();
         begun(1).await;
         batcher.offer(2).unwrap();
-        // The clock stands still as long as there is something to do: long enough for the other lane to take the second alone.
+        // The paused clock only advances while all tasks are idle: it stays long enough for the other lane to take the second alone.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }

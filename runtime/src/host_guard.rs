@@ -1,7 +1,7 @@
-//! Which `Host` our pages and the admin addresses answer to.
+//! Which `Host` Hulak's pages and admin addresses answer to.
 //!
-//! A stranger's web page can point its own name at this machine (DNS rebinding) and would then read our pages as its
-//! own. It cannot choose the `Host` its visitor's browser sends, so unknown ones are turned away.
+//! A stranger's web page can point its own name at this machine (DNS rebinding) and would then read Hulak's pages as its
+//! own. It cannot choose the `Host` that its visitor's browser sends, so requests with an unknown one are refused.
 
 use std::net::IpAddr;
 
@@ -30,7 +30,7 @@ pub fn name_of(host: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_ascii_lowercase())
 }
 
-/// Whether a name, as [`name_of`] gives it, leads to this machine whoever asks.
+/// Whether a name, as [`name_of`] gives it, always leads to this machine.
 #[must_use]
 pub fn is_this_machine(name: &str) -> bool {
     name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
@@ -38,7 +38,7 @@ pub fn is_this_machine(name: &str) -> bool {
         || name.ends_with(".localhost")
 }
 
-/// Whether a name is one that a web page of a stranger cannot have us reached by: an IP address, `localhost`, or a name
+/// Whether a stranger's web page cannot point this name at this machine: an IP address, `localhost`, or a name
 /// without a dot, as container networks have them. `own` is the host of the public address.
 #[must_use]
 pub fn is_trusted(name: &str, own: Option<&str>) -> bool {

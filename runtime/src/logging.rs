@@ -1,5 +1,5 @@
-//! Logs. They go to stderr, one line an event, as text or JSON. Codes, keys and whole numbers never get here: their types do not
-//! print them.
+//! Logs: one line an event on stderr, as text or JSON. Codes, keys and whole phone numbers never get into them: their types
+//! do not print them.
 
 mod json;
 
@@ -24,17 +24,17 @@ text_enum! {
     }
 }
 
-/// Lines that may wait to be written. Beyond it whoever logs waits, as with a terminal that does not scroll.
+/// Lines that may wait to be written. Beyond it the thread that logs waits.
 const LINES: usize = 16_384;
 
 /// How long lines are gathered, and so how many of them a `kill -9` may lose.
 const GATHER: Duration = Duration::from_millis(10);
 
-/// Writes what is still waiting, when it is dropped.
+/// Writes the waiting lines when it is dropped.
 static WRITING: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
-/// Lines are written by a thread of its own, as many at a time as there are: a system call for each would cost more than
-/// most of what they tell of.
+/// A thread of its own writes the lines, all that wait at a time: a system call for each would cost more than most of the
+/// work that they log.
 fn writer() -> NonBlocking {
     let stderr = Gathering(BufWriter::with_capacity(1 << 16, io::stderr()));
     let (writer, guard) =
@@ -43,8 +43,7 @@ fn writer() -> NonBlocking {
     writer
 }
 
-/// Rests after it has written what there was. Whoever logs meanwhile need not wake the thread, which costs about as much as
-/// the line itself.
+/// Rests after each write. A thread that logs meanwhile need not wake the writer, which costs about as much as the line itself.
 struct Gathering<W>(W);
 
 impl<W: Write> Write for Gathering<W> {
@@ -59,7 +58,7 @@ impl<W: Write> Write for Gathering<W> {
     }
 }
 
-/// Writes what is still waiting. Call it at the end of a program; what is logged later may be lost.
+/// Writes the waiting lines. Call it at the end of a program; later lines may be lost.
 pub fn flush() {
     drop(WRITING.lock().unwrap_or_else(PoisonError::into_inner).take());
 }

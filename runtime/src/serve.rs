@@ -1,8 +1,8 @@
 //! One loop that serves HTTP/1.1, for every program.
 //!
-//! It bounds what a stranger can hold (connections, time to send a header), tells the service who calls, closes a
-//! connection without an answer when the service fails, and stops in two steps with [`Shutdown`]. What a request may
-//! contain, and how long its body may take, is the service's business.
+//! It bounds the connections and the time to send a header, passes the caller's address to the service, closes a
+//! connection without an answer when the service fails, and stops in two steps with [`Shutdown`]. The service bounds what a
+//! request may contain, and how long its body may take.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt};
 
 use crate::shutdown::{DRAIN, Shutdown};
 
-/// How long accepting pauses when the system has nothing left to give (file handles, memory).
+/// How long accepting pauses when the system has no file handles or memory left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -37,11 +37,11 @@ pub struct ServeOptions {
     /// Connections open at once; those beyond wait in the system's queue.
     pub max_connections: usize,
     /// How long a connection may take until the head of its next request is there. This bounds idle connections
-    /// too: keep it above the idle time of the clients' pools, so that it is the client who closes.
+    /// too: keep it above the idle time of the clients' pools, so that the client closes first.
     pub header_timeout: Duration,
-    /// How long a caller may go without taking any more of its answer.
+    /// How long a write of an answer may make no progress.
     pub write_timeout: Duration,
-    /// How long requests in flight may take to finish once a stop has begun.
+    /// How long requests in flight may take to finish after a stop has begun.
     pub drain: Duration,
 }
 
@@ -57,15 +57,15 @@ impl Default for ServeOptions {
     }
 }
 
-/// Serves until a stop is asked for, then lets what is in flight finish and returns.
+/// Serves until a stop begins, then lets requests in flight finish and returns.
 ///
 /// An error of the service closes its connection without a response. A stop ends idle connections at once; endless
 /// responses (event streams) must watch the shutdown themselves, or they last until the drain is over. Dropping the
 /// future drops every connection.
 ///
 /// # Errors
-/// When the listener itself is broken; what is in flight is finished first. The failures of single connections, and
-/// want of file handles, are waited out.
+/// When the listener itself is broken; requests in flight finish first. Failures of single connections, and a lack of file
+/// handles, do not end it.
 pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -83,7 +83,7 @@ where
     let permits = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     let result = loop {
-        // The permit comes first: without one nothing is accepted, and callers queue where it costs us nothing.
+        // The permit comes first: without one no connection is accepted, and callers queue in the kernel.
         let next = async {
             let permit = Arc::clone(&permits).acquire_owned().await.map_err(io::Error::other)?;
             listener.accept().await.map(|(stream, peer)| (permit, stream, peer))
@@ -116,14 +116,14 @@ where
     result
 }
 
-/// Whether accepting can never work again; anything else accept(2) reports is passing.
+/// Whether accepting can never work again; every other error of accept(2) is temporary.
 fn is_of_the_listener(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Other)
 }
 
 async fn after_failed_accept(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    // A caller who hung up before being accepted says nothing about the next one.
+    // A caller that closed before it was accepted does not delay the next one.
     if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         return;
     }
@@ -144,7 +144,7 @@ async fn connection<S, B>(
     B: Body + 'static,
     B::Error: Into<BoxError>,
 {
-    // Fails only for a socket that is gone already; reading will say so.
+    // Fails only for a closed socket, which reading reports.
     let _ = stream.set_nodelay(true);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
@@ -158,7 +158,7 @@ async fn connection<S, B>(
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
-        // A request that has arrived is taken before the stop is looked at.
+        // A request that has arrived is served before the stop is checked.
         biased;
         ended = connection.as_mut() => ended,
         () = shutdown.begun() => {
@@ -208,13 +208,13 @@ mod tests {
         addr: SocketAddr,
         shutdown: Shutdown,
         task: JoinHandle<io::Result<()>>,
-        /// Told when a call of `/held` has begun.
+        /// Notified when a call of `/held` has begun.
         begun: Arc<Notify>,
         /// Lets one such call go on.
         release: Arc<Notify>,
     }
 
-    /// `/` says who calls, `/held` waits to be released, `/large` is larger than any buffer, `/fail` fails, `/panic` panics.
+    /// `/` answers with the caller's address, `/held` waits to be released, `/large` is larger than any buffer, `/fail` fails, `/panic` panics.
     async fn respond(
         request: Request<Incoming>,
         begun: Arc<Notify>,

@@ -76,7 +76,7 @@ Secrets come from the environment, or from a file named by the same variable wit
   HULAK_BROKER_URL        amqp://user:password@host:5672/%2f, amqps://…
   HULAK_SPARROW_TOKEN     the account's token at the SMS gateway";
 
-/// A setting that cannot be used.
+/// A setting with a value that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {reason}")]
 pub struct SettingError {
@@ -129,7 +129,7 @@ impl Environment {
         }
     }
 
-    /// A secret that has to be there.
+    /// A secret that is required.
     ///
     /// # Errors
     /// When it is not set or cannot be read.
@@ -186,7 +186,7 @@ impl Environment {
 /// 2 and one line that names it.
 #[must_use]
 pub fn parse<T: CommandFactory + FromArgMatches>() -> T {
-    // What our programs write is for their own user only.
+    // Files that the program writes are for its own user only.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let parsed = T::command().try_get_matches().and_then(|matches| T::from_arg_matches(&matches));
     match parsed {
@@ -207,7 +207,7 @@ pub fn fail(reason: &dyn std::fmt::Display) -> ! {
     std::process::exit(2);
 }
 
-/// One line for what clap says in several.
+/// One line in place of clap's several.
 fn explain(error: &clap::Error) -> String {
     let context = |kind| error.get(kind).map(ToString::to_string);
     let flag = context(ContextKind::InvalidArg);
@@ -275,7 +275,7 @@ pub fn some_duration(text: &str) -> Result<Duration, String> {
         .and_then(|span| if span.is_zero() { Err("must be longer than zero".into()) } else { Ok(span) })
 }
 
-/// An address of the database or the broker on the command line, where a password would be seen by everybody.
+/// An address of the database or the broker on the command line, where every user of the machine would see a password.
 ///
 /// # Errors
 /// When it is no URL or has a password.
@@ -322,13 +322,13 @@ pub struct TelemetryArgs {
     /// Where traces are collected (OTLP over HTTP), for instance http://127.0.0.1:4318; nowhere when not set.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
     pub otel_exporter_otlp_endpoint: Option<url::Url>,
-    /// Which share of the traces that begin here is collected, 0 to 1; of others' traces it is as they say.
+    /// Which share of the traces that begin here is collected, 0 to 1; other traces keep their sampled flag.
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", hide_env_values = true, value_parser = share)]
     pub otel_traces_sampler_arg: f64,
 }
 
 impl TelemetryArgs {
-    /// Starts logging, and warns about variables that nobody reads.
+    /// Starts logging, and warns about variables that no program reads.
     ///
     /// # Errors
     /// When the filter cannot be read.
@@ -349,7 +349,7 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Numbers, codes and limits: what both the API and the workers decide by.
+/// Numbers, codes and limits: the rules of the API and the workers.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Codes and limits")]
 pub struct RulesArgs {
@@ -359,10 +359,10 @@ pub struct RulesArgs {
     /// How long a code lives after its message was asked for.
     #[arg(long, env = "HULAK_CODE_TTL", default_value = "5m", hide_env_values = true, value_parser = some_duration)]
     pub code_ttl: Duration,
-    /// Wrong codes that a verification bears.
+    /// Wrong codes after which a verification fails.
     #[arg(long, env = "HULAK_MAX_CHECKS", default_value = "5", hide_env_values = true, value_parser = checks)]
     pub max_checks: u32,
-    /// Wrong codes that a client's number bears in 24 hours, over all its verifications.
+    /// Wrong codes after which a client's number is refused for 24 hours, over all its verifications.
     #[arg(long, env = "HULAK_NUMBER_MAX_FAILED_CHECKS", default_value = "20", hide_env_values = true, value_parser = quota)]
     pub number_max_failed_checks: u32,
     /// The least time between two messages to one number; 0s turns the pace off.
@@ -380,10 +380,10 @@ pub struct RulesArgs {
     /// Codes that may be asked for in an hour from one address (`end_user_ip`; IPv6 by /64), or off.
     #[arg(long, env = "HULAK_ADDRESS_HOURLY", default_value = "off", hide_env_values = true)]
     pub address_hourly: Amount,
-    /// Numbers whose codes are known beforehand and that nothing is sent to: +977…=123456, separated by commas.
+    /// Numbers with a fixed code, to which nothing is sent: +977…=123456, separated by commas.
     #[arg(long, env = "HULAK_TEST_NUMBERS", default_value = "", hide_env_values = true)]
     pub test_numbers: TestNumbers,
-    /// What is done about a send that nobody knows the outcome of: resend-once or never.
+    /// What the worker does about a send with an unknown outcome: resend-once or never.
     #[arg(long, env = "HULAK_AMBIGUOUS", default_value = "resend-once", hide_env_values = true)]
     pub ambiguous: AmbiguousPolicy,
     /// How long a worker may hold a message; at least the gateway timeout and 10s.
@@ -417,17 +417,17 @@ impl RulesArgs {
     }
 }
 
-/// Who issued which prefix.
+/// Which carrier issued which prefix.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Numbers")]
 pub struct CarrierArgs {
-    /// A file with the operators' prefixes, in place of the built-in table.
+    /// A file with the carriers' prefixes, in place of the built-in table.
     #[arg(long, env = "HULAK_OPERATORS_FILE", hide_env_values = true)]
     pub operators_file: Option<PathBuf>,
 }
 
 impl CarrierArgs {
-    /// The operators' prefixes.
+    /// The carriers' prefixes.
     ///
     /// # Errors
     /// When the file cannot be read or used.
@@ -479,10 +479,10 @@ impl BackendArgs {
     }
 }
 
-/// Opens a listening socket, or says which setting has to change.
+/// Opens a listening socket; its error names the setting to change.
 ///
 /// # Errors
-/// When the address is taken or not ours.
+/// When the address is taken, or not an address of this machine.
 pub async fn bind(name: &str, address: SocketAddr) -> Result<tokio::net::TcpListener, SettingError> {
     tokio::net::TcpListener::bind(address)
         .await

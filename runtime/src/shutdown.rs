@@ -19,13 +19,13 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// A process that nobody has asked to stop.
+    /// A process without a stop.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks for an orderly stop: no new work, what has begun is finished.
+    /// Begins an orderly stop: no new work, and work in flight is finished.
     pub fn begin(&self) {
         self.soft.cancel();
     }
@@ -36,13 +36,13 @@ impl Shutdown {
         self.hard.cancel();
     }
 
-    /// Whether a stop was asked for.
+    /// Whether a stop has begun.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.soft.is_cancelled()
     }
 
-    /// Resolves when a stop was asked for.
+    /// Resolves when a stop begins.
     pub async fn begun(&self) {
         self.soft.cancelled().await;
     }
@@ -52,8 +52,8 @@ impl Shutdown {
         self.hard.cancelled().await;
     }
 
-    /// Runs `work` to its end, or until a moment after the stop was aborted: what is not finished then is given back by
-    /// the connections' end, as when the process is killed. `None` says so.
+    /// Runs `work` to its end, or until [`GRACE`] after the stop was aborted, and then answers `None`: unfinished work is
+    /// released when its connections close, as if the process had been killed.
     pub async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let given_up = async {
             self.aborted().await;

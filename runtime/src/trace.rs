@@ -1,8 +1,7 @@
 //! Spans for a trace collector, and the trace context that a task works in.
 //!
-//! Ids are made here whether or not anybody collects: logs carry them in any case. A span is written by hand, of typed
-//! attributes, where a request or a send ends. Nothing that a library notes on the way gets into one, so nothing personal
-//! can: see docs/decisions/0013-hand-written-spans.md.
+//! Ids exist with or without a collector: logs carry them in any case. A span is written by hand, of typed attributes,
+//! where a request or a send ends. Nothing that a library records gets into one, so nothing personal can: see docs/decisions/0013-hand-written-spans.md.
 
 use std::fmt;
 use std::future::Future;
@@ -28,34 +27,34 @@ pub fn current() -> Option<TraceContext> {
     CURRENT.try_with(|context| *context).ok()
 }
 
-/// What a span was about.
+/// The kind of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A request was answered.
+    /// The answer to a request.
     Server,
-    /// A job was worked on.
+    /// The work on a job.
     Consumer,
-    /// Somebody else was called.
+    /// A call of another service.
     Client,
 }
 
 /// An attribute's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// One of ours, or a number's operator.
+    /// A constant of Hulak, or a carrier's code.
     Text(&'static str),
-    /// A route or an id that we made.
+    /// A route, or an id that Hulak made.
     Name(String),
     /// A number.
     Number(i64),
 }
 
-/// Something that took time.
+/// A span: work that took time.
 #[derive(Debug, Clone)]
 pub struct Span {
-    /// What.
+    /// Its name.
     pub name: String,
-    /// What it was about.
+    /// Its kind.
     pub kind: Kind,
     /// Its own ids.
     pub context: TraceContext,
@@ -71,7 +70,7 @@ pub struct Span {
     pub end: SystemTime,
     /// Whether it failed.
     pub failed: bool,
-    /// What is known of it.
+    /// Its attributes.
     pub attributes: Vec<(&'static str, Value)>,
 }
 
@@ -109,7 +108,7 @@ impl Span {
     }
 }
 
-/// Takes spans to wherever they are collected. Never waits.
+/// Takes spans to the collector. Never waits.
 pub trait Sink: Send + Sync + fmt::Debug {
     /// Takes one, or drops it when there is no room.
     fn take(&self, span: Span);
@@ -131,8 +130,8 @@ impl Collector {
 
 static COLLECTOR: OnceLock<Collector> = OnceLock::new();
 
-/// Collects spans from now on: of the traces that begin here this share (0 to 1), and of others' as they say. Answers
-/// whether it does: the first sink holds.
+/// Collects spans from now on: this share (0 to 1) of the traces that begin here, and other traces as their sampled flag
+/// says. The first sink stays; answers whether this one is it.
 pub fn collect(sink: Box<dyn Sink>, share: f64) -> bool {
     #[expect(
         clippy::cast_possible_truncation,
@@ -159,18 +158,18 @@ pub fn record(context: TraceContext, span: impl FnOnce() -> Span) {
 }
 
 /// The work on one message: a trace of its own, which links to the request that asked for it. The request was answered
-/// long ago, a retry may come an hour later, and a trace that never ends is of no use to anybody.
+/// long ago and a retry may come an hour later, so one trace for both would hardly ever end.
 #[derive(Debug, Clone, Copy)]
 pub struct Work {
     /// Its own ids.
     pub context: TraceContext,
-    /// The request's; `None` when a relay brought the message.
+    /// The request's context; `None` when the relay published the message.
     pub request: Option<TraceContext>,
     watch: Stopwatch,
 }
 
 impl Work {
-    /// Begins now. It is collected if its request is, or by chance when there is none.
+    /// Begins now. It is sampled if its request is; without a request, by the collector's share.
     #[must_use]
     pub fn begin(rng: &Rng, request: Option<TraceContext>) -> Self {
         let own = root(&rng.bytes());
@@ -178,7 +177,7 @@ impl Work {
         Self { context, request, watch: Stopwatch::start() }
     }
 
-    /// What the log knows the request by.
+    /// The trace id of the request in the log.
     #[must_use]
     pub fn request_trace(&self) -> Option<TraceId> {
         self.request.map(TraceContext::trace_id)

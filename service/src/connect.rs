@@ -1,4 +1,4 @@
-//! Opens the database and the broker that the settings name. Nothing is waited for: both may be absent at the start.
+//! Opens the database and the broker that the settings name. It does not wait for them: both may be absent at the start.
 
 use std::sync::Arc;
 

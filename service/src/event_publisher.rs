@@ -1,5 +1,5 @@
-//! Tells pollers about changes: collects events while the last ones are on their way, and drops what does not fit. An
-//! event is a hint; whoever misses one reads the store a little later.
+//! Publishes status events for pollers: it collects events while a batch is under way, and drops those that do not fit. An
+//! event is a hint; a poller that misses one reads the store a little later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ const QUEUE: usize = 16_384;
 /// Events taken at once.
 const BATCH: usize = 1_024;
 
-/// Between two batches, so that there are fifty a second at most: each costs the broker and all who listen about the same,
+/// Between two batches, so that there are fifty a second at most: each costs the broker and every subscriber about the same,
 /// however many events are in it.
 const REST: Duration = Duration::from_millis(20);
 
-/// Sends status events to everybody who listens.
+/// Publishes status events to every subscriber.
 #[derive(Debug, Clone)]
 pub struct EventPublisher(mpsc::Sender<StatusEvent>);
 
@@ -40,7 +40,7 @@ impl EventPublisher {
         Self(queue)
     }
 
-    /// Hands events over; never waits.
+    /// Queues events; never waits.
     pub fn announce(&self, events: impl IntoIterator<Item = StatusEvent>) {
         for event in events {
             if self.0.try_send(event).is_err() {

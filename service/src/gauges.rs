@@ -1,4 +1,4 @@
-//! Gauges of what many processes share: the outbox, the queues, the workers that live.
+//! Gauges of what all processes share: the outbox, the queues, the live workers.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use hulak_runtime::metrics::catalogue::{BACKLOG, BROKER_UP, DATABASE_UP, OUTBOX,
 use hulak_runtime::shutdown::Shutdown;
 use hulak_store::Health;
 
-/// Between two looks. Every process looks: a dead one must not leave the others blind, and it costs next to nothing.
+/// Between two measurements. Every process measures, because a single one that does could die; it costs little.
 const TICK: Duration = Duration::from_secs(5);
 
-/// Looks again and again until the stop, and folds what was measured meanwhile.
+/// Sets the gauges every [`TICK`] until the stop, and folds the histograms meanwhile.
 pub async fn watch(watched: Vitals, clock: SharedClock, shutdown: Shutdown) {
     let gauges = Gauges::new();
     loop {
@@ -27,7 +27,7 @@ pub async fn watch(watched: Vitals, clock: SharedClock, shutdown: Shutdown) {
                         gauges.outbox.set(f64::from(load.outbox));
                         gauges.workers.set(f64::from(load.workers));
                     }
-                    Err(error) => tracing::debug!(%error, "the load was not looked at"),
+                    Err(error) => tracing::debug!(%error, "the load could not be read"),
                 }
             }
             let depths = watched.broker.depths().await.ok();
@@ -60,7 +60,7 @@ impl Gauges {
     }
 }
 
-/// Notes how long the oldest message has been waiting for a worker.
+/// Sets how long the oldest message has been waiting for a worker.
 pub fn backlog(age: Duration) {
     static GAUGE: OnceLock<Gauge> = OnceLock::new();
     GAUGE.get_or_init(|| BACKLOG.gauge(Vec::new())).set(age.as_secs_f64());

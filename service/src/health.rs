@@ -1,4 +1,4 @@
-//! What `/readyz` and `/metrics` say, on the API and on the workers alike.
+//! Readiness, on the API and on the workers alike.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub struct Vitals {
     pub monitor: Monitor,
     /// The broker.
     pub broker: Arc<dyn Broker>,
-    /// The database, for how busy its connections are.
+    /// The store, for the state of its connections.
     pub store: Arc<dyn Store>,
 }
 
@@ -44,13 +44,13 @@ impl Vitals {
     }
 }
 
-/// Asks a program's own `/readyz`: for the health checks of containers that hold nothing but our programs.
+/// Asks `/readyz` of a running role: for the health checks of containers, whose image has no other HTTP client.
 ///
 /// # Errors
 /// When it does not answer, or is not ready, with the reason.
 pub async fn ask_ready(admin: SocketAddr) -> Result<(), String> {
     let asked = async {
-        // An address that listens everywhere is reached on loopback.
+        // A role that listens on every address is reached on loopback.
         let ip = match admin.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),

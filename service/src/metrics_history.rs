@@ -1,7 +1,7 @@
-//! Each process's counters, written down every few seconds, and what can be read from them: rates, sums and times.
+//! The counters of every process over the last day: rates, sums and times for the console.
 //!
-//! They are taken from the process's own metrics, so that the console shows what Prometheus would. A process has a new id at
-//! each start, so its counters only grow; what another process counted is another's.
+//! Each process stores its own metrics every few seconds, so that the console shows what Prometheus would. A process has a
+//! new id at each start, so the counters under one id only grow.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use hulak_runtime::shutdown::Shutdown;
 use hulak_store::StoredSample;
 use hulak_store::{Monitor, Store};
 
-/// From one sample to the next. Moments are whole multiples, so that the store can thin them out evenly.
+/// From one sample to the next. Sample times are whole multiples of it, so that the store can thin them out evenly.
 pub const EVERY: Duration = Duration::from_secs(5);
-/// A sample larger than this is not kept; an ordinary one has two or three KiB.
+/// A sample larger than this is not stored; an ordinary one has two or three KiB.
 const MAX_BODY: usize = 64 * 1024;
 /// How wide a bar of the last hour is.
 pub const FINE: Duration = Duration::from_secs(60);
@@ -33,13 +33,13 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub struct Sample {
     /// When the process began.
     pub started_at: Timestamp,
-    /// What only grows; what is still zero is absent.
+    /// Counters; those that are zero are absent.
     pub counters: BTreeMap<String, u64>,
-    /// What moves.
+    /// Gauges.
     pub gauges: BTreeMap<String, f64>,
 }
 
-/// The metrics that are kept, their short names, and the labels that follow in these names.
+/// The metrics that are stored, their short names, and the labels that are appended to them.
 const COUNTERS: &[(&str, &str, &[&str])] = &[
     ("hulak_verifications_created_total", "created", &["operator"]),
     ("hulak_verifications_ended_total", "ended", &["status", "operator"]),
@@ -56,11 +56,11 @@ const HISTOGRAMS: &[(&str, &str)] = &[
 const GAUGES: &[&str] = &["hulak_gateway_credits", "hulak_outbox_waiting"];
 
 impl Sample {
-    /// Reads the metrics as Prometheus would see them.
+    /// Reads metrics in the text format of Prometheus.
     #[must_use]
     pub fn of_metrics(text: &str, started_at: Timestamp) -> Self {
         let mut sample = Self { started_at, ..Self::default() };
-        // What each bucket of a histogram has less than the one before it in the text, which holds all that is below.
+        // The cumulative count of the bucket before: the text gives each bucket with all below it.
         let mut below = HashMap::<String, u64>::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
@@ -109,19 +109,19 @@ fn class(status: &str) -> &'static str {
     }
 }
 
-/// Keeps this process's counters.
+/// Stores this process's counters.
 #[derive(Debug)]
 pub struct Sampler {
     /// This process.
     pub process: Uuid,
-    /// Where.
+    /// The store.
     pub store: Arc<dyn Store>,
-    /// The time.
+    /// The clock.
     pub clock: SharedClock,
 }
 
 impl Sampler {
-    /// Keeps them until the stop. One that cannot be kept is left out: the next one says it all.
+    /// Stores a sample every [`EVERY`] until the stop. One that fails is left out: the next one holds its counts, too.
     pub async fn run(self, monitor: Monitor, shutdown: Shutdown) {
         let started_at = self.clock.now();
         loop {
@@ -132,12 +132,12 @@ impl Sampler {
             let sample = Sample::of_metrics(&hulak_runtime::metrics::render(), started_at);
             let Ok(body) = serde_json::to_string(&sample) else { continue };
             if body.len() > MAX_BODY {
-                tracing::warn!(bytes = body.len(), "the counters are too large to be kept");
+                tracing::warn!(bytes = body.len(), "the sample of the counters is too large to be stored");
                 continue;
             }
             let sample = StoredSample { process: self.process, at, body };
             if let Err(error) = self.store.put_sample(&sample).await {
-                tracing::debug!(%error, "counters not kept");
+                tracing::debug!(%error, "the counters were not stored");
             }
         }
     }
@@ -149,7 +149,7 @@ fn align(at: Timestamp, step: Duration) -> Timestamp {
     Timestamp::from_millis(at.as_millis().div_euclid(step) * step)
 }
 
-/// Which time is looked at.
+/// A window of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Span {
     /// The last hour, a minute a bar.
@@ -190,14 +190,14 @@ pub struct Board {
 }
 
 impl Board {
-    /// From when on samples have to be asked for: a little earlier than the newest one, as processes are not all as fast.
+    /// The time from which samples have to be read: a little before the newest one, because processes store at different times.
     #[must_use]
     pub fn wants(&self, now: Timestamp) -> Timestamp {
         let newest = self.processes.values().map(|(at, _)| *at).max();
         newest.map_or(now - DAY, |at| (at - Duration::from_secs(20)).max(now - DAY))
     }
 
-    /// Takes samples in, the oldest first. Those it has are left out.
+    /// Adds samples, the oldest first. Samples that it has already are ignored.
     pub fn take(&mut self, stored: &[StoredSample]) {
         for one in stored {
             let Ok(sample) = serde_json::from_str::<Sample>(&one.body) else { continue };
@@ -211,7 +211,7 @@ impl Board {
                     let grown = grown(&before.counters, &sample.counters);
                     self.add(one.at, &grown);
                 }
-                // The first one seen of a process that began while we looked tells all that it did.
+                // The process began after the first sample, so its first sample holds all its counts.
                 None if sample.started_at >= since - EVERY => {
                     let counts: Vec<_> = sample.counters.iter().map(|(key, n)| (key.clone(), *n)).collect();
                     self.add(one.at, &counts);
@@ -223,7 +223,7 @@ impl Board {
     }
 
     fn add(&mut self, at: Timestamp, counts: &[(String, u64)]) {
-        // A sample tells of the time before it.
+        // A sample counts what happened before it.
         let at = at - Duration::from_millis(1);
         for (bars, step) in [(&mut self.fine, FINE), (&mut self.coarse, COARSE)] {
             let bar = bars.entry(align(at, step)).or_default();
@@ -233,7 +233,7 @@ impl Board {
         }
     }
 
-    /// Forgets what lies too far back, and processes that are gone.
+    /// Drops bars that are too old, and processes that have stopped.
     pub fn trim(&mut self, now: Timestamp) {
         self.fine = self.fine.split_off(&align(now - HOUR - FINE, FINE));
         self.coarse = self.coarse.split_off(&align(now - DAY - COARSE, COARSE));
@@ -302,14 +302,14 @@ impl Board {
         quantile(&buckets, share)
     }
 
-    /// The newest value of a gauge, of whichever process said it last.
+    /// The newest value of a gauge, over all processes.
     #[must_use]
     pub fn gauge(&self, name: &str) -> Option<f64> {
         let told = self.processes.values().filter_map(|(at, sample)| Some((at, *sample.gauges.get(name)?)));
         told.max_by_key(|(at, _)| **at).map(|(_, value)| value)
     }
 
-    /// The operators that anything is known of.
+    /// The carriers that have counts.
     #[must_use]
     pub fn carriers(&self, now: Timestamp) -> Vec<String> {
         let mut all: Vec<_> = self.split("created", Span::Day, now).into_keys().collect();
@@ -329,14 +329,14 @@ fn grown(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> Vec<(
         .iter()
         .map(|(key, value)| {
             let base = before.get(key).copied().unwrap_or(0);
-            // Less than before: somebody counts from the beginning again.
+            // Less than before: the counter began again at zero.
             (key.clone(), if base <= *value { value - base } else { *value })
         })
         .filter(|(_, growth)| *growth > 0)
         .collect()
 }
 
-/// Within a bucket values are taken to lie evenly; in the last one, which has no end, at its beginning.
+/// Assumes that values are spread evenly within a bucket; those in the last one, which has no upper bound, count as its lower bound.
 fn quantile(buckets: &[(f64, u64)], share: f64) -> Option<f64> {
     let total: u64 = buckets.iter().map(|(_, count)| count).sum();
     if total == 0 {
@@ -415,12 +415,12 @@ something else entirely
     }
 
     #[test]
-    fn rates_come_from_differences_whoever_starts_and_ends() {
+    fn rates_come_from_differences_while_processes_start_and_end() {
         let mut board = Board::default();
         let samples = [
-            sample(1, 300, 9_000, 1_000), // what it counted before we looked is not ours to tell
+            sample(1, 300, 9_000, 1_000), // its counts before the first sample are unknown
             sample(1, 240, 9_000, 1_010),
-            sample(2, 120, 125, 4), // began while we looked
+            sample(2, 120, 125, 4), // began after the first sample
             sample(2, 60, 125, 9),
             sample(1, 0, 9_000, 1_011),
         ];

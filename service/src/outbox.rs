@@ -1,4 +1,4 @@
-//! From the message table to the broker: what the publisher does after a commit, and the relay for whatever it missed.
+//! From the message table to the broker: what the publisher does after a commit, and the relay for the messages it missed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,21 +13,20 @@ use hulak_common::time::Timestamp;
 use hulak_runtime::shutdown::Shutdown;
 use hulak_store::Store;
 
-/// How often confirms are written down: little at a time, because what is written at once is in the way of the requests of
-/// that moment.
+/// How often confirms are written to the store: a few at a time, because a large write delays the requests of that moment.
 const CONFIRM_TICK: Duration = Duration::from_millis(50);
-/// How long a confirm is kept before that. Most messages are claimed by then, and need no such note; it has to be well below
+/// How long a confirm waits before that. Most messages are claimed by then, and need no such write; it has to be well below
 /// the time after which the relay publishes again.
 const CONFIRM_DELAY: Duration = Duration::from_secs(1);
-/// Confirms that may be kept, and as many that may wait for that; those beyond are forgotten, and the relay publishes a harmless
-/// copy.
+/// Confirms that may wait to be written, and as many in the queue before them; those beyond are dropped, and the relay
+/// publishes a harmless copy.
 const CONFIRM_QUEUE: usize = 65_536;
-/// As many jobs are made of a batch before messages share them: enough for several workers to begin at once.
+/// A batch becomes this many jobs before messages share one: enough for several workers to begin at once.
 const JOBS: usize = 4;
 /// Confirms in one statement.
 const CONFIRM_BATCH: usize = 1_000;
 
-/// Publishes messages and notes which of them the broker has.
+/// Publishes messages and writes down which of them the broker has confirmed.
 #[derive(Debug, Clone)]
 pub struct Outbox {
     broker: Arc<dyn Broker>,
@@ -35,11 +34,11 @@ pub struct Outbox {
     confirmed: mpsc::Sender<Confirmed>,
 }
 
-/// A message that the broker has, and when it was published.
+/// A message that the broker has confirmed, and when it was published.
 type Confirmed = (MessageId, Timestamp);
 
 impl Outbox {
-    /// Starts writing confirms down, until `shutdown` begins and what is waiting is written.
+    /// Starts writing confirms to the store, until `shutdown` begins and the waiting ones are written.
     #[must_use]
     pub fn start(
         broker: Arc<dyn Broker>,
@@ -64,7 +63,7 @@ impl Outbox {
                 Ok(()) => {
                     for id in job.ids() {
                         count += 1;
-                        // When it has no room the relay publishes a copy, which the claim will refuse.
+                        // If the queue is full, the relay publishes a copy, which the claim refuses.
                         let _forgotten = self.confirmed.try_send((*id, published_at));
                     }
                 }
@@ -75,7 +74,7 @@ impl Outbox {
     }
 }
 
-/// Few messages travel alone, so that they spread evenly over the workers; many share jobs, to spare the broker.
+/// Few messages get a job each, so that they spread evenly over the workers; many share jobs, to spare the broker.
 fn per_job(messages: usize) -> usize {
     (messages / JOBS).clamp(1, MAX_IDS)
 }
@@ -104,10 +103,10 @@ async fn note_confirms(mut waiting: mpsc::Receiver<Confirmed>, store: Arc<dyn St
 }
 
 async fn note(confirmed: &[Confirmed], store: &dyn Store) {
-    // With the moment of publishing: what fell due after it (another try, say) was not what the broker confirmed.
+    // With the time of publishing: a message that fell due later (a retry, for instance) is not what the broker confirmed.
     for chunk in confirmed.chunks(CONFIRM_BATCH) {
         if let Err(error) = store.confirm_published(chunk).await {
-            tracing::debug!(%error, messages = chunk.len(), "confirms not noted; the relay publishes copies");
+            tracing::debug!(%error, messages = chunk.len(), "confirms were not written; the relay publishes copies");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A line of the log as one flat JSON object: who looks for a trace finds it in one place, whatever wrote the line.
+//! A line of the log as one flat JSON object: a trace id is always in the same place, whichever code wrote the line.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Spans whose fields go into the line: ours. A library's, nested in one of ours, would hide it.
+/// Only the fields of Hulak's own spans go into the line: a library's span, nested in one of them, would hide it.
 const OURS: &str = "hulak";
 
 /// Writes `{"timestamp":…,"level":…,"target":…,"message":…,FIELDS,FIELDS OF OUR INNERMOST SPAN}`.
@@ -41,7 +41,7 @@ where
             .and_then(|mut scope| scope.find(|span| span.metadata().target().starts_with(OURS)));
         if let Some(span) = ours {
             let extensions = span.extensions();
-            // An object of its own, whose inside is taken over as it is.
+            // Written as an object of its own, whose fields are then copied.
             let inside = extensions
                 .get::<FormattedFields<JsonFields>>()
                 .and_then(|fields| fields.fields.strip_prefix('{')?.strip_suffix('}'));
@@ -60,7 +60,7 @@ struct Fields<'a, 'w> {
 
 impl Fields<'_, '_> {
     fn put(&mut self, field: &Field, value: &impl Serialize) {
-        // Of the log crate's lines, which say so of themselves.
+        // Metadata that the `log` crate adds to its lines.
         if field.name().starts_with("log.") || self.done.is_err() {
             return;
         }

@@ -5,16 +5,16 @@ use metrics::{Counter, Histogram, Label};
 use super::Metric;
 use hulak_common::phone::{Carriers, PhoneNumber};
 
-/// An installation's own table may have any number of operators; those beyond share a label.
+/// An installation's own table may have any number of carriers; those beyond share a label.
 const MOST: usize = 32;
 const OTHER: &str = "other";
 const UNKNOWN: &str = "unknown";
 
-/// Which operator, as a column of a table of handles.
+/// A carrier, as a column of a table of handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Column(usize);
 
-/// The labels there are: some operators, then `other` and `unknown`.
+/// The labels: up to [`MOST`] carriers, then `other` and `unknown`.
 #[derive(Debug)]
 pub(super) struct Labels {
     carriers: Carriers,
@@ -36,7 +36,7 @@ impl Labels {
         }
     }
 
-    /// Every label; `other` only where there are more operators than labels.
+    /// Every label; `other` only where there are more carriers than labels.
     fn each(&self) -> impl Iterator<Item = Label> + '_ {
         let codes = self.codes.iter().map(String::as_str).chain([OTHER, UNKNOWN]);
         codes.map(|code| Label::new("operator", code.to_owned()))
@@ -47,7 +47,7 @@ impl Labels {
     }
 }
 
-/// A counter for each operator and each of a few kinds.
+/// A counter for each carrier and each of a few kinds.
 #[derive(Debug)]
 pub(super) struct Counters {
     columns: usize,
@@ -69,7 +69,7 @@ impl Counters {
         Self { columns: labels.codes.len() + 2, counters }
     }
 
-    /// Of one kind only.
+    /// Counters of one kind only.
     pub(super) fn plain(metric: &Metric, labels: &Labels) -> Self {
         let counter = |(column, operator)| match labels.used(column) {
             true => metric.counter(vec![operator]),
@@ -85,7 +85,7 @@ impl Counters {
     }
 }
 
-/// A histogram for each operator.
+/// A histogram for each carrier.
 #[derive(Debug)]
 pub(super) struct Histograms(Vec<Histogram>);
 

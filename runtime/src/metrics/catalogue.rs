@@ -1,11 +1,11 @@
-//! The names and helps of all metrics.
+//! The names and help texts of all metrics.
 
 /// A metric, as Prometheus knows it.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
     /// Its name, with its unit.
     pub name: &'static str,
-    /// What it says.
+    /// Its help text.
     pub help: &'static str,
     pub(super) kind: Kind,
 }
@@ -13,11 +13,11 @@ pub struct Metric {
 /// What kind of metric it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// It only grows.
+    /// A counter.
     Counter,
-    /// It moves.
+    /// A gauge.
     Gauge,
-    /// How often a value was below each of these bounds.
+    /// A histogram with these bounds.
     Histogram(&'static [f64]),
 }
 
@@ -26,7 +26,7 @@ const CALLS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 /// Messages: from the fastest to the longest that a code lives.
 const MESSAGES: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
-/// People: who reads a code and types it.
+/// People, who read a code and type it.
 const PEOPLE: &[f64] =
     &[1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0, 1_800.0];
 

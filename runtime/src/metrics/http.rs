@@ -9,9 +9,9 @@ use metrics::{Counter, Histogram, Label};
 
 use super::catalogue::{REQUEST_TIME, REQUESTS};
 
-/// The route of addresses that there are not.
+/// The route label of addresses that match no route.
 const NO_ROUTE: &str = "-";
-/// Routes are as many as the router has; were it ever given anything else, this is where it ends.
+/// The router bounds the number of routes; this bound holds if a caller ever passes anything else.
 const MOST_ROUTES: usize = 256;
 
 /// Counts requests.
@@ -20,7 +20,7 @@ pub struct HttpMetrics {
     routes: RwLock<HashMap<String, Arc<Route>>>,
 }
 
-/// What is known of one route: its name, and handles that were needed before.
+/// One route: its name, and the handles that were needed before.
 #[derive(Debug)]
 struct Route {
     name: String,
@@ -29,7 +29,7 @@ struct Route {
     counts: RwLock<HashMap<(&'static str, StatusCode), Counter>>,
 }
 
-/// This process's meter of requests.
+/// This process's metrics of requests.
 pub fn http() -> &'static HttpMetrics {
     static METRICS: OnceLock<HttpMetrics> = OnceLock::new();
     METRICS.get_or_init(HttpMetrics::default)
@@ -37,7 +37,7 @@ pub fn http() -> &'static HttpMetrics {
 
 impl HttpMetrics {
     /// Counts an answered request; `route` is the pattern that it matched, if any. One that asked to `wait` for a change
-    /// took as long as it had asked for, which says nothing about us: its time is kept apart.
+    /// took as long as it had asked for, so its time is measured apart.
     pub fn answered(
         &self,
         method: &Method,

@@ -1,10 +1,10 @@
-//! What is counted and measured, for Prometheus.
+//! Metrics for Prometheus.
 //!
-//! Every metric stands in the [catalogue](CATALOGUE) once, with its help. What counts is typed: a label can only be one of
-//! an enum's names, a matched route, or an operator's code out of a bounded table; never a number, an id or a text of a
-//! caller's. Handles are made once, so that counting costs an addition, and counters stand at 0 from the start: a rate
-//! needs a first value. Counters are each process's own, and not the book of record: what a process counted dies with it,
-//! and an effect whose commit is never answered (the line to the database broke) is not counted by anybody.
+//! The [catalogue](CATALOGUE) lists every metric once, with its help text. Labels are typed: a label can only be one of
+//! an enum's names, a matched route, or a carrier's code out of a bounded table; never a number, an id or a caller's text.
+//! Handles are made once, so that counting costs an addition, and counters are 0 from the start, because a rate needs a
+//! first value. Each process counts for itself, and the store is the record: counts end with their process, and an effect
+//! whose commit is never answered (the connection to the database broke) is not counted.
 
 mod carriers;
 pub mod catalogue;
@@ -29,8 +29,8 @@ pub use worker::{Call, InFlight, WorkerMetrics, worker};
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
 static CARRIERS: OnceLock<Labels> = OnceLock::new();
 
-/// Collects this process's metrics from now on, with the operators' codes as labels. What was said first holds: the parts
-/// of one process count together.
+/// Collects this process's metrics from now on, with the carriers' codes as labels. The first call counts: the roles of
+/// one process share the metrics.
 pub fn start(carriers: &Carriers) {
     CARRIERS.get_or_init(|| Labels::new(carriers.clone()));
     recorder();
@@ -46,7 +46,7 @@ fn recorder() -> &'static PrometheusHandle {
         let mut builder = PrometheusBuilder::new();
         for metric in CATALOGUE {
             if let Kind::Histogram(bounds) = metric.kind {
-                // Refused only without bounds.
+                // An error only for an empty list of bounds.
                 builder = builder
                     .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)
                     .unwrap_or_default();
@@ -54,7 +54,7 @@ fn recorder() -> &'static PrometheusHandle {
         }
         let recorder = builder.build_recorder();
         let handle = recorder.handle();
-        // Somebody else's recorder may be there already when we are a part of another program; ours then stays empty.
+        // Inside another program its recorder may be installed already; this one then stays empty.
         let _others = metrics::set_global_recorder(recorder);
         for metric in CATALOGUE {
             match metric.kind {
@@ -76,7 +76,7 @@ pub fn render() -> String {
     handle.render()
 }
 
-/// Folds what was measured into buckets. Nobody may ever ask for the metrics, and single measurements are kept until then.
+/// Folds single measurements into buckets. Without it they would pile up in a process whose metrics are never read.
 pub fn fold() {
     recorder().run_upkeep();
 }
@@ -109,7 +109,7 @@ mod tests {
     fn names_and_helps_follow_the_conventions() {
         let mut names = std::collections::BTreeSet::new();
         for metric in CATALOGUE {
-            assert!(names.insert(metric.name), "{} stands there twice", metric.name);
+            assert!(names.insert(metric.name), "{} is listed twice", metric.name);
             assert!(metric.name.starts_with("hulak_"), "{}", metric.name);
             assert!(metric.help.len() > 15 && metric.help.ends_with('.'), "{}", metric.name);
             let counts = matches!(metric.kind, Kind::Counter);

@@ -1,4 +1,4 @@
-//! What the decisions did: counted where a transaction was committed, by whichever process made it.
+//! What the store's decisions did, counted by the process that committed the transaction.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use hulak_common::phone::PhoneNumber;
 use hulak_common::text_enum::text_enum;
 use hulak_common::verification::{Delivery, DeliveryFault, Status};
 
-/// Something that a committed transaction did. Messages that go nowhere (to test numbers, or to a stranger who wants to
-/// sign in) are none: they cost no credit and say nothing about the gateway.
+/// An effect of a committed transaction. Messages of the routes `null` and `decoy` have none: they cost no credit and say
+/// nothing about the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fact {
     /// A verification began.
@@ -62,7 +62,7 @@ text_enum! {
         Malformed => "malformed",
         /// Too late.
         Expired => "expired",
-        /// Somebody was first.
+        /// Another check was first.
         AlreadyApproved => "already_approved",
         /// The verification was taken back.
         Canceled => "canceled",
@@ -92,12 +92,12 @@ pub struct StoreMetrics {
     requested: Counters,
     messages: Counters,
     parts: Counters,
-    /// By fault, and in the last place: its time was over before anything went wrong.
+    /// By fault; the last one counts messages that expired without a fault.
     failures: Vec<Counter>,
     gateway_time: Histograms,
 }
 
-/// This process's meter of the store.
+/// This process's metrics of the store.
 pub fn store() -> &'static StoreMetrics {
     static METRICS: OnceLock<StoreMetrics> = OnceLock::new();
     METRICS.get_or_init(|| StoreMetrics::new(super::carriers()))

@@ -1,4 +1,4 @@
-//! What a worker does besides deciding: calls of the gateway, and the rounds of relay and reaper.
+//! A worker's calls of the gateway, and the rounds of its relay and reaper.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -22,7 +22,7 @@ text_enum! {
         Account => "account",
         /// It could not be reached, or asked to come back later.
         NotNow => "not_now",
-        /// Nobody knows.
+        /// The outcome is not known.
         Unknown => "unknown",
     }
 }
@@ -44,7 +44,7 @@ pub struct WorkerMetrics {
     pub reaped_claims: Counter,
 }
 
-/// This process's meter of its worker.
+/// This process's metrics of its worker.
 pub fn worker() -> &'static WorkerMetrics {
     static METRICS: OnceLock<WorkerMetrics> = OnceLock::new();
     METRICS.get_or_init(|| {
@@ -74,12 +74,12 @@ impl WorkerMetrics {
         self.call_time.record(took.as_secs_f64());
     }
 
-    /// Notes how many credits are left.
+    /// Sets how many credits are left.
     pub fn credits(&self, left: f64) {
         self.credits.set(left);
     }
 
-    /// Notes whether the circuit to the gateway is open.
+    /// Sets whether the circuit to the gateway is open.
     pub fn circuit(&self, open: bool) {
         self.circuit.set(if open { 1.0 } else { 0.0 });
     }
