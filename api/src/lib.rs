@@ -211,7 +211,7 @@ pub async fn run(
     Ok(())
 }
 
-/// Carriers and probes are few.
+/// The admin address has few callers.
 const ADMIN_CONNECTIONS: usize = 64;
 
 /// Callers who wait hold a connection each, so there may be many.

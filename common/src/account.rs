@@ -22,7 +22,7 @@ pub const MAX_GROUPS: usize = 50;
 /// Groups of one client.
 pub const MAX_CLIENT_GROUPS: usize = 1_000;
 
-/// Something that cannot be used, and what it has to be.
+/// Why a value cannot be used; the text says what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AccountError(String);
@@ -31,7 +31,7 @@ fn must(text: impl Into<String>) -> AccountError {
     AccountError(text.into())
 }
 
-/// A username: letters, digits and `@ . + - _`, normalised (NFKC), so that what looks alike is alike.
+/// A username: letters, digits and `@ . + - _`, normalised (NFKC), so that names that look alike are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username {
     text: String,
@@ -39,7 +39,7 @@ pub struct Username {
 }
 
 impl Username {
-    /// What usernames are compared by: two that differ in case only are one.
+    /// The form that usernames are compared by: two that differ only in case are equal.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
@@ -56,7 +56,7 @@ impl FromStr for Username {
     type Err = AccountError;
 
     fn from_str(text: &str) -> Result<Self, AccountError> {
-        // Before anything is built of it: one character may be normalised into many.
+        // Checked before normalisation, which may turn one character into many.
         if text.chars().count() > MAX_NAME {
             return Err(must(format!("must have at most {MAX_NAME} characters")));
         }
@@ -67,13 +67,13 @@ impl FromStr for Username {
         if !text.chars().all(|c| c.is_alphanumeric() || is_mark(c) || "@.+-_".contains(c)) {
             return Err(must("may have letters, digits and @ . + - _ only"));
         }
-        // Lower case may leave characters that compose anew.
+        // Lower case may leave characters that compose again.
         let key = text.to_lowercase().nfkc().collect();
         Ok(Self { text, key })
     }
 }
 
-/// Devanagari writes its vowels as marks on letters.
+/// Devanagari writes vowels as combining marks.
 fn is_mark(c: char) -> bool {
     unicode_normalization::char::is_combining_mark(c)
 }
@@ -159,7 +159,7 @@ fn plain(text: &str) -> Result<String, AccountError> {
     Ok(text.trim().to_owned())
 }
 
-/// What a group allows, in the application's own words: `orders.refund`.
+/// A permission of a group, named by the application: `orders.refund`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Permission(String);
 
@@ -183,7 +183,7 @@ impl FromStr for Permission {
     }
 }
 
-/// Somebody who may sign in.
+/// An account of a client application, which may sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Version 7 UUID.
@@ -196,7 +196,7 @@ pub struct Account {
     pub first_name: PersonName,
     /// May be empty.
     pub last_name: PersonName,
-    /// Not verified by us.
+    /// Not verified.
     pub email: Option<Email>,
     /// Verified when `phone_verified`.
     pub phone: Option<PhoneNumber>,
@@ -206,7 +206,7 @@ pub struct Account {
     pub is_active: bool,
     /// The names of its groups, sorted.
     pub groups: Vec<GroupName>,
-    /// What its groups allow, sorted, each once.
+    /// The permissions of its groups, sorted, each once.
     pub permissions: Vec<Permission>,
     /// When it was made.
     pub created_at: Timestamp,

@@ -1,4 +1,4 @@
-//! API keys: what they look like, and what is kept of them.
+//! API keys: their form, and what the store keeps of them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,14 +18,14 @@ pub const DEFAULT_CLIENT: &str = "default";
 /// How many characters have to follow the prefix.
 const MIN_SECRET: usize = 24;
 const MAX_SECRET: usize = 256;
-/// How much of a key is kept to tell it apart.
+/// How many characters of a key are stored to tell it apart.
 const SHOWN: usize = 8;
 
-/// A well-formed API key. Whether it is known is the store's to say.
+/// A well-formed API key. The store knows whether it exists.
 #[derive(Debug, Clone)]
 pub struct ApiKey(SecretString);
 
-/// A key that cannot be one.
+/// A text that is not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be `hk_` (or `ho_` for operators) followed by at least 24 characters of A-Z a-z 0-9 _ -")]
 pub struct ApiKeyError;
@@ -34,7 +34,7 @@ impl ApiKey {
     /// Reads a key.
     ///
     /// # Errors
-    /// When it has another shape.
+    /// When the text has another form.
     pub fn parse(text: &str) -> Result<Self, ApiKeyError> {
         let secret = text
             .strip_prefix(CLIENT_PREFIX)
@@ -67,14 +67,14 @@ impl ApiKey {
         self.expose().starts_with(OPERATOR_PREFIX)
     }
 
-    /// Its SHA-256, which is what the store finds it by. A fast hash will do: a key has far too much randomness to be
-    /// guessed. Looking up a hash also takes no time that would tell how much of a key was right.
+    /// Its SHA-256, by which the store finds it. A fast hash will do: a key has too much randomness to be guessed. The time
+    /// of looking up a hash does not tell how much of a key was right.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.expose().as_bytes()).into()
     }
 
-    /// What the store keeps of it.
+    /// The row that the store keeps of it.
     #[must_use]
     pub fn to_store(&self, client_name: &str) -> NewKey {
         NewKey {

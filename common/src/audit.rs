@@ -29,28 +29,28 @@ text_enum! {
         Resume => "resume",
         /// Looked at the dead letters.
         DeadLetters => "dead-letters",
-        /// Threw the dead letters away.
+        /// Deleted the dead letters.
         Purge => "purge",
-        /// Took the bill along.
+        /// Downloaded the bill.
         Export => "export",
-        /// What was asked could not be done.
+        /// An action that failed.
         Failure => "failure",
     }
 }
 
-/// One line of the record of what operators did.
+/// One entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditEntry {
     /// Version 7 UUID: sorts by time.
     pub id: Uuid,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// The name of the client that the key was made for; empty when nobody knows.
+    /// The name of the client that the key was made for; empty when the key is unknown.
     pub who: String,
     /// The first characters of the key.
     pub key_prefix: String,
-    /// What.
+    /// What the operator did.
     pub act: Act,
-    /// To what.
+    /// What the action was about.
     pub what: String,
 }

@@ -1,4 +1,4 @@
-//! Client applications: what may be set for one of them, and their keys as operators see them.
+//! Client applications: their settings, and their keys as operators see them.
 
 use uuid::Uuid;
 
@@ -7,7 +7,7 @@ use crate::rate_limit::{Amount, Quota};
 use crate::rules::Quotas;
 use crate::time::Timestamp;
 
-/// What is set for one client application. What is not goes by the settings of the programs.
+/// The settings of one client application. The program's settings hold for those that are not set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClientSettings {
     /// The name in its messages, in place of `HULAK_APP_NAME`.
@@ -23,7 +23,7 @@ pub struct ClientSettings {
 }
 
 impl ClientSettings {
-    /// The quotas that count for this client: its own where it has them.
+    /// The quotas of this client: its own where it has them.
     #[must_use]
     pub fn quotas(&self, defaults: &Quotas) -> Quotas {
         Quotas {
@@ -33,15 +33,15 @@ impl ClientSettings {
     }
 }
 
-/// What becomes of one setting.
+/// A change of one setting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Change<T> {
     /// It stays.
     #[default]
     Keep,
-    /// It goes by the settings of the programs again.
+    /// The program's setting holds again.
     Reset,
-    /// It is this from now on.
+    /// It gets this value.
     To(T),
 }
 
@@ -62,7 +62,7 @@ impl<T> Change<T> {
     }
 }
 
-/// What becomes of a client's settings.
+/// A change of a client's settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SettingsChange {
     /// See [`ClientSettings::app_name`].
@@ -86,11 +86,11 @@ pub struct ClientRecord {
     pub name: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// What is set for it.
+    /// Its settings.
     pub settings: ClientSettings,
 }
 
-/// A key as operators see it: all that is kept of one.
+/// A stored key, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRecord {
     /// The name of the client application that it belongs to.

@@ -1,8 +1,8 @@
-//! The only place that looks at a clock.
+//! The only module that reads a clock.
 //!
 //! Hulak has one clock for limits and leases: the database's. A process measures its offset to it with
 //! [`DatabaseClock::calibrate`] and passes the result into every statement, so a host whose own clock is wrong by
-//! minutes harms nothing, and a test can freeze time.
+//! minutes does no harm, and a test can freeze time.
 #![expect(clippy::disallowed_methods, reason = "this module is where the machine's clock is read")]
 
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::time::Timestamp;
 
-/// Tells the time that counts.
+/// The time that decisions use.
 pub trait Clock: Send + Sync + std::fmt::Debug + 'static {
     /// The present moment.
     fn now(&self) -> Timestamp;
 
-    /// Takes note of what the database's clock said: `read` is its reading, `before` what [`Clock::now`] answered
-    /// just before asking, `took` how long the asking took. Clocks that cannot drift ignore it.
+    /// Takes a reading of the database's clock: `read` is its time, `before` what [`Clock::now`] answered
+    /// just before the question, `took` how long the question took. Clocks that cannot drift ignore it.
     fn calibrate(&self, _read: Timestamp, _before: Timestamp, _took: Duration) {}
 }
 
@@ -26,7 +26,7 @@ pub type SharedClock = Arc<dyn Clock>;
 
 /// The machine's clock, corrected by a measured offset to the database's.
 ///
-/// It advances by the monotonic clock, so that somebody setting the host's time does not move it.
+/// It advances by the monotonic clock, so that a change of the host's time does not move it.
 #[derive(Debug)]
 pub struct DatabaseClock {
     started: Instant,
@@ -61,9 +61,9 @@ impl Clock for DatabaseClock {
     }
 
     fn calibrate(&self, read: Timestamp, before: Timestamp, took: Duration) {
-        // The reading was made somewhere within the exchange, so it bounds the error only: what lies within the bounds
-        // (and a millisecond of rounding) may be no error at all. Correcting what surely is one, and no more, never
-        // pushes a good clock off when an exchange was slow.
+        // The reading was made somewhere within the exchange, so it only bounds the error: a difference within the bounds
+        // (and a millisecond of rounding) may be no error at all. Only the part beyond them is corrected, so that a slow
+        // exchange never moves a good clock.
         let half = i64::try_from(took.as_millis() / 2).unwrap_or(0);
         let error = read.as_millis() - (before.as_millis() + half);
         let sure = (error.abs() - (half + 1)).max(0);
@@ -71,19 +71,19 @@ impl Clock for DatabaseClock {
     }
 }
 
-/// What this machine's clock says, which somebody may set at any time. Only a database that has no clock of its own goes by it.
+/// This machine's clock, which may be set at any time. Only a database without a clock of its own uses it.
 #[must_use]
 pub fn machine_now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// A clock for tests: it stands still until it is moved.
+/// A clock for tests: it only moves when a test moves it.
 #[derive(Debug)]
 pub struct FrozenClock(AtomicI64);
 
 impl FrozenClock {
-    /// A clock that stands at `at`.
+    /// A clock that is frozen at `at`.
     #[must_use]
     pub fn at(at: Timestamp) -> Self {
         Self(AtomicI64::new(at.as_millis()))
@@ -101,7 +101,7 @@ impl Clock for FrozenClock {
     }
 }
 
-/// What this machine's clock says, for whoever looks at spans of many machines; never for decisions.
+/// This machine's clock, for the times of spans; never for decisions.
 #[must_use]
 pub fn wall_clock() -> SystemTime {
     SystemTime::now()

@@ -25,7 +25,7 @@ pub struct CodeLength(u8);
 pub struct CodeLengthError;
 
 impl CodeLength {
-    /// Checks the bounds.
+    /// A length within the bounds.
     ///
     /// # Errors
     /// Outside 4 to 10.
@@ -58,7 +58,7 @@ impl std::str::FromStr for CodeLength {
 pub struct Code(SecretString);
 
 impl Code {
-    /// What a person typed, as it is; whether it has the right shape is told by [`Code::fits`].
+    /// What a person typed, unchanged; [`Code::fits`] tells whether it has the right form.
     #[must_use]
     pub fn typed(text: String) -> Self {
         Self(SecretString::from(text))
@@ -71,7 +71,7 @@ impl Code {
         text.len() == usize::from(length.digits()) && text.bytes().all(|byte| byte.is_ascii_digit())
     }
 
-    /// The digits: for the text of a message, and for nothing else.
+    /// The digits: only for the text of a message.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
@@ -90,7 +90,7 @@ impl fmt::Debug for Code {
     }
 }
 
-/// Random bytes of one verification, so that equal ids under another secret, or equal secrets, tell nothing.
+/// Random bytes of one verification, so that its codes tell nothing about those of another.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Salt(pub [u8; 20]);
 
@@ -100,7 +100,7 @@ impl fmt::Debug for Salt {
     }
 }
 
-/// Which secret a code or token was derived from. Derived from the secret itself; it tells nothing about it.
+/// The id of the secret that a code or token was derived from. It is derived from the secret and does not reveal it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId(u32);
 
@@ -174,7 +174,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a derived key is for. Keys of different purposes tell nothing about one another.
+/// The purpose of a derived key. Keys of different purposes are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyPurpose {
     /// Deriving one-time codes.
@@ -183,9 +183,9 @@ pub enum KeyPurpose {
     ClientTokens,
     /// Authenticating the tokens of hosted pages.
     PageTokens,
-    /// Authenticating what hosted pages hand over at their end.
+    /// Authenticating the codes that hosted pages hand over at their end.
     PageCodes,
-    /// Hashing the bodies of requests that may come twice.
+    /// Hashing the bodies of requests with an `Idempotency-Key`.
     RequestBodies,
     /// The seed of the key that signs approval tokens.
     ApprovalSigning,
@@ -229,7 +229,7 @@ impl Keys {
         }
     }
 
-    /// Which secret these come from.
+    /// The id of their secret.
     #[must_use]
     pub fn id(&self) -> KeyId {
         self.id
@@ -271,7 +271,7 @@ fn expand<const N: usize>(secret: &Secret, label: &[u8]) -> [u8; N] {
     out
 }
 
-/// The present secret's keys, and the previous one's while codes made with it are alive.
+/// The keys of the current secret, and of the previous one while its codes live.
 #[derive(Debug, Clone)]
 pub struct Keyring {
     current: Keys,
@@ -285,24 +285,24 @@ impl Keyring {
         Self { current: Keys::new(current), previous: previous.map(Keys::new) }
     }
 
-    /// The keys for everything new.
+    /// The keys for new codes and tokens.
     #[must_use]
     pub fn current(&self) -> &Keys {
         &self.current
     }
 
-    /// The keys with this id, when they are known here.
+    /// The keys with this id, if this process has them.
     #[must_use]
     pub fn find(&self, id: KeyId) -> Option<&Keys> {
         self.all().find(|keys| keys.id == id)
     }
 
-    /// Present keys first, then the previous.
+    /// The current keys first, then the previous ones.
     pub fn all(&self) -> impl Iterator<Item = &Keys> {
         std::iter::once(&self.current).chain(self.previous.as_ref())
     }
 
-    /// The code of a verification's epoch; `None` when its key is not known here.
+    /// The code of a verification's epoch; `None` when this process does not have its key.
     #[must_use]
     pub fn code(&self, key: KeyId, salt: &Salt, id: Uuid, epoch: i32, length: CodeLength) -> Option<Code> {
         self.find(key).map(|keys| keys.code(salt, id, epoch, length))

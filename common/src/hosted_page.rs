@@ -8,13 +8,13 @@ use crate::origin::RedirectUri;
 use crate::time::Timestamp;
 use crate::verification::{Locale, Purpose};
 
-/// How long a page is good.
+/// How long a page is valid.
 pub const LIFE: Duration = Duration::from_secs(15 * 60);
 /// How often a page may ask for a code.
 pub const CREATES: i32 = 3;
-/// How long an approval may be exchanged: as long as an approval token is good.
+/// How long an approval may be exchanged: as long as an approval token is valid.
 pub const CODE_LIFE: Duration = Duration::from_secs(10 * 60);
-/// How long what is over is still known, so that people are told so.
+/// How long a page is kept after its end, so that people are told that it has ended.
 pub const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
 
 /// A hosted page.
@@ -22,19 +22,19 @@ pub const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
 pub struct HostedPage {
     /// Its id.
     pub id: Uuid,
-    /// Whose it is.
+    /// The client application that it belongs to.
     pub client: Uuid,
     /// What its verifications are for.
     pub purpose: Purpose,
-    /// The account that the number is to belong to.
+    /// The account that the number will belong to.
     pub account: Option<Uuid>,
     /// Its language; the browser's when there is none.
     pub locale: Option<Locale>,
     /// The client application's own name.
     pub app_name: Option<String>,
-    /// Where the browser is sent at the end; a demonstration goes nowhere.
+    /// Where the browser is sent at the end; a demonstration has no such address.
     pub redirect_uri: Option<RedirectUri>,
-    /// The caller's own, given back to it.
+    /// The caller's own value, given back to it.
     pub state: String,
     /// How often it may still ask for a code.
     pub creates_left: i32,
@@ -42,7 +42,7 @@ pub struct HostedPage {
     pub verification: Option<Uuid>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// Until when it is good.
+    /// Until when it is valid.
     pub expires_at: Timestamp,
 }
 
@@ -53,8 +53,8 @@ impl HostedPage {
         self.expires_at <= now
     }
 
-    /// What its verifications have for a session, so that a stranger who types the same number into a page of its own
-    /// does not get hold of this one's.
+    /// The session of its verifications, so that a stranger who types the same number into another page does not share
+    /// this page's verification.
     #[must_use]
     pub fn session(&self) -> String {
         format!("page:{}", self.id.simple())

@@ -1,4 +1,4 @@
-//! First answers to requests that may come twice: kept with the effect they tell of, and given again.
+//! First answers to requests with an `Idempotency-Key`: stored together with their effect, and replayed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// How long an answer is kept.
+/// How long an answer is stored.
 pub const KEPT: Duration = Duration::from_secs(24 * 3_600);
 
-/// Writes an answer of that moment down.
+/// Writes an answer as text.
 pub type Write<T> = Arc<dyn Fn(&T, Timestamp) -> Option<String> + Send + Sync>;
 
-/// What has to be kept of a request that came with an `Idempotency-Key`, and how its answer is written down.
+/// What is stored of a request with an `Idempotency-Key`, and how its answer becomes text.
 #[derive(Clone)]
 pub struct Remember<T> {
     /// Client, credential, path and key, as one hash.
     pub scope: [u8; 32],
-    /// Keyed hashes of the body: under the present secret, which is kept, and under the previous one, which an older
-    /// answer may have been kept with.
+    /// Keyed hashes of the body: under the current secret, which is stored, and under the previous one, with which an older
+    /// answer may have been stored.
     pub bodies: Vec<[u8; 32]>,
-    /// Writes the answer down, without any token; `None` for an answer that tells of no effect and may change.
+    /// The answer as text, without any token; `None` for an answer without an effect, which may change.
     pub write: Write<T>,
 }
 
@@ -30,23 +30,23 @@ impl<T> fmt::Debug for Remember<T> {
     }
 }
 
-/// An answer as it is kept.
+/// A stored answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptAnswer {
     /// See [`Remember::scope`].
     pub scope: [u8; 32],
     /// The keyed hash of the request's body.
     pub body: [u8; 32],
-    /// What [`Remember::write`] made of it.
+    /// The text of [`Remember::write`].
     pub answer: String,
-    /// When.
+    /// When it was stored.
     pub created_at: Timestamp,
 }
 
-/// What is known of a request before anything is done.
+/// What the store knows of a request before it acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recall {
-    /// Nothing: it is the first.
+    /// It is the first.
     First,
     /// The same request was answered like this.
     Answered(String),
@@ -55,7 +55,7 @@ pub enum Recall {
 }
 
 impl KeptAnswer {
-    /// What it means for a request of the same scope.
+    /// What this stored answer means for a request of the same scope.
     #[must_use]
     pub fn recall<T>(&self, request: &Remember<T>, now: Timestamp) -> Recall {
         if self.created_at + KEPT <= now {

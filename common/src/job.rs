@@ -1,4 +1,4 @@
-//! What travels on the broker: the ids of messages to send, and news for pollers.
+//! What travels over the broker: the ids of messages to send, and status events for pollers.
 //!
 //! Ids only. No number, no text and no code ever reaches the broker, so that its disks, its console and its dead
 //! letters hold nothing worth stealing. The worker reads the rest from the store when it claims the message.
@@ -13,7 +13,7 @@ use crate::trace_context::TraceContext;
 
 /// The job format this program writes.
 pub const VERSION: u32 = 1;
-/// Ids in one job at most: a worker takes a job as one unit, so a big one would hold back its neighbours.
+/// Ids in one job at most: a worker takes a job as one unit, so a large one would delay others.
 pub const MAX_IDS: usize = 32;
 /// Events in one AMQP message at most.
 pub const MAX_EVENTS: usize = 256;
@@ -24,13 +24,13 @@ const MAX_EVENTS_BYTES: usize = 64 * 1024;
 
 /// Why bytes from the broker are not a job, or ids do not make one.
 ///
-/// Nothing of the payload is repeated here: whoever put it there, it must not reach the logs.
+/// No error repeats the payload: it must not reach the logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// Not of our making.
+    /// Not made by Hulak.
     #[error("not a job: {0}")]
     Garbage(&'static str),
-    /// Of a newer release's making, which will know what to do with it.
+    /// Made by a newer release, whose workers can read it.
     #[error("a job of version {version}, newer than this program")]
     Newer {
         /// The version it names.
@@ -46,7 +46,7 @@ pub enum JobError {
 pub struct MessageId {
     /// The verification it belongs to.
     pub verification: Uuid,
-    /// Its place among the verification's messages, from 1.
+    /// Its number among the verification's messages, from 1.
     pub seq: i32,
 }
 
@@ -87,9 +87,9 @@ impl<'de> Deserialize<'de> for MessageId {
 /// A message to send, and the request that asked for it when that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Which.
+    /// The message.
     pub id: MessageId,
-    /// Whose.
+    /// The request's trace context.
     pub request: Option<TraceContext>,
 }
 
@@ -103,8 +103,8 @@ impl From<MessageId> for Outgoing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendJob {
     ids: Vec<MessageId>,
-    /// The requests that asked for the messages, in their order; empty when none is known. They travel beside the job, in a
-    /// header: who does not know them need not care.
+    /// The requests that asked for the messages, in their order; empty when none is known. They travel in a header
+    /// beside the job, which older releases ignore.
     requests: Vec<Option<TraceContext>>,
 }
 
@@ -116,7 +116,7 @@ struct WireV1<'a> {
     ids: std::borrow::Cow<'a, [MessageId]>,
 }
 
-/// All that every version has.
+/// The field that every version has.
 #[derive(Deserialize)]
 struct WireVersion {
     v: u32,
@@ -155,8 +155,8 @@ impl SendJob {
         messages.chunks(per_job.clamp(1, MAX_IDS)).map(pack).collect()
     }
 
-    /// With the requests that asked for the messages, in their order. As many as there are messages, or they are of another
-    /// job, and none counts.
+    /// With the requests that asked for the messages, in their order. If their number differs from that of the
+    /// messages, they belong to another job and are ignored.
     #[must_use]
     pub fn with_requests(self, requests: Vec<Option<TraceContext>>) -> Self {
         let theirs = requests.len() == self.ids.len();
@@ -187,13 +187,13 @@ impl SendJob {
         self.ids
     }
 
-    /// As it travels.
+    /// The payload for the broker.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         to_json(&WireV1 { v: VERSION, ids: self.ids.as_slice().into() })
     }
 
-    /// Back from its travels.
+    /// Reads a payload from the broker.
     ///
     /// # Errors
     /// When it is not a job that this program knows; see [`JobError`].
@@ -201,7 +201,7 @@ impl SendJob {
         if bytes.len() > MAX_JOB_BYTES {
             return Err(JobError::TooLarge);
         }
-        // The version alone first: a newer job may differ in everything else.
+        // The version first: a newer job may differ in every other field.
         let WireVersion { v } = from_json(bytes)?;
         match v {
             VERSION => Self::new(from_json::<WireV1<'_>>(bytes)?.ids.into_owned()),
@@ -211,7 +211,7 @@ impl SendJob {
     }
 }
 
-/// News for pollers: this verification now has this version.
+/// An event for pollers: this verification now has this version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StatusEvent {
     /// The verification.
@@ -220,7 +220,7 @@ pub struct StatusEvent {
     pub version: i64,
 }
 
-/// The events as they travel: one payload for every [`MAX_EVENTS`], in order.
+/// Encodes events: one payload for every [`MAX_EVENTS`], in order.
 #[must_use]
 pub fn encode_events(events: &[StatusEvent]) -> Vec<Vec<u8>> {
     events.chunks(MAX_EVENTS).map(to_json).collect()

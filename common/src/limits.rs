@@ -11,10 +11,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The window in which wrong checks are charged to a client's number.
 pub const FAILED_CHECKS_WINDOW: Duration = DAY;
 
-/// The highest quota that may be set: a number's row keeps that many moments.
+/// The highest quota that may be set: a number's row keeps that many times.
 pub const MAX_QUOTA: u32 = 1_000;
 
-/// What a number may receive.
+/// The limits of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NumberLimits {
     /// The least time between two messages to one number; zero turns pacing off.
@@ -63,7 +63,7 @@ impl Policy {
     }
 }
 
-/// A refusal by a limit: which one, how large it is, and when asking again makes sense.
+/// A refusal by a limit: which one, how large it is, and when it opens again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitReached {
     /// The limit.
@@ -76,40 +76,40 @@ pub struct LimitReached {
     pub retry_at: Timestamp,
 }
 
-/// The moments at which something counted happened, oldest first: an exact sliding window.
+/// The times of counted events, oldest first: an exact sliding window.
 ///
 /// The stores keep it as text, milliseconds since 1970 separated by spaces.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SlidingLog(Vec<Timestamp>);
 
 impl SlidingLog {
-    /// Notes a moment and forgets what is older than `keep`, and all but the newest [`MAX_QUOTA`].
+    /// Adds a time, and drops times that are older than `keep`, and all but the newest [`MAX_QUOTA`].
     pub fn push(&mut self, now: Timestamp, keep: Duration) {
         self.0.retain(|at| *at > now - keep);
-        // Processes' clocks agree to a few milliseconds only; order is what the counting relies on.
+        // Clocks of processes agree only to a few milliseconds, and the counting relies on order.
         self.0.push(self.0.last().map_or(now, |last| now.max(*last)));
         let surplus = self.0.len().saturating_sub(MAX_QUOTA as usize);
         self.0.drain(..surplus);
     }
 
-    /// How many happened within `window` before `now`.
+    /// The number of events within `window` before `now`.
     #[must_use]
     pub fn count(&self, now: Timestamp, window: Duration) -> usize {
         self.0.iter().filter(|at| **at > now - window).count()
     }
 
-    /// The newest moment.
+    /// The newest time.
     #[must_use]
     pub fn last(&self) -> Option<Timestamp> {
         self.0.last().copied()
     }
 
-    /// Forgets everything.
+    /// Drops all times.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// When fewer than `quota` will lie within `window`, or `None` when that is so now.
+    /// When fewer than `quota` events will lie within `window`; `None` when that is so now.
     #[must_use]
     pub fn opens_at(&self, now: Timestamp, quota: u32, window: Duration) -> Option<Timestamp> {
         if self.count(now, window) < quota as usize {
@@ -164,7 +164,7 @@ impl NumberLimits {
         .map_or(Ok(()), Err)
     }
 
-    /// Notes a message in the number's log.
+    /// Adds a message to the number's log.
     pub fn charge(&self, log: &mut SlidingLog, now: Timestamp) {
         log.push(now, DAY);
     }

@@ -9,7 +9,7 @@ use url::Url;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin(String);
 
-/// An address that a browser may be sent back to, kept letter by letter: it is compared as a whole.
+/// An address that a browser may be sent back to, kept unchanged: it is compared as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RedirectUri(String);
 
@@ -35,7 +35,7 @@ impl FromStr for Origin {
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("{text:?} must be an origin like https://app.example.com, without a path");
         let (scheme, rest) = text.split_once("://").ok_or_else(bad)?;
-        // A reader of addresses would put right what no browser sends, and take a `*` for a letter like any other.
+        // A URL parser would normalise what no browser sends, and accept a `*` like any other character.
         let strange =
             |letter: char| letter.is_whitespace() || letter.is_control() || r"/\?#@*".contains(letter);
         if !matches!(scheme, "http" | "https") || rest.is_empty() || rest.contains(strange) {
@@ -89,10 +89,10 @@ impl fmt::Display for RedirectUri {
     }
 }
 
-/// Reads a list with commas; each of it once, empty places left out.
+/// Reads a list with commas, without duplicates and empty entries.
 ///
 /// # Errors
-/// What is wrong with the first that cannot be read.
+/// What is wrong with the first entry that cannot be read.
 pub fn list<T: FromStr + PartialEq>(text: &str) -> Result<Vec<T>, T::Err> {
     let mut all = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {

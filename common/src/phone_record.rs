@@ -1,4 +1,4 @@
-//! What is remembered of a number: for all clients together, and for one client.
+//! What the store keeps of a number: for all clients together, and for one client.
 
 use uuid::Uuid;
 
@@ -6,18 +6,18 @@ use crate::limits::SlidingLog;
 use crate::phone::PhoneNumber;
 use crate::time::Timestamp;
 
-/// A number's counts, quotas and pace, over all clients: one phone, one person being disturbed.
+/// A number's counts, quotas and pace, over all clients, because all of them disturb the same person.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Number {
     /// The number.
     pub phone: PhoneNumber,
     /// Messages the gateway accepted for it, exactly.
     pub otp_count: i64,
-    /// Sends of which nobody knows whether the gateway took them.
+    /// Sends with unknown outcome.
     pub ambiguous_count: i64,
     /// When the gateway last accepted one.
     pub last_sent_at: Option<Timestamp>,
-    /// No message to it is claimed before.
+    /// No message to it is claimed before this time.
     pub paced_until: Option<Timestamp>,
     /// When messages were asked for.
     pub asked: SlidingLog,
@@ -88,7 +88,7 @@ impl ClientNumber {
     }
 }
 
-/// What `GET /v1/phones/{phone}` tells.
+/// The answer of `GET /v1/phones/{phone}`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NumberReport {
     /// Over all clients.
@@ -98,7 +98,7 @@ pub struct NumberReport {
 }
 
 impl NumberReport {
-    /// Until when the asking client may make no verification for it, by whoever's block that is.
+    /// Until when the asking client may make no verification for it, whether it or an operator blocked the number.
     #[must_use]
     pub fn blocked(&self, now: Timestamp) -> Option<Timestamp> {
         self.number.blocked(now).max(self.client.blocked(now))

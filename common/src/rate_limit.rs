@@ -1,5 +1,5 @@
 //! Quotas that refill evenly, for clients and addresses: the generic cell rate algorithm (ITU-T I.371), whose whole state
-//! is one moment.
+//! is one point in time.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use uuid::Uuid;
 use crate::limits::{LimitReached, Policy};
 use crate::time::Timestamp;
 
-/// So many at once, and from then on one more each `window / amount`.
+/// `amount` at once, and then one more each `window / amount`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// What a refusal is called.
+    /// The policy that a refusal names.
     pub policy: Policy,
     /// How many; at least one.
     pub amount: u32,
-    /// In which time all of it comes back.
+    /// The time in which all of it refills.
     pub window: Duration,
 }
 
@@ -68,7 +68,7 @@ impl std::fmt::Display for Amount {
     }
 }
 
-/// Whose quota it is, as the stores keep it.
+/// The client or address that a quota belongs to, as the stores keep it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AllowanceKey(String);
 
@@ -79,8 +79,8 @@ impl AllowanceKey {
         Self(format!("client:{client}"))
     }
 
-    /// An address's within a client: what one client says about its users is no reason to refuse another's. IPv6 goes
-    /// by /64, which is what one household or machine is given.
+    /// An address's within a client: addresses that one client reports must not limit another client. IPv6 counts by /64,
+    /// which one household or machine is given.
     #[must_use]
     pub fn address(client: Uuid, address: IpAddr) -> Self {
         match address.to_canonical() {
@@ -105,24 +105,23 @@ impl AllowanceKey {
     }
 }
 
-/// How much of a quota is left: it is full from `full_at` on, in microseconds since 1970. A key without a row has all of
-/// its quota.
+/// The state of a quota: it is full from `full_at` on, in microseconds since 1970. A key without a row has a full quota.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowance {
-    /// Whose.
+    /// The client or address.
     pub key: AllowanceKey,
-    /// When nothing of it is spent any more.
+    /// When it is full again.
     pub full_at: i64,
 }
 
 impl Allowance {
-    /// Nothing spent.
+    /// A full quota.
     #[must_use]
     pub fn full(key: AllowanceKey) -> Self {
         Self { key, full_at: 0 }
     }
 
-    /// Whether one more fits.
+    /// Whether one more request fits.
     ///
     /// # Errors
     /// The limit, and when it opens.
@@ -139,7 +138,7 @@ impl Allowance {
         })
     }
 
-    /// Spends one.
+    /// Spends one request.
     pub fn charge(&mut self, quota: &Quota, now: Timestamp) {
         self.full_at = self.full_at.max(now.as_millis() * 1_000) + quota.interval();
     }

@@ -37,7 +37,7 @@ impl Rng {
     /// Fills `bytes`.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give: nothing secret can be made then, so nothing goes on.
+    /// When the operating system has no randomness: without it no secret can be made, so the process must not go on.
     pub fn fill(&self, bytes: &mut [u8]) {
         match &self.0 {
             #[expect(clippy::expect_used, reason = "without randomness no salt, key or id may be made")]
@@ -63,7 +63,7 @@ impl Rng {
         numerator / (1_u64 << 53) as f64
     }
 
-    /// A version 7 UUID (RFC 9562) for this moment: ids sort by creation, so index pages fill one after another.
+    /// A version 7 UUID (RFC 9562) for this time: ids sort by creation, so index pages fill one after another.
     #[must_use]
     pub fn uuid_v7(&self, now: Timestamp) -> Uuid {
         let millis = u64::try_from(now.as_millis()).unwrap_or(0);

@@ -8,22 +8,22 @@ use crate::rate_limit::Quota;
 use crate::test_numbers::TestNumbers;
 use crate::text_enum::text_enum;
 
-/// What the stores' decisions go by.
+/// The rules of the store's decisions.
 #[derive(Debug, Clone)]
 pub struct Rules {
     /// Quotas and pace of a number.
     pub limits: NumberLimits,
-    /// How long a code lives from its message on.
+    /// How long a code lives after its message was asked for.
     pub code_ttl: Duration,
     /// Digits of new codes.
     pub code_length: CodeLength,
-    /// Wrong codes a verification bears.
+    /// Wrong codes after which a verification fails.
     pub max_checks: u32,
-    /// Wrong codes a client's number bears in 24 hours.
+    /// Wrong codes after which a client's number is refused for 24 hours.
     pub number_max_failed_checks: u32,
-    /// What is done about a send that nobody knows the outcome of.
+    /// What happens to a send with unknown outcome.
     pub ambiguous: AmbiguousPolicy,
-    /// How long a claim holds.
+    /// How long a claim's lease lasts.
     pub claim_lease: Duration,
     /// The keys that codes are derived with.
     pub keyring: Keyring,
@@ -33,7 +33,7 @@ pub struct Rules {
     pub test_numbers: TestNumbers,
 }
 
-/// What one client or address may ask for; nothing is limited that is not set.
+/// The quotas of one client or address; `None` is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quotas {
     /// Codes a client application.
@@ -43,11 +43,11 @@ pub struct Quotas {
 }
 
 text_enum! {
-    /// What is done about a send that nobody knows the outcome of.
+    /// What happens to a send with unknown outcome.
     AmbiguousPolicy {
         /// It is sent once more, with the same code.
         ResendOnce => "resend-once",
-        /// It is left alone.
+        /// It is not repeated.
         Never => "never",
     }
 }

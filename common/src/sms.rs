@@ -3,7 +3,7 @@
 //! GSM 03.38 text holds 160 characters in one part and 153 in each of several (the rest is the header that joins
 //! them). A single character outside its alphabet makes the whole text UCS-2: 70, then 67.
 
-/// The GSM 03.38 basic table, without its escape character, which is no text.
+/// The GSM 03.38 basic table, without its escape character.
 const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?\
     ¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
 
@@ -68,7 +68,7 @@ pub struct Segments {
 
 /// Measures a text as the network will split it.
 ///
-/// A character of two units is never torn apart, so a part may end one unit early and a text may need one part more
+/// A character of two units is never split, so a part may end one unit early and a text may need one part more
 /// than a division says.
 #[must_use]
 pub fn measure(text: &str) -> Segments {

@@ -1,8 +1,8 @@
 //! The texts of messages.
 //!
 //! A text begins with the code, where a phone's preview and its autofill look for it. It ends with the line for a
-//! machine, when one was asked for. Between them stand the application's name and a word against sharing, as far as
-//! there is room.
+//! machine, if the request asked for one. Between them come the application's name and a warning against sharing, if there
+//! is room.
 
 use std::str::FromStr;
 
@@ -17,11 +17,11 @@ pub const MAX_APP_NAME: usize = 30;
 /// The longest name of a client application.
 const MAX_CLIENT_NAME: usize = 64;
 
-/// Reads the name of an application, as it stands in messages.
+/// Reads the name of an application in messages.
 ///
 /// # Errors
-/// When it is empty, longer than [`MAX_APP_NAME`], or has characters that break a line or turn the writing around: the
-/// line below it is read by machines, and the code before it by people.
+/// When it is empty, longer than [`MAX_APP_NAME`], or has characters that break a line or change the direction of writing:
+/// machines read the line below it, and people the code before it.
 pub fn app_name(text: &str) -> Result<String, String> {
     name(text, MAX_APP_NAME)
 }
@@ -46,16 +46,16 @@ fn name(text: &str, max: usize) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The name of an application that has none of its own, when the operator sets none either.
+/// The name in messages when neither the client nor the operator sets one.
 pub const DEFAULT_APP_NAME: &str = "Hulak";
 
 /// Android's SMS Retriever reads no message that is longer, in bytes of UTF-8.
 pub const MAX_RETRIEVER_BYTES: usize = 140;
 
-/// Stands for any code: all codes of a length measure the same, so none has to be written to find what fits.
+/// A placeholder for a code: all codes of one length take the same room.
 const ZEROS: &str = "0000000000";
 
-/// The most parts a setting may allow: nobody wants to pay more for a code.
+/// The most parts a setting may allow; a code is not worth more.
 const MOST_PARTS: usize = 10;
 
 /// How many parts a message may take. Reads `2`, for every language, or `en=1,ne=2`; a language that is not named keeps
@@ -69,7 +69,7 @@ pub struct MaxParts {
 }
 
 impl MaxParts {
-    /// What a message in this language may take.
+    /// The parts that a message in this language may take.
     #[must_use]
     pub const fn of(self, locale: Locale) -> usize {
         match locale {
@@ -121,17 +121,17 @@ fn bad_parts() -> String {
 /// The line of a message that a machine reads.
 ///
 /// There is only one. Browsers take an origin-bound code from the last line and from no other, and a message for the SMS
-/// Retriever ends with the hash too; so whoever asks for both is refused at the edge of the API.
+/// Retriever ends with the hash, too; so the API refuses a request for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastLine<'a> {
-    /// The hash by which Android's SMS Retriever knows the app that may read the message.
+    /// The hash by which Android's SMS Retriever recognises the app that may read the message.
     AppHash(&'a str),
-    /// The host of the site whose pages alone may be offered the code (origin-bound one-time codes).
+    /// The host of the only site whose pages may be offered the code (origin-bound one-time codes).
     Origin(&'a str),
 }
 
 impl<'a> LastLine<'a> {
-    /// The line that was asked for. Of both, which no API accepts, the app's stays: its message has a limit to keep.
+    /// The line of the request. If it names both, which the API refuses, the app's line stays, because its message has a size limit.
     #[must_use]
     pub fn of(app_hash: Option<&'a str>, origin: Option<&'a str>) -> Option<Self> {
         app_hash.map(Self::AppHash).or(origin.map(Self::Origin))
@@ -144,7 +144,7 @@ impl<'a> LastLine<'a> {
 pub struct TooLong {
     /// Its language.
     pub locale: Locale,
-    /// What it would take.
+    /// The parts it would take.
     pub segments: Segments,
     /// The parts it may take.
     pub allowed: usize,
@@ -154,16 +154,16 @@ fn parts(count: usize) -> String {
     if count == 1 { "1 part".to_owned() } else { format!("{count} parts") }
 }
 
-/// How much stands around a code, from the most to the least.
+/// How much text surrounds a code, from the most to the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wording {
-    /// The name, and a word against sharing.
+    /// The name, and a warning against sharing.
     Whole,
     /// A sentence with the name.
     Named,
     /// The name alone.
     Brief,
-    /// No name: a message that has no room for it has a last line, which says whose it is, or a name that is very long.
+    /// No name: a message without room for it has a last line, which names the application, or a very long name.
     Bare,
 }
 
@@ -184,7 +184,7 @@ impl Wording {
     }
 }
 
-/// A message but for its wording.
+/// A message without its wording.
 #[derive(Clone, Copy)]
 struct Draft<'a> {
     locale: Locale,
@@ -223,7 +223,7 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// The name of an application that has none of its own.
+    /// The name for clients that have none of their own.
     #[must_use]
     pub fn app_name(&self) -> &str {
         &self.app_name
@@ -238,7 +238,7 @@ impl Templates {
         templates.check_name(&templates.app_name).map(|()| templates)
     }
 
-    /// Whether messages can carry this name: the installation's, or one that an application is to have of its own.
+    /// Whether messages have room for this name, of the installation or of a client.
     ///
     /// # Errors
     /// When a sentence with it and the longest code takes more parts than it may.
@@ -249,8 +249,8 @@ impl Templates {
         })
     }
 
-    /// Whether a message with this last line fits, however long its code. No name can keep it from fitting: where there is
-    /// no room for both, the line stays and the name goes.
+    /// Whether a message with this last line fits, however long its code. The name does not matter: without room for
+    /// both, the message leaves the name out.
     ///
     /// # Errors
     /// When even the shortest text takes more parts than it may. A hash never does that.
@@ -267,7 +267,7 @@ impl Templates {
         self.compose(Draft { locale: verification.locale, app, last }, verification.code_length, code)
     }
 
-    /// What was accepted is sent: if a setting has made room for less since then, in the fewest words.
+    /// An accepted message is always sent: if a setting allows fewer parts since then, in the shortest wording.
     fn compose(&self, draft: Draft<'_>, length: CodeLength, code: &Code) -> SecretString {
         let zeros = ZEROS.get(..usize::from(length.digits())).unwrap_or(ZEROS);
         let allowed = self.max_parts.of(draft.locale);

@@ -1,4 +1,4 @@
-//! Carriers: the people who run Hulak, their web sessions, and what they look up in the console.
+//! Operators: the people who run Hulak, their web sessions, and what they look up in the console.
 
 use uuid::Uuid;
 
@@ -6,7 +6,7 @@ use crate::phone::PhoneNumber;
 use crate::phone_record::{ClientNumber, Number};
 use crate::time::Timestamp;
 
-/// Whoever holds a key of an operator.
+/// The holder of an operator's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
     /// SHA-256 of the key.
@@ -17,10 +17,10 @@ pub struct Operator {
     pub name: String,
 }
 
-/// A sign-in to the console, as it is kept.
+/// A web session of the console, as the store keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewSession {
-    /// SHA-256 of what the browser holds.
+    /// SHA-256 of the browser's cookie.
     pub hash: [u8; 32],
     /// SHA-256 of the key that it was signed in with: when that is revoked, the session is over.
     pub key: [u8; 32],
@@ -28,21 +28,21 @@ pub struct NewSession {
     pub expires_at: Timestamp,
 }
 
-/// Which verifications, across all clients.
+/// A search for verifications, over all clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Search {
-    /// Those of a number, newest first.
+    /// Those of a phone number, newest first.
     Phone(PhoneNumber),
-    /// One.
+    /// The one with this id.
     Id(Uuid),
 }
 
 /// A number over all clients.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NumberFile {
-    /// What counts for all of them.
+    /// The record that all clients share.
     pub number: Number,
-    /// What each of them knows, with its name.
+    /// The record of each client, with the client's name.
     pub clients: Vec<(String, ClientNumber)>,
 }
 
@@ -51,6 +51,6 @@ pub struct NumberFile {
 pub struct BlockEverywhere {
     /// The number.
     pub phone: PhoneNumber,
-    /// Until when, and why; nothing lifts it.
+    /// Until when, and why; `None` lifts the block.
     pub block: Option<(Timestamp, Option<String>)>,
 }

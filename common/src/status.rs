@@ -3,29 +3,29 @@
 use crate::text_enum::text_enum;
 
 text_enum! {
-    /// Where a verification stands.
+    /// The status of a verification.
     Status {
         /// A code can still be checked.
         Pending => "pending",
         /// The right code came.
         Approved => "approved",
-        /// Its time ran out.
+        /// It expired.
         Expired => "expired",
         /// Too many wrong codes.
         Failed => "failed",
-        /// The client took it back.
+        /// The client canceled it.
         Canceled => "canceled",
     }
 }
 
 text_enum! {
-    /// Where a message stands; a verification shows its newest message's.
+    /// The status of a message; a verification shows that of its newest message.
     Delivery {
         /// Waiting for a worker, for its due time, or for another try.
         Queued => "queued",
         /// A worker has claimed it and is calling the gateway.
         Sending => "sending",
-        /// The gateway accepted it. It never says more than that.
+        /// The gateway accepted it.
         Sent => "sent",
         /// The gateway refused it for good.
         Failed => "failed",
@@ -33,7 +33,7 @@ text_enum! {
         Expired => "expired",
         /// Its verification ended before it could be sent.
         Canceled => "canceled",
-        /// Nobody can tell whether the gateway took it.
+        /// The gateway may have accepted it.
         Unknown => "unknown",
     }
 }
@@ -64,7 +64,7 @@ text_enum! {
     }
 }
 
-/// Why, and with which of the gateway's codes when it gave one.
+/// A fault, with the gateway's code if it gave one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct DeliveryError {
     /// The reason.

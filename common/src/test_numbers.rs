@@ -1,5 +1,5 @@
-//! `HULAK_TEST_NUMBERS`: numbers with a code that is known beforehand, for reviewers of app stores and for CI. Nothing is
-//! sent to them, and no limit holds for them.
+//! `HULAK_TEST_NUMBERS`: numbers with a fixed code, for reviewers of app stores and for CI. Nothing is sent to them, and
+//! they have no limits.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::phone::PhoneNumber;
 /// A number's fixed code.
 #[derive(Debug)]
 pub struct FixedCode {
-    /// It.
+    /// The code.
     pub code: Code,
     /// Its digits.
     pub length: CodeLength,
@@ -41,7 +41,7 @@ impl FromStr for TestNumbers {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut numbers = HashMap::new();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            // What is after the sign is a code, which no message repeats.
+            // The text after the sign is a code, which no error repeats.
             let (phone, code) =
                 part.split_once('=').ok_or("must be like +9779800000001=123456, separated by commas")?;
             let phone = PhoneNumber::parse(phone).map_err(|error| format!("{}: {error}", phone.trim()))?;

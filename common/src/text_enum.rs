@@ -45,10 +45,10 @@ macro_rules! __text_enum {
 }
 pub use __text_enum as text_enum;
 
-/// A name that is none of the known ones.
+/// An unknown name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of {}", .expected.join(", "))]
 pub struct UnknownName {
-    /// The names there are.
+    /// The known names.
     pub expected: &'static [&'static str],
 }

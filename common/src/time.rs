@@ -1,4 +1,4 @@
-//! Moments, as the stores keep them: whole milliseconds since 1970 UTC.
+//! Points in time, as the stores keep them: whole milliseconds since 1970 UTC.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment in milliseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 in JSON.
+/// A point in time in milliseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
 pub struct Timestamp(i64);
@@ -24,7 +24,7 @@ impl Timestamp {
         self.0
     }
 
-    /// How long from now until this moment; zero when it is past.
+    /// How long from now until this time; zero when it is past.
     #[must_use]
     pub fn until(self, now: Self) -> Duration {
         self - now
@@ -45,7 +45,7 @@ impl Sub<Duration> for Timestamp {
     }
 }
 
-/// The time between two moments, zero when the right one is later.
+/// The duration between two points in time, zero when the right one is later.
 impl Sub for Timestamp {
     type Output = Duration;
     fn sub(self, earlier: Self) -> Duration {

@@ -1,9 +1,9 @@
 //! What happened to a verification, and when: one short text in its row.
 //!
-//! It is written whole with everything else of the row, so the story of a verification costs no statement of its own. An
+//! It is written with the rest of the row, so the timeline of a verification costs no statement of its own. An
 //! entry is `OFFSET:WHAT`, the offset in milliseconds since the verification was asked for; entries are separated by
-//! spaces. Nothing decides by it: it is for people who want to know what went wrong, so a text that cannot be read is
-//! shown as it is.
+//! spaces. No decision uses it: it is for people who want to know what went wrong, so a text that cannot be parsed is
+//! shown unchanged.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::status::{DeliveryError, Status};
 use crate::time::Timestamp;
 
-/// How many entries at the beginning are kept whatever comes after.
+/// How many of the first entries are always kept.
 const FIRST: usize = 8;
 /// How many entries are kept in all, the one that counts those left out included.
 const MOST: usize = 64;
@@ -42,7 +42,7 @@ pub enum Event {
     Failed {
         /// Which message.
         seq: i32,
-        /// Why.
+        /// The fault.
         error: Option<DeliveryError>,
     },
     /// It will be tried again.
@@ -61,11 +61,11 @@ pub enum Event {
         /// For how many milliseconds.
         wait: u64,
     },
-    /// Nobody can tell whether the gateway took it, and it is not tried again.
+    /// The gateway may have accepted it, and it is not tried again.
     Unknown {
         /// Which message.
         seq: i32,
-        /// Why.
+        /// The fault.
         error: Option<DeliveryError>,
     },
     /// Its code expired before it could be sent.
@@ -80,7 +80,7 @@ pub enum Event {
     },
     /// A wrong code was typed.
     WrongCode {
-        /// How many more it bears.
+        /// How many more wrong codes are allowed.
         left: i32,
     },
     /// The verification ended.
@@ -92,14 +92,14 @@ pub enum Event {
 pub enum Entry {
     /// Something happened.
     Happened {
-        /// When.
+        /// When it happened.
         at: Timestamp,
         /// What.
         event: Event,
     },
     /// Entries were left out here.
     LeftOut(u32),
-    /// Not of this program's making, as it stands there: a successor may know more events.
+    /// An entry that this release cannot parse, unchanged: a later release may know more events.
     Unread(String),
 }
 
@@ -108,13 +108,13 @@ pub enum Entry {
 pub struct History(String);
 
 impl History {
-    /// As it is stored.
+    /// The text that is stored.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// As it was stored. Any text will do.
+    /// From the stored text. Any text is accepted.
     #[must_use]
     pub const fn from_store(text: String) -> Self {
         Self(text)
@@ -133,7 +133,7 @@ impl History {
         }
     }
 
-    /// Leaves out what lies between the first entries and the newest.
+    /// Drops the entries between the first and the newest ones.
     fn shorten(&mut self) {
         let tokens: Vec<&str> = self.0.split(' ').collect();
         if tokens.len() <= MOST {
@@ -238,7 +238,7 @@ impl Event {
             "w" => Self::WrongCode { left: seq },
             _ => return None,
         };
-        // What has more to say than this program can read is better shown as it is.
+        // An entry with more fields than this release can parse is shown unchanged.
         parts.next().is_none().then_some(event)
     }
 }

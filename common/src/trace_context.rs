@@ -5,7 +5,7 @@ use std::fmt;
 /// The header that carries a context, over HTTP and AMQP alike.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// A trace and one span in it: what is handed on.
+/// A trace and one span in it: the context that is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceContext {
     trace: u128,
@@ -13,11 +13,11 @@ pub struct TraceContext {
     sampled: bool,
 }
 
-/// A trace's id, as it is written.
+/// The id of a trace; `Display` writes it in hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceId(pub u128);
 
-/// A span's id, as it is written.
+/// The id of a span; `Display` writes it in hex.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpanId(pub u64);
 
@@ -41,7 +41,7 @@ impl TraceContext {
     #[must_use]
     pub fn root(seed: &[u8; SEED]) -> Self {
         let (trace, span) = seed.split_at(16);
-        // Zero is no id. It comes up once in 2^64, and then another id does as well.
+        // Zero is not a valid id. It comes up once in 2^64.
         let trace = u128::from_be_bytes(trace.try_into().unwrap_or([1; 16])).max(1);
         Self { trace, span: number(span), sampled: false }
     }
@@ -83,7 +83,7 @@ impl TraceContext {
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let lengths = [version, trace, span, flags].map(str::len) == [2, 32, 16, 2];
         let hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        // Version 0 ends here; a later one may go on, and says the same up to here.
+        // Version 0 ends here; a later version may have more fields after these.
         let known = match version {
             "00" => parts.next().is_none(),
             "ff" => false,

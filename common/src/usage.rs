@@ -13,7 +13,7 @@ const NEPAL_MS: i64 = (5 * 60 + 45) * 60_000;
 const DAY_MS: i64 = 86_400_000;
 
 impl Day {
-    /// The day of a moment.
+    /// The day of a point in time.
     #[must_use]
     pub const fn of(at: Timestamp) -> Self {
         Self((at.as_millis() + NEPAL_MS).div_euclid(DAY_MS))
@@ -37,7 +37,7 @@ impl Day {
         Self(self.0.saturating_sub(days))
     }
 
-    /// Its first moment.
+    /// When it begins.
     #[must_use]
     pub const fn begins(self) -> Timestamp {
         Timestamp::from_millis(self.0.saturating_mul(DAY_MS).saturating_sub(NEPAL_MS))
@@ -53,16 +53,16 @@ impl std::fmt::Display for Day {
     }
 }
 
-/// What one client's messages of one day come to.
+/// The sums of one client's messages of one day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    /// The day on which the gateway took them.
+    /// The day on which the gateway accepted them.
     pub day: Day,
-    /// Whose.
+    /// The client's id.
     pub client: Uuid,
-    /// Its name.
+    /// The client's name.
     pub client_name: String,
-    /// What they come to.
+    /// The sums.
     pub sum: UsageSum,
 }
 
@@ -71,13 +71,13 @@ pub struct Usage {
 pub struct UsageSum {
     /// Messages that the gateway accepted.
     pub messages: i64,
-    /// Their parts: what it bills.
+    /// Their parts, which it bills.
     pub parts: i64,
-    /// Parts of calls of which nobody knows whether the gateway took them: it may bill them, too.
+    /// Parts of sends with unknown outcome: the gateway may bill them, too.
     pub uncertain: i64,
     /// Messages that it refused for good.
     pub failed: i64,
-    /// Messages that went nowhere and cost nothing: test numbers, and strangers who sign in.
+    /// Messages of the routes `null` and `decoy`, which were not sent and cost nothing.
     pub unbilled: i64,
 }
 

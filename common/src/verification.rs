@@ -26,7 +26,7 @@ pub const VERIFICATION_LIFE: Duration = Duration::from_secs(1_800);
 pub const PUBLISH_GRACE: Duration = Duration::from_secs(2);
 
 text_enum! {
-    /// What the caller wants the proof for.
+    /// The purpose that the caller wants the proof for.
     Purpose {
         /// The number alone.
         Verify => "verify",
@@ -48,13 +48,13 @@ text_enum! {
 }
 
 text_enum! {
-    /// Where a message goes.
+    /// The route of a message.
     Route {
         /// To the SMS gateway.
         Gateway => "gateway",
-        /// Nowhere: it travels the whole way and is then dropped. For test numbers, which no limit holds for.
+        /// Not sent: a worker takes it and drops it. For test numbers, which have no limits.
         Null => "null",
-        /// Nowhere, and nobody can tell: limits, pace and states are those of a message to the gateway.
+        /// Not sent, and not distinguishable from a sent one: limits, pace and states are those of a message to the gateway.
         Decoy => "decoy",
     }
 }
@@ -66,7 +66,7 @@ pub struct LiveKey {
     pub client: Uuid,
     /// The number.
     pub phone: PhoneNumber,
-    /// What for.
+    /// The purpose.
     pub purpose: Purpose,
     /// The account it belongs to.
     pub account: Option<Uuid>,
@@ -74,7 +74,7 @@ pub struct LiveKey {
     pub session: String,
 }
 
-/// One number being verified for one client.
+/// The verification of one number for one client.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verification {
     /// Version 7 UUID.
@@ -93,26 +93,26 @@ pub struct Verification {
     pub metadata: String,
     /// Salt of its codes.
     pub salt: Salt,
-    /// Which secret its codes come from.
+    /// The id of the secret that its codes are derived from.
     pub key_id: KeyId,
     /// Digits of its codes.
     pub code_length: CodeLength,
     /// When it was asked for.
     pub created_at: Timestamp,
 
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// Which of its codes is the right one: a new epoch is a new code.
+    /// The epoch of the valid code: a new epoch is a new code.
     pub epoch: i32,
-    /// When the present code began.
+    /// When the epoch began.
     pub epoch_started_at: Timestamp,
-    /// How many wrong codes it still bears.
+    /// How many more wrong codes it allows.
     pub checks_remaining: i32,
     /// From when on another message may be asked for.
     pub resend_after: Timestamp,
-    /// When its code dies.
+    /// When its code expires.
     pub expires_at: Timestamp,
-    /// Where its newest message stands.
+    /// The delivery status of its newest message.
     pub delivery: Delivery,
     /// How many messages it has had.
     pub messages: i32,
@@ -128,12 +128,12 @@ pub struct Verification {
     pub updated_at: Timestamp,
     /// Counts the changes, from 1.
     pub version: i64,
-    /// What happened to it, for people.
+    /// Its timeline, for people.
     pub history: History,
 }
 
 impl Verification {
-    /// Pending, with time left. Whoever reads a row sees it expired from that moment on, before the reaper writes it.
+    /// Pending, with time left. A reader sees the row as expired from then on, before the reaper writes it.
     #[must_use]
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.status == Status::Pending && now < self.expires_at
@@ -151,13 +151,13 @@ impl Verification {
         MessageId { verification: self.id, seq: self.messages }
     }
 
-    /// Notes that something changed.
+    /// Bumps the version.
     pub fn touch(&mut self, now: Timestamp) {
         self.version += 1;
         self.updated_at = now.max(self.updated_at);
     }
 
-    /// Adds to its story.
+    /// Adds an event to its timeline.
     pub fn note(&mut self, event: Event, now: Timestamp) {
         self.history.push(now - self.created_at, event);
     }
@@ -170,14 +170,14 @@ impl Verification {
         self.ended_at = Some(now);
         self.next_attempt_at = None;
         if status == Status::Approved && self.delivery == Delivery::Unknown {
-            // Somebody read the code, so the message had arrived.
+            // The person knew the code, so the message had arrived.
             self.delivery = Delivery::Sent;
             self.error = None;
         }
         self.touch(now);
     }
 
-    /// Adds a message: the same code while enough of its life remains, a new one otherwise. Gives the row to insert.
+    /// Adds a message: the same code while enough of its life remains, a new one otherwise. Answers the row to insert.
     pub fn add_message(
         &mut self,
         route: Route,
@@ -186,7 +186,7 @@ impl Verification {
         now: Timestamp,
     ) -> Message {
         let life = CODE_LIFE.max(ttl);
-        // Nobody is disturbed by what goes nowhere.
+        // A message that is not sent disturbs no person.
         let cooldown = if route == Route::Null { Duration::ZERO } else { cooldown };
         let mut new_code = self.messages == 0;
         if self.messages > 0 && (self.epoch_started_at + life).until(now) < CODE_KEEP.min(life) {
@@ -225,13 +225,13 @@ impl Verification {
         }
     }
 
-    /// Shows a message's change, when it is the newest one.
+    /// Copies a message's change, if it is the newest message.
     pub fn show(&mut self, message: &Message, now: Timestamp) {
         self.note(message.news(now), now);
         self.display(message, now);
     }
 
-    /// Shows that a message has to wait because its number was sent one a moment ago.
+    /// Shows that a message waits for its number's pace.
     pub fn show_paced(&mut self, message: &Message, now: Timestamp) {
         self.note(Event::Paced { seq: message.id.seq, wait: message.wait(now) }, now);
         self.display(message, now);
@@ -261,29 +261,29 @@ pub struct Message {
     pub id: MessageId,
     /// Its receiver.
     pub phone: PhoneNumber,
-    /// Which code it carries.
+    /// The epoch of its code.
     pub epoch: i32,
-    /// Where it goes.
+    /// Its route.
     pub route: Route,
-    /// Where it stands.
+    /// Its delivery status.
     pub state: Delivery,
     /// How often the gateway was called for it.
     pub attempts: i32,
-    /// How many of those calls ended without anybody knowing how.
+    /// How many of those calls had an unknown outcome.
     pub ambiguous: i32,
-    /// No claim succeeds before.
+    /// No claim succeeds before this time.
     pub due_at: Timestamp,
     /// When the relay publishes it (again); `None` while a worker holds it and once it is final.
     pub publish_at: Option<Timestamp>,
-    /// How often the broker confirmed it since it was last put back.
+    /// How often the broker confirmed it since it was last queued.
     pub publishes: i32,
-    /// Who may record its outcome. Kept after the end, so that recording twice is seen as such.
+    /// The id of the claim whose worker may record the outcome. It stays after the end, so that a second record is recognised.
     pub claim: Option<Uuid>,
-    /// Until when the claim holds.
+    /// When the claim's lease ends.
     pub lease_until: Option<Timestamp>,
     /// What went wrong last.
     pub error: Option<DeliveryError>,
-    /// How many SMS parts its text has, each a credit; known once the gateway may have taken it.
+    /// How many SMS parts its text has, each a credit; known once the gateway may have accepted it.
     pub parts: Option<i16>,
     /// When it was asked for.
     pub created_at: Timestamp,
@@ -292,7 +292,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// What its present state tells, just after it changed.
+    /// The timeline event of its present status, just after it changed.
     fn news(&self, now: Timestamp) -> Event {
         let (seq, error) = (self.id.seq, self.error);
         match self.state {
@@ -311,7 +311,7 @@ impl Message {
         u64::try_from(self.due_at.until(now).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Ends it in a state that is not open.
+    /// Ends it with a final status.
     pub fn finish(&mut self, state: Delivery, now: Timestamp) {
         debug_assert!(!state.is_open());
         self.state = state;
@@ -325,12 +325,12 @@ impl Message {
         self.finish(if self.ambiguous > 0 { Delivery::Unknown } else { state }, now);
     }
 
-    /// Puts it back for a later try.
+    /// Queues it for a later try.
     pub fn requeue(&mut self, due_at: Timestamp, now: Timestamp) {
         self.state = Delivery::Queued;
         self.due_at = due_at;
         self.publish_at = Some(due_at);
-        // Its next job is a new one: should it get lost, the relay waits no longer than after the first.
+        // Its next job is a new one: if that is lost, the relay waits as long as after the first.
         self.publishes = 0;
         self.claim = None;
         self.lease_until = None;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::time::Timestamp;
 
-/// Sending has been stopped.
+/// A pause: an operator has stopped sending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pause {
     /// Since when.
@@ -16,7 +16,7 @@ pub struct Pause {
     pub reason: String,
 }
 
-/// What a worker says of itself with each sign of life.
+/// The state that a worker reports about itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WorkerState {
@@ -24,15 +24,15 @@ pub struct WorkerState {
     pub version: String,
     /// When it began.
     pub started_at: Timestamp,
-    /// Messages in its hands.
+    /// Messages in flight.
     pub in_flight: u32,
-    /// Messages that it may have in its hands.
+    /// Messages that may be in flight.
     pub concurrency: u32,
     /// Its circuit to the gateway: `closed`, `trial`, `open`.
     pub circuit: String,
     /// The gateway's code that opened it.
     pub gateway_code: Option<i32>,
-    /// Whether it has stopped because an operator said so.
+    /// Whether it has stopped because of a pause.
     pub paused: bool,
     /// Its share of the account's rate, in messages a second.
     pub share: f64,
@@ -43,8 +43,8 @@ pub struct WorkerState {
 pub struct WorkerRecord {
     /// Its id, new at every start.
     pub id: Uuid,
-    /// When it was last heard of.
+    /// The time of its last heartbeat.
     pub seen_at: Timestamp,
-    /// What it said; nothing when it is of a release that says nothing.
+    /// The state it reported; `None` for a release that reports none.
     pub state: Option<WorkerState>,
 }

@@ -84,7 +84,7 @@ pub enum WorkerError {
     Died(#[from] tokio::task::JoinError),
 }
 
-/// Carriers and probes are few.
+/// The admin address has few callers.
 const ADMIN_CONNECTIONS: usize = 64;
 
 /// Works until a stop is asked for and what is in flight is finished. Without `admin` it serves no admin address: the

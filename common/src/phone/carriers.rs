@@ -1,4 +1,4 @@
-//! Who issued a number, by its first digits.
+//! Which carrier issued a number, by its first digits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use super::number::PhoneNumber;
 const BUILTIN: &str = include_str!("../../data/carriers.toml");
 /// Largest table read.
 const MAX_TABLE: usize = 64 * 1024;
-/// Longest operator code: it becomes a label in metrics and a field in answers.
+/// Longest carrier code: it becomes a label in metrics and a field in answers.
 const MAX_CODE: usize = 16;
 
-/// The operators' prefixes. The longest prefix that fits a number wins.
+/// The carriers' prefixes. The longest prefix that fits a number wins.
 #[derive(Debug, Clone)]
 pub struct Carriers {
     by_prefix: BTreeMap<String, Arc<str>>,
     longest: usize,
 }
 
-/// Why a text is not a table of operators. One line each: they end a start.
+/// Why a text is not a table of carriers. One line each: they end the program's start.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CarriersError {
-    /// Too large to be meant.
+    /// Larger than the bound.
     #[error("the table is larger than {} KiB", MAX_TABLE / 1024)]
     TooLarge,
     /// Not TOML, or not lines of the form `code = ["prefix", …]`.
@@ -38,25 +38,25 @@ pub enum CarriersError {
     /// No prefix in it.
     #[error("the table has no prefixes")]
     Empty,
-    /// An operator's code is not a short plain word.
+    /// A carrier's code is not a short plain word.
     #[error("the operator code {0:?} is not made of 1 to {MAX_CODE} of a-z, 0-9, - and _")]
     BadCode(String),
     /// A prefix is not the beginning of a national mobile number.
     #[error("{code}: the prefix {prefix:?} is not made of 1 to 10 digits beginning with 9")]
     BadPrefix {
-        /// Whose.
+        /// The carrier's code.
         code: String,
-        /// Which.
+        /// The prefix.
         prefix: String,
     },
-    /// A prefix stands in the table twice.
+    /// A prefix is in the table twice.
     #[error("the prefix {prefix} is given to {first} and to {second}: leave it with one of them")]
     Duplicate {
-        /// Which.
+        /// The prefix.
         prefix: String,
-        /// Who has it first.
+        /// The carrier that has it first.
         first: String,
-        /// Who has it too.
+        /// The other carrier.
         second: String,
     },
 }
@@ -69,7 +69,7 @@ impl Carriers {
         Self::parse(BUILTIN).expect("the built-in table is right")
     }
 
-    /// Reads a table: TOML lines of an operator's code and its prefixes, `ntc = ["984", "985"]`.
+    /// Reads a table: TOML lines of a carrier's code and its prefixes, `ntc = ["984", "985"]`.
     ///
     /// # Errors
     /// [`CarriersError`] names the first line, code or prefix that is wrong.
@@ -89,14 +89,14 @@ impl Carriers {
         }
     }
 
-    /// Every operator's code, each once, in alphabetical order.
+    /// Every carrier's code, each once, in alphabetical order.
     #[must_use]
     pub fn codes(&self) -> Vec<String> {
         let codes: std::collections::BTreeSet<&str> = self.by_prefix.values().map(AsRef::as_ref).collect();
         codes.into_iter().map(str::to_owned).collect()
     }
 
-    /// The code of the operator that issued this number, when it is known.
+    /// The code of the carrier that issued this number, when it is known.
     #[must_use]
     pub fn lookup(&self, number: &PhoneNumber) -> Option<&str> {
         let national = number.national();

@@ -1,6 +1,6 @@
 //! Nepali mobile numbers: any spelling of one becomes one value, and no log shows it whole.
 //!
-//! Three questions are kept apart. [`PhoneNumber::parse`]: is this a mobile number of Nepal at all?
+//! Three separate questions. [`PhoneNumber::parse`]: is this a mobile number of Nepal at all?
 //! [`PhonePattern`]: does this installation send to it? [`Carriers`]: who issued it?
 
 mod carriers;

@@ -52,7 +52,7 @@ impl PhoneNumber {
         self.0.cast_signed()
     }
 
-    /// Back from a store; `None` when it is not a number that [`PhoneNumber::to_i64`] could have written.
+    /// From a store; `None` when it is not a number that [`PhoneNumber::to_i64`] could have written.
     #[must_use]
     pub fn from_i64(stored: i64) -> Option<Self> {
         let digits = u64::try_from(stored).ok()?;
@@ -74,7 +74,7 @@ impl fmt::Display for PhoneNumber {
     }
 }
 
-/// Masked, so that a `{:?}` in a log line or a derived `Debug` gives nothing away.
+/// Masked, so that a `{:?}` in a log line or a derived `Debug` does not reveal the number.
 impl fmt::Debug for PhoneNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.masked().fmt(f)

@@ -1,4 +1,4 @@
-//! From what a person typed to ten national digits, or the reason why not.
+//! Turns what a person typed into ten national digits, or says why it cannot.
 
 use thiserror::Error;
 
@@ -7,14 +7,14 @@ pub(super) const NATIONAL_END: u64 = 10_000_000_000;
 /// The smallest national number: mobile numbers begin with 9.
 pub(super) const NATIONAL_START: u64 = 9_000_000_000;
 
-/// Longest spelling looked at, in characters. The longest honest one has about thirty.
+/// Longest accepted spelling, in characters. The longest real one has about thirty.
 pub const MAX_INPUT_CHARS: usize = 64;
 
 /// Why a text is not a mobile number of Nepal. The messages are for the person who typed it; none repeats the number,
-/// for they end up in logs too.
+/// because they appear in logs, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PhoneError {
-    /// Nothing in it but spaces and punctuation.
+    /// Only spaces and punctuation.
     #[error("there is no number: write the 10 digits of a mobile number, such as 98XXXXXXXX")]
     Empty,
     /// More characters than any spelling of a number has.
@@ -59,7 +59,7 @@ pub enum PhoneError {
 
 /// Reads the ten national digits out of any spelling.
 pub(super) fn national(text: &str) -> Result<u64, PhoneError> {
-    // Before anything else: a text of megabytes costs 65 steps.
+    // Checked first, so that a text of megabytes costs 65 steps.
     if text.chars().nth(MAX_INPUT_CHARS).is_some() {
         return Err(PhoneError::InputTooLong);
     }
@@ -67,7 +67,7 @@ pub(super) fn national(text: &str) -> Result<u64, PhoneError> {
     classify(significant(plus, &digits)?)
 }
 
-/// Takes the punctuation away: whether a plus sign was in front, and the digits in ASCII.
+/// Removes punctuation: answers whether a plus sign came first, and the digits in ASCII.
 fn scan(text: &str) -> Result<(bool, String), PhoneError> {
     let mut plus = false;
     let mut digits = String::with_capacity(16);
@@ -112,7 +112,7 @@ fn is_decoration(character: char) -> bool {
 }
 
 fn is_dot_or_bracket(character: char) -> bool {
-    // No bullet: a masked number copied from a screen is told so, not counted short.
+    // Not the bullet: a masked number that was copied from a screen gets the error for a bad character.
     matches!(character, '.' | '·' | '\u{2024}' | '\u{FF0E}')
         || matches!(character, '(' | ')' | '[' | ']' | '（' | '）' | '［' | '］')
 }
@@ -141,18 +141,18 @@ pub(super) fn is_dash(character: char) -> bool {
     )
 }
 
-/// What address books and chat programs put around a number without anybody seeing it: soft hyphens, joiners,
+/// Invisible characters that address books and chat programs put around a number: soft hyphens, joiners,
 /// zero-width spaces, byte order marks, direction marks.
 ///
-/// Not the right-to-left override (U+202E): it shows the digits backwards, so the number that was seen is not the
-/// number that would be read.
+/// Not the right-to-left override (U+202E): it shows the digits backwards, so the person saw another number than
+/// the one that would be read.
 fn is_invisible(character: char) -> bool {
     matches!(character,
         '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202D}'
         | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 
-/// Takes away the country code and the trunk zero.
+/// Removes the country code and the trunk zero.
 fn significant(plus: bool, digits: &str) -> Result<&str, PhoneError> {
     // `+00977…` is typed by people who were told to "put a plus in front".
     if let Some(international) = digits.strip_prefix("00").or(plus.then_some(digits)) {
@@ -206,7 +206,7 @@ fn classify(national: &str) -> Result<u64, PhoneError> {
 /// Eight digits: Kathmandu's area code 1 and seven, or an area code of two and six.
 ///
 /// Mobile numbers begin with 9 too, so of the area codes in the far west (91 to 97, 99) only those with a subscriber
-/// number that can exist, beginning with 2 to 6, are taken for landlines: the others are mobile numbers cut short.
+/// number that can exist, beginning with 2 to 6, count as landlines: the others are mobile numbers that are cut off.
 fn is_landline(national: &[u8]) -> bool {
     matches!(national, [b'1'..=b'8', ..] | [b'9', b'1'..=b'7' | b'9', b'2'..=b'6', ..])
 }

@@ -12,7 +12,7 @@ use super::number::PhoneNumber;
 const MAX_PATTERN: usize = 512;
 /// Largest compiled pattern, in bytes: the default needs a few hundred.
 const MAX_COMPILED: usize = 256 * 1024;
-/// The numbers that mobile operators have.
+/// The numbers of the mobile carriers.
 const DEFAULT: &str = r"^9[678]\d{8}$";
 
 /// A regular expression over the ten national digits: the numbers that are served.
@@ -24,13 +24,13 @@ pub struct PhonePattern {
     regex: Regex,
 }
 
-/// Why a text is not a [`PhonePattern`]. One line each: they end a start.
+/// Why a text is not a [`PhonePattern`]. One line each: they end the program's start.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PatternError {
     /// No pattern at all, which would refuse every number.
     #[error("the pattern is empty: leave it out to use the default")]
     Empty,
-    /// Too long to be meant.
+    /// Longer than the bound.
     #[error("the pattern is longer than {MAX_PATTERN} characters: write a shorter one")]
     TooLong,
     /// Compiles to something that would be slow to match.
@@ -53,7 +53,7 @@ impl PhonePattern {
         let built = RegexBuilder::new(pattern).unicode(false).size_limit(MAX_COMPILED).nest_limit(32).build();
         built.map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => PatternError::TooComplex,
-            // The whole message draws the pattern over several lines; the last one is the reason.
+            // The message shows the pattern over several lines; its last line is the reason.
             other => {
                 let message = other.to_string();
                 let reason = message.lines().last().unwrap_or_default();
