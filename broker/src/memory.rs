@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Broker, BrokerError, BrokerHealth, Consumer, DeadLetter, Delivery, Depths, Handle, PublishError,
+use crate::contract::{
+    Broker, BrokerError, BrokerHealth, Consumer, DeadLetter, Delivery, Depths, PublishError, Settle,
     Subscription,
 };
 use hulak_common::job::{MAX_EVENTS, SendJob, StatusEvent};
@@ -225,7 +225,7 @@ impl Consumer for MemoryConsumer {
         self.shared.waiting.acquire().await.ok()?.forget();
         let (tag, Waiting { job, redelivered }) = self.shared.take(self.number)?;
         let handle = MemoryHandle { tag, shared: Arc::clone(&self.shared), _hand: hand };
-        Some(Delivery { job, redelivered, handle: Handle::Memory(handle) })
+        Some(Delivery { job, redelivered, handle: Box::new(handle) })
     }
 
     async fn close(self: Box<Self>) {}
@@ -238,20 +238,21 @@ impl Drop for MemoryConsumer {
 }
 
 /// A delivery from memory: returns the job to the queue when dropped.
-pub(super) struct MemoryHandle {
+struct MemoryHandle {
     tag: u64,
     shared: Arc<Shared>,
     _hand: OwnedSemaphorePermit,
 }
 
-impl MemoryHandle {
+#[async_trait]
+impl Settle for MemoryHandle {
     /// The drop that follows finds no job to return.
-    pub(super) fn ack(self) {
+    async fn ack(self: Box<Self>) {
         self.shared.ack(self.tag);
     }
 
     /// The drop returns the job.
-    pub(super) fn requeue(self) {}
+    async fn requeue(self: Box<Self>) {}
 }
 
 impl Drop for MemoryHandle {

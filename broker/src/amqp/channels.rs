@@ -7,8 +7,8 @@ use lapin::options::ConfirmSelectOptions;
 use lapin::{Channel, Connection};
 use tokio::sync::Semaphore;
 
-use super::super::Topology;
 use super::topology;
+use crate::contract::Topology;
 
 /// Batches under way at a time.
 const MAX_CHANNELS: usize = 8;

@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{BrokerError, BrokerHealth, Topology};
 use super::channels::Channels;
 use super::topology;
+use crate::contract::{BrokerError, BrokerHealth, Topology};
 use hulak_common::rng::Rng;
 
 /// From the first packet until the broker has accepted the connection. TCP and TLS may take half of it.

@@ -12,10 +12,10 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, Channel};
 use tokio::time::{sleep, timeout};
 
-use super::super::{Consumer, Delivery, Handle, Subscription, Topology};
 use super::connection::{Link, LiveConnection};
 use super::publisher::{self, Post};
 use super::topology::{self, requests, table, text};
+use crate::contract::{Consumer, Delivery, Settle, Subscription, Topology};
 use hulak_common::job::{JobError, SendJob, StatusEvent, decode_events};
 use hulak_common::trace_context::TRACEPARENT;
 
@@ -75,7 +75,7 @@ impl Consumer for AmqpConsumer {
             match SendJob::decode(&delivery.data) {
                 Ok(job) => {
                     let job = job.with_requests(requests(delivery.properties.headers().as_ref()));
-                    let handle = Handle::Amqp(AmqpHandle(delivery.acker));
+                    let handle = Box::new(AmqpHandle(delivery.acker));
                     return Some(Delivery { job, redelivered: delivery.redelivered, handle });
                 }
                 Err(JobError::Newer { version }) => put_off(delivery, version, self.publishing.clone()),
@@ -116,7 +116,7 @@ fn put_off(delivery: lapin::message::Delivery, version: u32, publishing: Link) {
         while acker.usable() {
             sleep(NEWER_PAUSE).await;
             if publisher::post(&publishing, &again).await == [Ok(())] {
-                return AmqpHandle(acker).ack().await;
+                return Box::new(AmqpHandle(acker)).ack().await;
             }
         }
     });
@@ -142,15 +142,16 @@ fn reject(acker: &Acker) {
 
 /// Acknowledges or requeues a delivery from RabbitMQ.
 #[derive(Debug)]
-pub(in super::super) struct AmqpHandle(Acker);
+struct AmqpHandle(Acker);
 
-impl AmqpHandle {
+#[async_trait]
+impl Settle for AmqpHandle {
     /// Answers when the ack is written, so that closing the consumer afterwards does not overtake it.
-    pub(in super::super) async fn ack(self) {
+    async fn ack(self: Box<Self>) {
         settled(timeout(ACK_TIMEOUT, self.0.ack(BasicAckOptions::default())).await);
     }
 
-    pub(in super::super) async fn requeue(self) {
+    async fn requeue(self: Box<Self>) {
         let options = BasicNackOptions { requeue: true, ..Default::default() };
         settled(timeout(ACK_TIMEOUT, self.0.nack(options)).await);
     }

@@ -20,9 +20,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use connection::{Health, Link, LiveConnection, Role, Supervisor};
-pub(super) use consumer::AmqpHandle;
 
-use super::{
+use crate::contract::{
     Broker, BrokerError, BrokerHealth, Consumer, DeadLetter, Depths, PublishError, Subscription, Topology,
 };
 use hulak_common::job::{SendJob, StatusEvent};

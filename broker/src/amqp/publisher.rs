@@ -11,9 +11,9 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::time::{sleep, timeout};
 
-use super::super::PublishError;
 use super::connection::{Link, LiveConnection};
 use super::topology;
+use crate::contract::PublishError;
 use hulak_common::job::{SendJob, StatusEvent, encode_events};
 
 /// From the call to the last confirm.

@@ -10,7 +10,7 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
-use super::super::{DeadLetter, Depths, Topology};
+use crate::contract::{DeadLetter, Depths, Topology};
 use hulak_common::job::{MAX_IDS, SendJob};
 use hulak_common::time::Timestamp;
 use hulak_common::trace_context::{TRACEPARENT, TraceContext};

@@ -1,14 +1,28 @@
 //! Carriers' codes as labels, a bounded number of them.
 
+use std::sync::OnceLock;
+
 use metrics::{Counter, Histogram, Label};
 
-use super::Metric;
+use super::catalogue::Metric;
 use hulak_common::phone::{Carriers, PhoneNumber};
 
 /// An installation's own table may have any number of carriers; those beyond share a label.
 const MOST: usize = 32;
+static CARRIERS: OnceLock<Labels> = OnceLock::new();
+
 const OTHER: &str = "other";
 const UNKNOWN: &str = "unknown";
+
+/// The labels of these carriers; the first call counts.
+pub(super) fn start(carriers: &Carriers) {
+    CARRIERS.get_or_init(|| Labels::new(carriers.clone()));
+}
+
+/// The labels of the carriers that the process started with.
+pub(super) fn labels() -> &'static Labels {
+    CARRIERS.get_or_init(|| Labels::new(Carriers::builtin()))
+}
 
 /// A carrier, as a column of a table of handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -126,7 +126,7 @@ mod tests {
             count("GET", Some(&format!("/made-up/{n}")));
         }
         assert!(meter.routes.read().unwrap().len() <= MOST_ROUTES + 1);
-        let text = super::super::render();
+        let text = super::super::recorder::render();
         assert!(
             text.contains(r#"hulak_http_requests_total{method="other",route="-",status="404"} 2"#),
             "{text}"
@@ -139,7 +139,7 @@ mod tests {
         let meter = HttpMetrics::default();
         let took = Duration::from_secs(20);
         meter.answered(&Method::GET, Some("/waited"), true, StatusCode::OK, took);
-        let text = super::super::render();
+        let text = super::super::recorder::render();
         assert!(text.contains(r#"hulak_http_request_duration_seconds_count{route="/waited"} 0"#), "{text}");
         assert!(
             text.contains(r#"hulak_http_request_duration_seconds_count{route="/waited?wait"} 1"#),

@@ -100,7 +100,7 @@ pub struct StoreMetrics {
 /// This process's metrics of the store.
 pub fn store() -> &'static StoreMetrics {
     static METRICS: OnceLock<StoreMetrics> = OnceLock::new();
-    METRICS.get_or_init(|| StoreMetrics::new(super::carriers()))
+    METRICS.get_or_init(|| StoreMetrics::new(super::carriers::labels()))
 }
 
 impl StoreMetrics {
