@@ -234,7 +234,7 @@ impl Kind {
     /// An empty database without a schema.
     pub(crate) async fn bare(self, rules: Rules) -> World {
         let site = match self {
-            Self::Postgres => Site::Postgres(TestDatabase::create().await),
+            Self::Postgres => Site::Postgres(TestDatabase::bare().await),
             Self::Sqlite => Site::Sqlite(TempDir::new().unwrap()),
         };
         let store = open(&site, rules.clone());
@@ -242,9 +242,13 @@ impl Kind {
     }
 
     pub(crate) async fn world(self, rules: Rules) -> World {
-        let world = self.bare(rules).await;
-        world.store.migrate().await.unwrap();
-        world
+        let site = match self {
+            Self::Postgres => Site::Postgres(TestDatabase::create().await),
+            Self::Sqlite => Site::Sqlite(TempDir::new().unwrap()),
+        };
+        let store = open(&site, rules.clone());
+        store.migrate().await.unwrap();
+        World { site, store, rules }
     }
 }
 
