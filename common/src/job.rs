@@ -181,12 +181,6 @@ impl SendJob {
         &self.ids
     }
 
-    /// The messages, given away.
-    #[must_use]
-    pub fn into_ids(self) -> Vec<MessageId> {
-        self.ids
-    }
-
     /// The payload for the broker.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -282,7 +276,7 @@ mod tests {
         let messages: Vec<_> = ids.iter().copied().map(Outgoing::from).collect();
         let jobs = SendJob::pack(&messages, 100);
         assert_eq!(jobs.iter().map(|job| job.ids().len()).collect::<Vec<_>>(), [32, 8]);
-        assert_eq!(jobs.into_iter().flat_map(SendJob::into_ids).collect::<Vec<_>>(), ids);
+        assert_eq!(jobs.iter().flat_map(SendJob::ids).copied().collect::<Vec<_>>(), ids);
         assert_eq!(SendJob::pack(&messages, 0).len(), 40);
     }
 

@@ -96,11 +96,3 @@ pub struct NumberReport {
     /// Within the asking client.
     pub client: ClientNumber,
 }
-
-impl NumberReport {
-    /// Until when the asking client may make no verification for it, whether it or an operator blocked the number.
-    #[must_use]
-    pub fn blocked(&self, now: Timestamp) -> Option<Timestamp> {
-        self.number.blocked(now).max(self.client.blocked(now))
-    }
-}

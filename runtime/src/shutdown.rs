@@ -62,12 +62,6 @@ impl Shutdown {
         tokio::select! { done = work => Some(done), () = given_up => None }
     }
 
-    /// The token behind [`Shutdown::begun`], for code that takes tokens.
-    #[must_use]
-    pub fn token(&self) -> CancellationToken {
-        self.soft.clone()
-    }
-
     /// Listens for SIGTERM and SIGINT: the first begins the stop and starts the [`DRAIN`] clock, whose end aborts what is
     /// left. A second signal ends the process at once.
     ///

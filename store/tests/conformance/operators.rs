@@ -154,9 +154,9 @@ async fn a_number_is_blocked_for_everybody(kind: Kind) {
     let resend = Resend { client: CLIENT, id: live.id, address: None, remember: None };
     assert_eq!(only(world.store.resend(&[resend], at(1)).await), Resent::Blocked { until: at(HOUR) });
     let report = world.report(1).await;
-    assert_eq!((report.blocked(at(1)), report.number.block_reason.clone()), (Some(at(HOUR)), why));
+    assert_eq!((report.number.blocked(at(1)), report.number.block_reason.clone()), (Some(at(HOUR)), why));
     assert_eq!(report.number.otp_count, 1, "what was counted stays");
-    assert_eq!(report.blocked(at(HOUR)), None);
+    assert_eq!(report.number.blocked(at(HOUR)), None);
 
     // The later end of both blocks counts, and a client cannot lift an operator's.
     let block = |block| Block { client: CLIENT, phone: phone(1), block };
