@@ -86,54 +86,21 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
-    use hulak_common::code::{Keyring, Salt, Secret};
     use hulak_common::time::Timestamp;
-    use hulak_common::verification::{Delivery, LiveKey, Locale, Purpose, Status};
+    use hulak_testkit::fixtures::{live_key, verification};
 
     use super::*;
 
-    fn verification(version: i64) -> Verification {
-        let now = Timestamp::from_millis(1_700_000_000_000);
-        Verification {
-            id: Uuid::from_u128(7),
-            key: LiveKey {
-                client: Uuid::from_u128(1),
-                phone: "9812345678".parse().unwrap(),
-                purpose: Purpose::Verify,
-                account: None,
-                session: String::new(),
-            },
-            locale: Locale::En,
-            app_hash: None,
-            origin: None,
-            app_name: None,
-            metadata: "{}".to_owned(),
-            salt: Salt([0; 20]),
-            key_id: Keyring::new(Secret::from_bytes(vec![1; 32]).unwrap(), None).current().id(),
-            code_length: Default::default(),
-            created_at: now,
-            status: Status::Pending,
-            epoch: 0,
-            epoch_started_at: now,
-            checks_remaining: 5,
-            resend_after: now,
-            expires_at: now,
-            delivery: Delivery::Queued,
-            messages: 1,
-            last_sent_at: None,
-            next_attempt_at: None,
-            error: None,
-            ended_at: None,
-            updated_at: now,
-            version,
-            history: Default::default(),
-        }
+    fn row(version: i64) -> Verification {
+        let key = live_key(Uuid::from_u128(1), "9812345678".parse().unwrap());
+        let row = verification(Uuid::from_u128(7), key, Timestamp::from_millis(1_700_000_000_000));
+        Verification { version, ..row }
     }
 
     #[test]
     fn a_row_is_believed_until_something_later_is_heard_of() {
         let recent = Recent::default();
-        let row = Arc::new(verification(3));
+        let row = Arc::new(row(3));
         let id = row.id;
         assert!(recent.get(id, 0).is_none());
         recent.put(Arc::clone(&row), Stopwatch::start());
@@ -151,7 +118,7 @@ mod tests {
     #[test]
     fn what_comes_late_is_not_believed() {
         let recent = Recent::default();
-        let row = Arc::new(verification(3));
+        let row = Arc::new(row(3));
         recent.put(Arc::clone(&row), Stopwatch::start());
         let late = Arc::new(Verification { version: 2, ..(*row).clone() });
         assert_eq!(recent.put(late, Stopwatch::start()).version, 3);

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 
 use hulak_testkit::database::TestDatabase;
-use hulak_testkit::stack::{eventually, install_tls};
+use hulak_testkit_stack::{eventually, install_tls};
 use reqwest::Method;
 
 /// The program with none of our settings but the database's.
@@ -184,7 +184,7 @@ async fn on_sqlite(test: impl AsyncFnOnce(&str)) {
 }
 
 async fn on_postgres(test: impl AsyncFnOnce(&str)) {
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::bare().await;
     test(&database.url()).await;
     database.drop_now().await;
 }

@@ -15,9 +15,9 @@ use hulak_runtime::shutdown::Shutdown;
 use hulak_sandbox::{Faults, Sandbox, SandboxConfig};
 use hulak_testkit::collector::Collector;
 use hulak_testkit::database::TestDatabase;
-use hulak_testkit::personal::{BACK, Ground, walk};
 use hulak_testkit::services::{Process, free_port, without_cargo_env};
-use hulak_testkit::stack::{eventually, install_tls};
+use hulak_testkit_stack::personal::{BACK, Ground, walk};
+use hulak_testkit_stack::{eventually, install_tls};
 use tokio::net::TcpListener;
 
 const SECRET: &str = "dGhpcyBpcyBhIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlLg==";

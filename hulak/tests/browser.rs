@@ -16,7 +16,7 @@ use hulak_store::StoredSample;
 use hulak_store::{Database, OperatorStore as _, Sqlite, Store as _};
 use hulak_testkit::services::free_port;
 use hulak_testkit::services::install::{self, Browser};
-use hulak_testkit::stack::rules;
+use hulak_testkit_stack::rules;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::OnceCell;

@@ -7,9 +7,10 @@ mod started;
 use std::path::Path;
 use std::process::Command;
 
+use hulak_testkit::fixtures::wrong;
 use hulak_testkit::services::free_port;
 use hulak_testkit::services::install::node;
-use hulak_testkit::stack::{Answer, eventually};
+use hulak_testkit_stack::{Answer, eventually};
 use reqwest::{Method, redirect};
 use serde_json::{Value, json};
 
@@ -21,11 +22,6 @@ const PHONE: &str = "9812345678";
 const TEST_NUMBER: &str = "9800000001";
 const TEST_CODE: &str = "123456";
 const TEST_NUMBERS: (&str, &str) = ("HULAK_TEST_NUMBERS", "+9779800000001=123456");
-
-/// A code that is not this one.
-fn wrong(code: &str) -> String {
-    if code.starts_with('0') { code.replacen('0', "1", 1) } else { format!("0{}", &code[1..]) }
-}
 
 fn devanagari(code: &str) -> String {
     code.chars()
@@ -64,7 +60,7 @@ async fn walk(interpreter: Command) {
     assert_eq!(walk.line("Verifying "), "+9779812345678 (ncell)");
     assert_eq!(walk.line("Message: "), "sent");
     let code = code(&hulak, PHONE).await;
-    walk.write(&wrong(&code));
+    walk.write(&wrong(&code, 1));
     assert!(walk.line("incorrect-code: ").contains("4 more tries"));
     walk.write("12");
     walk.line("malformed-code: ");
@@ -239,7 +235,7 @@ async fn the_wall_lets_in_who_proves_a_number() {
     assert_eq!(begun.status, 202, "{begun:?}");
     let before = sita.cookie.clone();
     let code = code(&hulak, PHONE).await;
-    let no = sita.post("/login/code", json!({ "code": wrong(&code) })).await;
+    let no = sita.post("/login/code", json!({ "code": wrong(&code, 1) })).await;
     refused(&no, 422, "incorrect-code");
     assert_eq!(no.body["checks_remaining"], 4);
     refused(&sita.get("/me").await, 401, "not-signed-in");
@@ -343,7 +339,7 @@ async fn the_pages_backend_serves_it_and_believes_a_token_once() {
         )
     };
     let code = code(&hulak, PHONE).await;
-    assert_eq!(check(wrong(&code)).await.problem(), "incorrect-code");
+    assert_eq!(check(wrong(&code, 1)).await.problem(), "incorrect-code");
     let approved = check(code).await;
     let token = approved.body["token"].as_str().unwrap();
 

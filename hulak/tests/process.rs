@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use hulak_common::time::Timestamp;
-use hulak_testkit::stack::eventually;
+use hulak_testkit_stack::eventually;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};

@@ -82,6 +82,26 @@ pub struct Create {
     pub remember: Option<Remember<Created>>,
 }
 
+impl Create {
+    /// A request with nothing but what it needs: in English, by the gateway, without metadata.
+    #[must_use]
+    pub fn new(id: Uuid, salt: hulak_common::code::Salt, key: LiveKey) -> Self {
+        Self {
+            id,
+            salt,
+            key,
+            locale: Locale::En,
+            app_hash: None,
+            origin: None,
+            app_name: None,
+            metadata: "{}".to_owned(),
+            route: Route::Gateway,
+            address: None,
+            remember: None,
+        }
+    }
+}
+
 /// What became of a [`Create`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Created {

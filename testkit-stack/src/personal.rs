@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, eventually};
+use hulak_testkit::answer::{Answer, eventually};
 
 /// What nobody may find in a log, a trace or a metric.
 #[derive(Debug, Clone, Default)]

@@ -16,27 +16,23 @@ use hulak_api::long_poll::Changes;
 use hulak_broker::{AmqpBroker, Broker, MemoryBroker, Topology};
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX};
 use hulak_common::clock::{DatabaseClock, SharedClock};
-use hulak_common::code::{Keyring, Secret};
-use hulak_common::limits::NumberLimits;
 use hulak_common::phone::{Carriers, PhonePattern};
 use hulak_common::rng::Rng;
-use hulak_common::rules::{AmbiguousPolicy, Quotas, Rules};
+use hulak_common::rules::Rules;
 use hulak_common::sms_template::Templates;
-use hulak_common::test_numbers::TestNumbers;
 use hulak_runtime::shutdown::Shutdown;
 pub use hulak_sandbox::Faults;
 use hulak_sandbox::{Sandbox, SandboxConfig};
 use hulak_store::{Database, Postgres, Sqlite, Store};
+use hulak_testkit::answer::{Answer, eventually};
+use hulak_testkit::database::TestDatabase;
+use hulak_testkit::fixtures::rules;
 use hulak_worker::Worker;
 use hulak_worker::gateway::Sparrow;
 use hulak_worker::gateway::sparrow::SparrowConfig;
 pub use hulak_worker::gateway::sparrow::install_tls;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-
-use crate::database::TestDatabase;
-
-pub use crate::answer::{Answer, eventually};
 
 /// Which of the two shapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,29 +102,6 @@ impl StackOptions {
             database_url: None,
             topology: None,
         }
-    }
-}
-
-/// The defaults of the house, with a secret of its own.
-///
-/// # Panics
-/// Never: 32 bytes are a secret.
-#[must_use]
-pub fn rules() -> Rules {
-    Rules {
-        limits: NumberLimits::default(),
-        code_ttl: Duration::from_secs(300),
-        code_length: Default::default(),
-        max_checks: 5,
-        number_max_failed_checks: 20,
-        ambiguous: AmbiguousPolicy::ResendOnce,
-        claim_lease: Duration::from_secs(30),
-        keyring: Keyring::new(
-            Secret::from_bytes(Rng::system().bytes::<32>().to_vec()).expect("32 bytes"),
-            None,
-        ),
-        quotas: Quotas::default(),
-        test_numbers: TestNumbers::default(),
     }
 }
 

@@ -2,9 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
 use hulak_runtime::metrics::CATALOGUE;
+use hulak_testkit::fixtures::wrong;
 use hulak_testkit::metrics::Metrics;
-use hulak_testkit::stack::{Faults, Shape, Stack, StackOptions, eventually};
-use serde_json::json;
+use hulak_testkit_stack::steps::{ask, check, until_delivery};
+use hulak_testkit_stack::{Faults, Shape, Stack, StackOptions, eventually};
 
 const NCELL: &str = "9812345678";
 const NTC: &str = "9841234567";
@@ -26,35 +27,20 @@ async fn a_walk_is_counted_in_both_shapes() {
     }
 }
 
-async fn ask(stack: &Stack, phone: &str) -> String {
-    let answer = stack.post("/v1/verifications", json!({ "phone": phone })).await;
-    assert_eq!(answer.status, 202, "{answer:?}");
-    answer.id()
-}
-
-async fn until(stack: &Stack, id: &str, delivery: &str) {
-    stack.until(id, |body| body["delivery"]["status"] == delivery).await;
-}
-
-async fn check(stack: &Stack, id: &str, code: &str) -> u16 {
-    stack.post(&format!("/v1/verifications/{id}/check"), json!({ "code": code })).await.status
-}
-
 async fn walk(stack: &mut Stack) {
     // One goes all the way.
     let id = ask(stack, NCELL).await;
-    until(stack, &id, "sent").await;
+    until_delivery(stack, &id, "sent").await;
     let code = stack.code(NCELL);
-    let wrong = if code == "000000" { "000001" } else { "000000" };
-    assert_eq!(check(stack, &id, wrong).await, 422);
-    assert_eq!(check(stack, &id, "12").await, 422);
-    assert_eq!(check(stack, &id, &code).await, 200);
-    assert_eq!(check(stack, &id, &code).await, 409);
+    assert_eq!(check(stack, &id, &wrong(&code, 1)).await.status, 422);
+    assert_eq!(check(stack, &id, "12").await.status, 422);
+    assert_eq!(check(stack, &id, &code).await.status, 200);
+    assert_eq!(check(stack, &id, &code).await.status, 409);
 
     // One is refused by the gateway.
     stack.set_faults(Faults { response_code: Some(1007), ..Faults::none() });
     let id = ask(stack, NTC).await;
-    until(stack, &id, "failed").await;
+    until_delivery(stack, &id, "failed").await;
     stack.set_faults(Faults::none());
 
     // What the worker alone knows, while there is one.

@@ -7,7 +7,7 @@ use hulak_common::time::Timestamp;
 use hulak_otlp::Exporter;
 use hulak_runtime::trace;
 use hulak_testkit::collector::{Collector, attribute};
-use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions, eventually};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions, eventually};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::json;

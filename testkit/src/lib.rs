@@ -1,13 +1,15 @@
-//! What Hulak's tests share: throwaway services, a proxy that breaks connections, databases of their own, and Hulak as a
-//! whole inside the test's process.
+//! What the tests of every crate share, without Hulak's programs: those are in `testkit-stack`.
+//!
+//! Layout: [`services`] starts PostgreSQL and RabbitMQ, [`database`] makes a database for one test, [`proxy`] breaks
+//! connections, [`collector`] keeps traces, [`metrics`] reads `/metrics`, [`answer`] reads HTTP answers and polls,
+//! [`stalls`] notices a busy machine, [`fixtures`] has rows and settings to begin with.
 #![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 pub mod answer;
 pub mod collector;
 pub mod database;
+pub mod fixtures;
 pub mod metrics;
-pub mod personal;
 pub mod proxy;
 pub mod services;
-pub mod stack;
 pub mod stalls;

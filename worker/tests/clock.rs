@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hulak_broker::Topology;
 use hulak_common::code::{Keyring, Secret};
 use hulak_testkit::services::install;
-use hulak_testkit::stack::{Shape, Stack, StackOptions, rules};
+use hulak_testkit_stack::{Shape, Stack, StackOptions, rules};
 use serde_json::json;
 
 struct Killed(Child);

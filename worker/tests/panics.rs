@@ -12,11 +12,11 @@ use hulak_common::code::Salt;
 use hulak_common::phone::{Carriers, PhoneNumber};
 use hulak_common::rng::Rng;
 use hulak_common::sms_template::Templates;
-use hulak_common::verification::{Delivery, LiveKey, Locale, Purpose, Route, Verification};
+use hulak_common::verification::{Delivery, Verification};
 use hulak_runtime::shutdown::Shutdown;
 use hulak_store::{Create, Created, Database, Sqlite, Store};
 use hulak_testkit::answer::eventually;
-use hulak_testkit::stack::rules;
+use hulak_testkit::fixtures::{live_key, rules};
 use hulak_worker::Worker;
 use hulak_worker::gateway::{Answer, Gateway, Probe};
 use secrecy::SecretString;
@@ -47,25 +47,8 @@ impl Gateway for Brittle {
 
 async fn ask(store: &dyn Store, rng: &Rng, clock: &DatabaseClock, phone: &str) -> Verification {
     let now = clock.now();
-    let create = Create {
-        id: rng.uuid_v7(now),
-        salt: Salt(rng.bytes()),
-        key: LiveKey {
-            client: Uuid::nil(),
-            phone: PhoneNumber::parse(phone).unwrap(),
-            purpose: Purpose::Verify,
-            account: None,
-            session: String::new(),
-        },
-        locale: Locale::En,
-        app_hash: None,
-        origin: None,
-        app_name: None,
-        metadata: "{}".to_owned(),
-        route: Route::Gateway,
-        address: None,
-        remember: None,
-    };
+    let key = live_key(Uuid::nil(), PhoneNumber::parse(phone).unwrap());
+    let create = Create::new(rng.uuid_v7(now), Salt(rng.bytes()), key);
     match store.create(&[create], now).await.answers.remove(0).unwrap() {
         Created::New(verification) => verification,
         other => panic!("{other:?}"),

@@ -11,7 +11,7 @@ use hulak_broker::Topology;
 use hulak_common::clock::Stopwatch;
 use hulak_common::code::{Keyring, Secret};
 use hulak_testkit::services::{Process, Signal};
-use hulak_testkit::stack::{Faults, Shape, Stack, StackOptions, eventually, rules};
+use hulak_testkit_stack::{Faults, Shape, Stack, StackOptions, eventually, rules};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use serde_json::json;

@@ -261,24 +261,19 @@ async fn still_live(app: &App, page: &HostedPage, phone: PhoneNumber) -> Result<
 
 fn item(app: &App, page: &HostedPage, phone: PhoneNumber, locale: Option<Locale>) -> Create {
     let locale = locale.or(page.locale).unwrap_or(Locale::En);
+    let key = LiveKey {
+        client: page.client,
+        phone,
+        purpose: page.purpose,
+        account: page.account,
+        session: page.session(),
+    };
     Create {
-        id: app.rng.uuid_v7(app.clock.now()),
-        salt: Salt(app.rng.bytes()),
-        key: LiveKey {
-            client: page.client,
-            phone,
-            purpose: page.purpose,
-            account: page.account,
-            session: page.session(),
-        },
         locale,
-        app_hash: None,
         origin: origin(app, locale),
         app_name: page.app_name.clone(),
-        metadata: "{}".to_owned(),
-        address: None,
-        remember: None,
         route: if app.test_numbers.contains(phone) { Route::Null } else { Route::Gateway },
+        ..Create::new(app.rng.uuid_v7(app.clock.now()), Salt(app.rng.bytes()), key)
     }
 }
 

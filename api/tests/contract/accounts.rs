@@ -1,6 +1,6 @@
 //! Accounts and groups, and what an approval does for an account.
 
-use hulak_testkit::stack::{Answer, Shape, Stack};
+use hulak_testkit_stack::{Answer, Shape, Stack};
 use reqwest::Method;
 use serde_json::{Value, json};
 

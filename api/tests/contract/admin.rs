@@ -1,6 +1,6 @@
 //! The admin address: alive, ready, and for operators only.
 
-use hulak_testkit::stack::{Answer, Shape, Stack};
+use hulak_testkit_stack::{Answer, Shape, Stack};
 use serde_json::{Value, json};
 
 use crate::support::*;

@@ -1,6 +1,6 @@
 //! Resend, cancel and block: what people and support staff do to a verification that is under way.
 
-use hulak_testkit::stack::{Shape, Stack};
+use hulak_testkit_stack::{Shape, Stack};
 use reqwest::Method;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ fn resend_path(id: &str) -> String {
     format!("{VERIFICATIONS}/{id}/resend")
 }
 
-async fn delete(stack: &Stack, path: &str) -> hulak_testkit::stack::Answer {
+async fn delete(stack: &Stack, path: &str) -> hulak_testkit_stack::Answer {
     call(stack, stack.key.expose(), Method::DELETE, path, None).await
 }
 
@@ -136,7 +136,7 @@ async fn a_stranger_sees_nothing(shape: Shape) {
     stack.stop().await;
 }
 
-async fn block(stack: &Stack, body: serde_json::Value) -> hulak_testkit::stack::Answer {
+async fn block(stack: &Stack, body: serde_json::Value) -> hulak_testkit_stack::Answer {
     call(stack, stack.key.expose(), Method::PUT, &format!("/v1/phones/{PHONE}/block"), Some(body)).await
 }
 

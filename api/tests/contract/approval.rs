@@ -1,7 +1,7 @@
 //! The approval token: checked here as a stranger would, with nothing but the published keys.
 
 use hulak_common::code::{Keyring, Secret};
-use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Value, json};

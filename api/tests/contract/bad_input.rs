@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use hulak_testkit::stack::Shape;
+use hulak_testkit_stack::Shape;
 use serde_json::{Value, json};
 
 use crate::support::*;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hulak_testkit::stack::{Answer, Shape, Stack};
+use hulak_testkit_stack::{Answer, Shape, Stack};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Body, Method};
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! `POST /v1/verifications/{id}/check`: wrong codes, late codes, and how many of them.
 
-use hulak_testkit::stack::{Shape, Stack, StackOptions};
+use hulak_testkit_stack::{Shape, Stack, StackOptions};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -142,7 +142,7 @@ async fn a_new_code_buys_no_new_guesses(shape: Shape) {
     let body = Some(json!({"phone": PHONE}));
     let theirs = call(&stack, other.expose(), reqwest::Method::POST, VERIFICATIONS, body).await.id();
     let path = format!("{VERIFICATIONS}/{theirs}");
-    hulak_testkit::stack::eventually("their message", || async {
+    hulak_testkit_stack::eventually("their message", || async {
         let read = call(&stack, other.expose(), reqwest::Method::GET, &path, None).await;
         (read.body["delivery"]["status"] == "sent").then_some(())
     })

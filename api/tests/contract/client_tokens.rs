@@ -1,6 +1,6 @@
 //! Client tokens: what a phone or a browser may do, with the one verification it follows.
 
-use hulak_testkit::stack::{Answer, Shape, Stack};
+use hulak_testkit_stack::{Answer, Shape, Stack};
 use reqwest::Method;
 use serde_json::{Value, json};
 

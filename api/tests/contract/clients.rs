@@ -4,7 +4,7 @@ use hulak_common::api_key::ApiKey;
 use hulak_common::client::{Change, SettingsChange};
 use hulak_common::rate_limit::{Amount, Quota};
 use hulak_common::rules::Quotas;
-use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions, eventually};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Polling: `ETag`, `If-None-Match`, `Retry-After`.
 
-use hulak_testkit::stack::{Answer, Shape, Stack};
+use hulak_testkit_stack::{Answer, Shape, Stack};
 use reqwest::Method;
 use serde_json::json;
 

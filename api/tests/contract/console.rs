@@ -3,7 +3,7 @@
 use hulak_common::api_key::{ApiKey, OPERATOR_PREFIX};
 use hulak_common::audit::Act;
 use hulak_common::rng::Rng;
-use hulak_testkit::stack::{Answer, Faults, Shape, Stack, eventually};
+use hulak_testkit_stack::{Answer, Faults, Shape, Stack, eventually};
 use reqwest::{Method, RequestBuilder, redirect};
 use serde_json::{Value, json};
 

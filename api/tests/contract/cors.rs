@@ -1,6 +1,6 @@
 //! Web pages with client tokens: what browsers are told.
 
-use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions, eventually};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions, eventually};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, OPERATOR_PREFIX};
 use hulak_common::rng::Rng;
-use hulak_testkit::stack::{Answer, Shape, Stack};
+use hulak_testkit_stack::{Answer, Shape, Stack};
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};

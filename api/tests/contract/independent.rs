@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use hulak_common::code::{Keyring, Secret};
-use hulak_testkit::stack::{Shape, Stack, StackOptions};
+use hulak_testkit_stack::{Shape, Stack, StackOptions};
 use serde_json::{Value, json};
 
 use crate::accounts::sign_up;

@@ -1,6 +1,6 @@
 //! What a number may receive: cooldown, hour and day, over all clients and sessions.
 
-use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions};
 use serde_json::json;
 
 use crate::support::*;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hulak_common::limits::Policy;
 use hulak_common::rate_limit::Quota;
 use hulak_common::rules::Quotas;
-use hulak_testkit::stack::{Shape, StackOptions};
+use hulak_testkit_stack::{Shape, StackOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -152,11 +152,11 @@ async fn a_client_tokens_address_is_its_peers(shape: Shape) {
         sent(&stack, &answer.id()).await;
     }
     clock.advance(COOLDOWN);
-    let resend = async |answer: &hulak_testkit::stack::Answer, forwarded: &str| {
+    let resend = async |answer: &hulak_testkit_stack::Answer, forwarded: &str| {
         let url = format!("{}{VERIFICATIONS}/{}/resend", stack.apis[0].url, answer.id());
         let token = answer.body["client_token"].as_str().unwrap();
         let request = stack.http.post(url).bearer_auth(token).header("X-Forwarded-For", forwarded);
-        hulak_testkit::stack::Answer::of(request).await
+        hulak_testkit_stack::Answer::of(request).await
     };
     // What stands left of the proxy's own word was written by the caller.
     assert_eq!(resend(&first, "203.0.113.1, 198.51.100.7").await.status, 202);

@@ -1,6 +1,6 @@
 //! One live verification a client, number, purpose and session.
 
-use hulak_testkit::stack::{Faults, Shape, StackOptions};
+use hulak_testkit_stack::{Faults, Shape, StackOptions};
 use reqwest::Method;
 use serde_json::json;
 

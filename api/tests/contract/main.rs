@@ -11,13 +11,13 @@ macro_rules! both_shapes {
         mod one_process {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                Box::pin(super::$test(hulak_testkit::stack::Shape::OneProcess)).await;
+                Box::pin(super::$test(hulak_testkit_stack::Shape::OneProcess)).await;
             })+
         }
         mod production {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                Box::pin(super::$test(hulak_testkit::stack::Shape::Production)).await;
+                Box::pin(super::$test(hulak_testkit_stack::Shape::Production)).await;
             })+
         }
     };

@@ -5,9 +5,10 @@ use hulak_common::phone::PhoneNumber;
 use hulak_common::rng::Rng;
 use hulak_common::sms::measure;
 use hulak_common::sms_template::{MAX_RETRIEVER_BYTES, MaxParts, Templates};
-use hulak_common::verification::{LiveKey, Locale, Purpose, Route};
+use hulak_common::verification::Locale;
 use hulak_store::Create;
-use hulak_testkit::stack::{Shape, Stack, StackOptions, eventually};
+use hulak_testkit::fixtures::live_key;
+use hulak_testkit_stack::{Shape, Stack, StackOptions, eventually};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -127,25 +128,11 @@ async fn an_application_signs_with_a_name_of_its_own(shape: Shape) {
     assert_eq!(text, format!("{code} is your Installation code. Do not share it with anyone."));
 
     let (rng, now) = (Rng::system(), machine_time());
-    let key = LiveKey {
-        client: rng.uuid(),
-        phone: PhoneNumber::parse(PHONE).unwrap(),
-        purpose: Purpose::Verify,
-        account: None,
-        session: String::new(),
-    };
+    let key = live_key(rng.uuid(), PhoneNumber::parse(PHONE).unwrap());
     let request = Create {
-        id: rng.uuid_v7(now),
-        salt: Salt(rng.bytes()),
-        key,
         locale: Locale::Ne,
-        app_hash: None,
-        origin: None,
         app_name: Some("मेरो पसल".to_owned()),
-        metadata: "{}".to_owned(),
-        route: Route::Gateway,
-        address: None,
-        remember: None,
+        ..Create::new(rng.uuid_v7(now), Salt(rng.bytes()), key)
     };
     // Not by an API, so the relay publishes it.
     stack.store.create(&[request], now).await.answers.remove(0).unwrap();

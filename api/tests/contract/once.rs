@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions};
 use serde_json::{Value, json};
 
 use crate::support::*;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hulak_testkit::stack::{Answer, Shape, Stack};
+use hulak_testkit_stack::{Answer, Shape, Stack};
 use reqwest::Method;
 use serde_json::Value;
 

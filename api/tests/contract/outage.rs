@@ -7,7 +7,7 @@ use std::time::Duration;
 use hulak_common::clock::Stopwatch;
 use hulak_testkit::database::TestDatabase;
 use hulak_testkit::proxy::Proxy;
-use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions, eventually};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions, eventually};
 use reqwest::Method;
 use serde_json::json;
 use url::Url;

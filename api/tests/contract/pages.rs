@@ -8,7 +8,7 @@ use hulak_common::client::{Change, SettingsChange};
 use hulak_common::hosted_page::{CODE_LIFE, LIFE};
 use hulak_common::rate_limit::Quota;
 use hulak_common::rules::Quotas;
-use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
 

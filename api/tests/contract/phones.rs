@@ -1,6 +1,6 @@
 //! `GET /v1/phones/{phone}`: what is known of a number.
 
-use hulak_testkit::stack::{Shape, eventually};
+use hulak_testkit_stack::{Shape, eventually};
 use reqwest::Method;
 use serde_json::json;
 

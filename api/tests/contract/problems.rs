@@ -1,7 +1,7 @@
 //! Problem documents, unknown addresses, and methods that an address does not take.
 
 use hulak_api::problem::Kind;
-use hulak_testkit::stack::{Answer, Shape, Stack};
+use hulak_testkit_stack::{Answer, Shape, Stack};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use hulak_testkit::stack::{Answer, Shape, Stack};
+use hulak_testkit_stack::{Answer, Shape, Stack};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 use serde_json::json;

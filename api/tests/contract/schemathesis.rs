@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hulak_common::phone::PhonePattern;
-use hulak_testkit::stack::{Shape, Stack, StackOptions};
+use hulak_testkit_stack::{Shape, Stack, StackOptions};
 use serde_json::json;
 
 use crate::python::Python;

@@ -7,7 +7,9 @@ use hulak_common::api_key::{ApiKey, CLIENT_PREFIX};
 use hulak_common::clock::{Clock as _, DatabaseClock, FrozenClock};
 use hulak_common::rng::Rng;
 use hulak_common::time::Timestamp;
-use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions};
+pub(crate) use hulak_testkit::fixtures::wrong;
+pub(crate) use hulak_testkit_stack::steps::{VERIFICATIONS, begin, begin_sent, check, sent};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -15,8 +17,6 @@ use serde_json::{Value, json};
 pub(crate) const PHONE: &str = "+9779812345678";
 /// A number of NTC's.
 pub(crate) const OTHER_PHONE: &str = "+9779841234567";
-/// Where verifications are made.
-pub(crate) const VERIFICATIONS: &str = "/v1/verifications";
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
@@ -51,38 +51,6 @@ pub(crate) fn machine_time() -> Timestamp {
 /// A moment in an answer.
 pub(crate) fn moment(value: &Value) -> Timestamp {
     value.as_str().unwrap_or_else(|| panic!("no moment: {value}")).parse().unwrap()
-}
-
-/// Begins a verification of a number; it must be a new one, or a new message.
-pub(crate) async fn begin(stack: &Stack, body: Value) -> Answer {
-    let answer = stack.post(VERIFICATIONS, body).await;
-    assert_eq!(answer.status, 202, "{answer:?}");
-    answer
-}
-
-/// Begins one and waits for its message: its id and its code.
-pub(crate) async fn begin_sent(stack: &Stack, body: Value) -> (String, String) {
-    let answer = begin(stack, body).await;
-    let id = answer.id();
-    sent(stack, &id).await;
-    let phone = answer.body["phone"].as_str().unwrap();
-    (id, stack.code(phone))
-}
-
-/// Waits until the newest message of a verification has gone out.
-pub(crate) async fn sent(stack: &Stack, id: &str) -> Value {
-    stack.until(id, |body| body["delivery"]["status"] == "sent").await
-}
-
-/// Checks a code.
-pub(crate) async fn check(stack: &Stack, id: &str, code: &str) -> Answer {
-    stack.post(&format!("{VERIFICATIONS}/{id}/check"), json!({ "code": code })).await
-}
-
-/// The `n`-th code after this one, of the same length.
-pub(crate) fn wrong(code: &str, n: u64) -> String {
-    let modulus = 10_u64.pow(u32::try_from(code.len()).unwrap());
-    format!("{:0width$}", (code.parse::<u64>().unwrap() + n) % modulus, width = code.len())
 }
 
 /// A request to the first API with another credential than the key of the stack.

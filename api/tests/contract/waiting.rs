@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hulak_common::clock::Stopwatch;
-use hulak_testkit::stack::{Answer, Shape, Stack, StackOptions, eventually, rules};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions, eventually, rules};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 

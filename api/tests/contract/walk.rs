@@ -1,6 +1,6 @@
 //! From the request for a code to the approval, and what can become of the message.
 
-use hulak_testkit::stack::{Answer, Faults, Shape, eventually};
+use hulak_testkit_stack::{Answer, Faults, Shape, eventually};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 

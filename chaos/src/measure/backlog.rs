@@ -66,7 +66,7 @@ async fn fill(connection: &mut PgConnection, now: i64) -> Result<(), ChaosError>
 
 fn open(url: &str) -> Result<Arc<dyn Store>, ChaosError> {
     let backend = hulak_store::Postgres::new(&url.to_owned().into(), 4, "hulak-chaos")?;
-    Ok(Arc::new(hulak_store::Database::new(backend, hulak_testkit::stack::rules())))
+    Ok(Arc::new(hulak_store::Database::new(backend, hulak_testkit::fixtures::rules())))
 }
 
 async fn count(connection: &mut PgConnection, filter: &'static str) -> Result<i64, ChaosError> {

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use hulak_testkit::collector::Collector;
 use hulak_testkit::metrics::Metrics;
-use hulak_testkit::personal::{BACK, Ground, walk};
-use hulak_testkit::stack::eventually;
+use hulak_testkit_stack::eventually;
+use hulak_testkit_stack::personal::{BACK, Ground, walk};
 
 use crate::started::{Hulak, may_come_back};
 

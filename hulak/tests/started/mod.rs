@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use hulak_common::client::{Change, SettingsChange};
 use hulak_store::{Database, Sqlite, Store as _};
-use hulak_testkit::stack::{Answer, rules};
+use hulak_testkit_stack::{Answer, rules};
 use hulak_worker::gateway::sparrow::install_tls;
 use serde_json::Value;
 

@@ -6,22 +6,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_common::code::{Code, CodeLength, Keyring, Salt, Secret};
+use hulak_common::code::{Code, Keyring, Salt, Secret};
 use hulak_common::job::{MessageId, StatusEvent};
 use hulak_common::limits::NumberLimits;
 use hulak_common::phone::PhoneNumber;
 use hulak_common::phone_record::NumberReport;
 use hulak_common::rng::Rng;
-use hulak_common::rules::{AmbiguousPolicy, Quotas, Rules};
+use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
-use hulak_common::verification::{
-    DeliveryError, DeliveryFault, LiveKey, Locale, Purpose, Route, Status, Verification,
-};
+use hulak_common::verification::{DeliveryError, DeliveryFault, Status, Verification};
 use hulak_store::{
     AccountChanged, Batch, Check, Checked, Claim, Claimed, Create, Created, Database, Grant, NewAccount,
     Outcome, Postgres, Record, Recorded, Sqlite, Store,
 };
 use hulak_testkit::database::TestDatabase;
+use hulak_testkit::fixtures::{self, live_key};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -96,20 +95,9 @@ pub(crate) fn secret(fill: u8) -> Secret {
     Secret::from_bytes(vec![fill; 32]).unwrap()
 }
 
-/// The defaults of the programs.
+/// The defaults of the programs, with a secret that several stores share.
 pub(crate) fn rules() -> Rules {
-    Rules {
-        limits: NumberLimits::default(),
-        code_ttl: secs(5 * MINUTE),
-        code_length: CodeLength::default(),
-        max_checks: 5,
-        number_max_failed_checks: 20,
-        ambiguous: AmbiguousPolicy::ResendOnce,
-        claim_lease: secs(30),
-        keyring: Keyring::new(secret(1), None),
-        quotas: Quotas::default(),
-        test_numbers: Default::default(),
-    }
+    Rules { keyring: Keyring::new(secret(1), None), ..fixtures::rules() }
 }
 
 /// Rules under which a number may be asked for at will.
@@ -127,26 +115,7 @@ pub(crate) const OTHER_CLIENT: Uuid = Uuid::from_u128(0xC2);
 /// A request of [`CLIENT`] for a number, by the gateway.
 pub(crate) fn ask(n: u32) -> Create {
     let rng = Rng::system();
-    let key = LiveKey {
-        client: CLIENT,
-        phone: phone(n),
-        purpose: Purpose::Verify,
-        account: None,
-        session: String::new(),
-    };
-    Create {
-        id: rng.uuid_v7(START),
-        salt: Salt(rng.bytes()),
-        key,
-        locale: Locale::En,
-        app_hash: None,
-        origin: None,
-        app_name: None,
-        metadata: "{}".to_owned(),
-        route: Route::Gateway,
-        address: None,
-        remember: None,
-    }
+    Create::new(rng.uuid_v7(START), Salt(rng.bytes()), live_key(CLIENT, phone(n)))
 }
 
 /// The same from a session of the caller's.
@@ -378,9 +347,7 @@ impl World {
 
     /// Another code of the same length.
     pub(crate) fn wrong(&self, verification: &Verification) -> Code {
-        let right = self.right(verification).expose().to_owned();
-        let last = if right.ends_with('0') { '1' } else { '0' };
-        Code::typed(format!("{}{last}", &right[..right.len() - 1]))
+        Code::typed(fixtures::wrong(self.right(verification).expose(), 1))
     }
 
     pub(crate) async fn check(&self, verification: &Verification, code: Code, now: Timestamp) -> Checked {

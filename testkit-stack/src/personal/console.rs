@@ -4,7 +4,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, redirect};
 use serde_json::{Value, json};
 
 use super::{DEVANAGARI, Ground, NUMBERS, Secrets};
-use crate::answer::Answer;
+use hulak_testkit::answer::Answer;
 
 const NO_KEY: &str = "ho_nobody-has-such-a-key-at-all-0001";
 const NO_COOKIE: &str = "nobody-has-such-a-session-at-all-0001";

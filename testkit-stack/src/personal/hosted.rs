@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{BACK, Ground, NUMBERS, Secrets, off_by_one};
-use crate::answer::{Answer, eventually};
+use hulak_testkit::answer::{Answer, eventually};
 
 /// A token that nobody made.
 const NO_TOKEN: &str = "pt_nobody-has-such-a-page-at-all-0001";

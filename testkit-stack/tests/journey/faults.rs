@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hulak_common::clock::Stopwatch;
 use hulak_testkit::proxy::Proxy;
 use hulak_testkit::services::RabbitMq;
-use hulak_testkit::stack::{Shape, Stack, StackOptions, eventually, rules};
+use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions, eventually, rules};
 use std::time::Duration;
 
 use super::*;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use hulak_testkit::stack::{Shape, Stack, StackOptions};
+use hulak_testkit::fixtures::wrong;
 use hulak_testkit::stalls::Stalls;
+use hulak_testkit_stack::{Shape, Stack, StackOptions};
 
 use super::*;
 
@@ -18,8 +19,7 @@ async fn a_code_arrives_and_verifies_once(shape: Shape) {
     assert_eq!(sent["status"], "pending");
     assert_eq!(sent["delivery"]["messages"], 1);
     let code = stack.code("9812345678");
-    let wrong = if code == "000000" { "000001" } else { "000000" };
-    let refused = check(&stack, &id, wrong).await;
+    let refused = check(&stack, &id, &wrong(&code, 1)).await;
     assert_eq!((refused.status, &refused.body["checks_remaining"]), (422, &json!(4)));
     let approved = check(&stack, &id, &code).await;
     assert_eq!((approved.status, &approved.body["status"]), (200, &json!("approved")));

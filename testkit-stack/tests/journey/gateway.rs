@@ -5,7 +5,7 @@ use std::time::Duration;
 use hulak_common::clock::Stopwatch;
 use hulak_common::time::Timestamp;
 use hulak_sandbox::Faults;
-use hulak_testkit::stack::{Shape, Stack, StackOptions, eventually, rules};
+use hulak_testkit_stack::{Shape, Stack, StackOptions, eventually, rules};
 
 use super::*;
 

@@ -8,19 +8,13 @@ mod poison;
 
 use std::collections::HashMap;
 
-use hulak_testkit::stack::{Answer, Stack};
+use hulak_testkit_stack::Stack;
+use hulak_testkit_stack::steps::{ask, check, until_delivery};
 use serde_json::{Value, json};
 
 /// A number that no other number of this test is.
 fn phone(n: usize) -> String {
     format!("98{n:08}")
-}
-
-/// Asks for a code, which has to be accepted.
-async fn ask(stack: &Stack, phone: &str) -> String {
-    let answer = stack.post("/v1/verifications", json!({ "phone": phone })).await;
-    assert_eq!(answer.status, 202, "{answer:?}");
-    answer.id()
 }
 
 /// Asks for codes for these many numbers, several at a time.
@@ -37,10 +31,6 @@ fn delivery(body: &Value) -> &str {
     body["delivery"]["status"].as_str().unwrap_or_default()
 }
 
-async fn until_delivery(stack: &Stack, id: &str, status: &str) -> Value {
-    stack.until(id, |body| delivery(body) == status).await
-}
-
 /// How many messages the simulator took for each number.
 fn received(stack: &Stack) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
@@ -54,15 +44,11 @@ async fn number(stack: &Stack, phone: &str) -> Value {
     stack.get(&format!("/v1/phones/{phone}")).await.body
 }
 
-async fn check(stack: &Stack, id: &str, code: &str) -> Answer {
-    stack.post(&format!("/v1/verifications/{id}/check"), json!({ "code": code })).await
-}
-
 /// Runs each test once per shape.
 macro_rules! both_shapes {
     ($($test:ident),+ $(,)?) => {
         mod one_process {
-            use hulak_testkit::stack::Shape;
+            use hulak_testkit_stack::Shape;
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::$test(Shape::OneProcess).await;
@@ -70,7 +56,7 @@ macro_rules! both_shapes {
         }
 
         mod production {
-            use hulak_testkit::stack::Shape;
+            use hulak_testkit_stack::Shape;
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::$test(Shape::Production).await;

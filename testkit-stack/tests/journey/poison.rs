@@ -2,7 +2,7 @@
 
 use hulak_broker::{AmqpBroker, Broker as _};
 use hulak_common::rng::Rng;
-use hulak_testkit::stack::{Shape, Stack, StackOptions, eventually};
+use hulak_testkit_stack::{Shape, Stack, StackOptions, eventually};
 use sqlx::{Connection as _, PgConnection};
 
 use super::*;
