@@ -20,8 +20,6 @@ use tokio::sync::watch;
 use tower::{Layer as _, Service as _};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// Between two looks at what is set for the clients.
-const TICK: Duration = Duration::from_secs(3);
 /// A look that takes longer is given up; what was known stands.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a browser may remember what it was allowed.
@@ -70,8 +68,9 @@ impl AllowedOrigins {
         Self { configured: Arc::new(configured), of_clients: Arc::new(watch::Sender::new(HashSet::new())) }
     }
 
-    /// Follows what is set for the clients until the stop. While the database is away, what was known stands.
-    pub async fn run(&self, store: Arc<dyn Store>, monitor: Monitor, shutdown: Shutdown) {
+    /// Reads what is set for the clients, with this pause between two reads, until the stop. While the database is away, the
+    /// origins that were read last are allowed.
+    pub async fn run(&self, store: Arc<dyn Store>, monitor: Monitor, pause: Duration, shutdown: Shutdown) {
         loop {
             tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
             match tokio::time::timeout(PATIENCE, store.clients()).await {
@@ -79,7 +78,7 @@ impl AllowedOrigins {
                 Ok(Err(error)) => tracing::debug!(%error, "the clients' origins were not looked at"),
                 Err(_) => tracing::debug!("the clients' origins were not looked at in time"),
             }
-            tokio::select! { () = tokio::time::sleep(TICK) => {}, () = shutdown.begun() => return }
+            tokio::select! { () = tokio::time::sleep(pause) => {}, () = shutdown.begun() => return }
         }
     }
 

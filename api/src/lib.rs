@@ -51,6 +51,7 @@ use hulak_service::health::Vitals;
 use load_shedding::Backlog;
 use long_poll::Changes;
 use publisher::Publisher;
+pub use state::Freshness;
 use state::{App, Parts};
 
 /// What an API is made of. A test or another program brings its own parts.
@@ -78,6 +79,8 @@ pub struct Api {
     pub api_key: Option<ApiKey>,
     /// How long messages may wait for a worker before requests are refused.
     pub max_backlog_age: Duration,
+    /// How old may be what is known of the clients.
+    pub freshness: Freshness,
     /// The time.
     pub clock: SharedClock,
     /// Ids and salts.
@@ -126,6 +129,7 @@ pub async fn run(
         keyring,
         api_key,
         max_backlog_age,
+        freshness,
         clock,
         rng,
         store,
@@ -167,6 +171,7 @@ pub async fn run(
         rng: rng.clone(),
         store: Arc::clone(&store),
         monitor: monitor.clone(),
+        key_memory: freshness.keys,
         publisher,
         backlog: backlog.clone(),
         changes: Arc::clone(&changes),
@@ -195,7 +200,7 @@ pub async fn run(
         tokio::join!(
             backlog.run(Arc::clone(&store), monitor.clone(), Arc::clone(&clock), shutdown.clone()),
             changes.follow(Arc::clone(&broker), shutdown.clone()),
-            origins.run(Arc::clone(&store), monitor.clone(), shutdown.clone()),
+            origins.run(Arc::clone(&store), monitor.clone(), freshness.origins, shutdown.clone()),
             gauges::watch(vitals, Arc::clone(&clock), shutdown.clone()),
             sampler.run(monitor.clone(), shutdown.clone()),
         )

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use hulak_api::commands::{self, ClientsCommand, CommandError, KeysCommand};
 use hulak_api::config::{AddressArgs, HostedArgs, LoadArgs, NumberArgs};
 use hulak_api::long_poll::Changes;
-use hulak_api::{Api, run};
+use hulak_api::{Api, Freshness, run};
 use hulak_common::clock::{DatabaseClock, SharedClock};
 use hulak_common::code::{Keyring, Secret};
 use hulak_common::rng::Rng;
@@ -139,6 +139,7 @@ async fn serve(cli: &Cli) -> Done {
         keyring,
         api_key,
         max_backlog_age: cli.load.max_backlog_age,
+        freshness: Freshness::default(),
         clock,
         rng,
         store: Arc::clone(&store),

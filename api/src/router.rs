@@ -284,6 +284,7 @@ mod tests {
             rng: Rng::seeded(1),
             store,
             monitor: Monitor::new(),
+            key_memory: Duration::ZERO,
             publisher,
             backlog: Backlog::new(Duration::from_secs(60)),
             changes: Changes::new(),

@@ -33,9 +33,22 @@ use crate::problem::{Kind, Problem};
 use crate::publisher::Publisher;
 use crate::token::{ClientTokens, PageTokens};
 
-/// How long a key's owner is remembered. A revoked key is to be refused within 5 s: the rest is for the statement that
-/// found it a moment before it was revoked.
-const KEY_MEMORY: Duration = Duration::from_secs(4);
+/// How old may be what an API knows of its clients without asking the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Freshness {
+    /// For how long a key's owner is remembered.
+    pub keys: Duration,
+    /// The pause between two reads of the clients' origins.
+    pub origins: Duration,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        // A revoked key is to be refused within 5 s: the rest is for the statement that found it a moment before it was revoked.
+        Self { keys: Duration::from_secs(4), origins: Duration::from_secs(3) }
+    }
+}
+
 /// How many keys are remembered.
 const KEYS: u64 = 10_000;
 
@@ -124,6 +137,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// How the database is doing.
     pub monitor: Monitor,
+    /// For how long a key's owner is remembered.
+    pub key_memory: Duration,
     /// Takes what is to be published.
     pub publisher: Publisher,
     /// Knows whether the workers are too far behind.
@@ -154,6 +169,7 @@ impl App {
             rng,
             store,
             monitor,
+            key_memory,
             publisher,
             backlog,
             changes,
@@ -172,7 +188,7 @@ impl App {
             check: checking(&store, &clock, publisher.clone()),
             read: reading(&store),
             unbatched: Places::new(UNBATCHED),
-            keys: Cache::builder().max_capacity(KEYS).time_to_live(KEY_MEMORY).build(),
+            keys: Cache::builder().max_capacity(KEYS).time_to_live(key_memory).build(),
             public_url,
             pattern,
             test_numbers,

@@ -5,23 +5,20 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command as Program;
-use std::time::Duration;
 
 use hulak_bench::driver::Driver;
 use hulak_bench::process::Counted;
 use hulak_bench::protocol::{Call, Closed, Command, Kind, Numbers, Open};
+use hulak_testkit::answer::eventually;
 use hulak_testkit::services::{Process, free_port};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
 
 async fn handler() -> (Process, SocketAddr) {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port().unwrap()));
     let mut program = Program::new(env!("CARGO_BIN_EXE_hulak-bench-bare"));
     program.arg(address.to_string());
     let process = Process::spawn(program).unwrap();
-    while TcpStream::connect(address).await.is_err() {
-        sleep(Duration::from_millis(10)).await;
-    }
+    eventually("the handler", || async { TcpStream::connect(address).await.ok() }).await;
     (process, address)
 }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use clap::Parser;
 use data_dir::DataDir;
-use hulak_api::Api;
 use hulak_api::config::{AddressArgs, HostedArgs, LoadArgs, NumberArgs};
 use hulak_api::hosted::HostedPages;
 use hulak_api::long_poll::Changes;
+use hulak_api::{Api, Freshness};
 use hulak_broker::{Broker, MemoryBroker};
 use hulak_common::api_key::ApiKey;
 use hulak_common::clock::{DatabaseClock, SharedClock};
@@ -154,6 +154,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         keyring: keyring.clone(),
         api_key: None,
         max_backlog_age: cli.load.max_backlog_age,
+        freshness: Freshness::default(),
         clock: Arc::clone(&clock),
         rng: rng.clone(),
         store: Arc::clone(&store),

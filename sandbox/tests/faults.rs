@@ -67,12 +67,14 @@ async fn a_timeout_takes_the_message_and_says_nothing() {
 #[tokio::test]
 async fn a_stop_lets_go_of_calls_that_are_held() {
     let simulator = start_failing(Faults { timeout_rate: 1.0, ..Faults::none() }).await;
-    let shutdown = simulator.shutdown.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        shutdown.begin();
-    });
-    assert!(raw_send(&simulator, SEND).await.is_empty());
+    let stop_when_held = async {
+        while simulator.sandbox.stats().timed_out == 0 {
+            tokio::task::yield_now().await;
+        }
+        simulator.shutdown.begin();
+    };
+    let both = async { tokio::join!(raw_send(&simulator, SEND), stop_when_held).0 };
+    assert!(timeout(Duration::from_secs(20), both).await.expect("the call is held").is_empty());
     timeout(Duration::from_secs(3), simulator.task).await.expect("it stops").unwrap().unwrap();
 }
 

@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hulak_api::Api;
 use hulak_api::client_ip::TrustedProxies;
 use hulak_api::cors::CorsOrigins;
 use hulak_api::hosted::HostedPages;
 use hulak_api::long_poll::Changes;
+use hulak_api::{Api, Freshness};
 use hulak_broker::{AmqpBroker, Broker, MemoryBroker, Topology};
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX};
 use hulak_common::clock::{DatabaseClock, SharedClock};
@@ -60,6 +60,8 @@ pub struct StackOptions {
     pub concurrency: u16,
     /// How long messages may wait for a worker before requests are refused.
     pub max_backlog_age: Duration,
+    /// How old may be what the APIs know of their clients.
+    pub freshness: Freshness,
     /// Which numbers are served.
     pub pattern: PhonePattern,
     /// What messages say.
@@ -92,6 +94,7 @@ impl StackOptions {
             rate: 5_000.0,
             concurrency: 64,
             max_backlog_age: Duration::from_secs(60),
+            freshness: Freshness::default(),
             pattern: PhonePattern::default(),
             templates: Templates::default(),
             proxies: TrustedProxies::default(),
@@ -234,6 +237,7 @@ impl Stack {
             keyring: self.options.rules.keyring.clone(),
             api_key: Some(self.key.clone()),
             max_backlog_age: self.options.max_backlog_age,
+            freshness: self.options.freshness,
             clock: Arc::clone(&self.options.clock),
             rng: Rng::system(),
             store: Arc::clone(&store),

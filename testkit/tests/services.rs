@@ -14,6 +14,9 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::time::{sleep, timeout};
 
 const QUEUE: &str = "kept";
+/// Writes the directory of the quorum queues to the disk.
+const WRITE_DIRECTORY: &str =
+    "#{names := #{directory_rev := Table}} = ra_system:fetch(quorum_queues), ok = dets:sync(Table).";
 const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test]
@@ -52,7 +55,7 @@ async fn rabbitmq_keeps_confirmed_messages_through_kill9() {
 
     // RabbitMQ 3.10 writes a new quorum queue's entry in its directory within half a second, not at once. Killed
     // before, it comes back with a queue that never has a leader.
-    sleep(Duration::from_secs(2)).await;
+    rabbit.ctl(&["eval", WRITE_DIRECTORY]).await.unwrap();
     rabbit.kill9();
     let refused = Connection::connect(&rabbit.url(), ConnectionProperties::default()).await;
     assert!(refused.is_err());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hulak_api::Freshness;
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX};
 use hulak_common::clock::{Clock as _, DatabaseClock, FrozenClock};
 use hulak_common::rng::Rng;
@@ -11,7 +12,7 @@ pub(crate) use hulak_testkit::fixtures::wrong;
 pub(crate) use hulak_testkit_stack::steps::{VERIFICATIONS, begin, begin_sent, check, sent};
 use hulak_testkit_stack::{Answer, Shape, Stack, StackOptions};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// A number of Ncell's.
 pub(crate) const PHONE: &str = "+9779812345678";
@@ -42,6 +43,9 @@ pub(crate) async fn frozen_with(options: StackOptions) -> (Stack, Arc<FrozenCloc
     let options = StackOptions { clock: Arc::clone(&clock) as _, ..options };
     (Box::pin(Stack::start(options)).await, clock)
 }
+
+/// Nearly nothing: what is set for clients and keys is noticed almost at once.
+pub(crate) const FRESH: Freshness = Freshness { keys: MILLISECOND, origins: Duration::from_millis(10) };
 
 /// The machine's own time, for comparing with what a stack that is not frozen answers.
 pub(crate) fn machine_time() -> Timestamp {

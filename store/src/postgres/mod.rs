@@ -73,6 +73,14 @@ impl Postgres {
     /// # Errors
     /// When the address cannot be read.
     pub fn new(url: &SecretString, connections: u32, application: &str) -> Result<Self> {
+        Self::pinging(url, connections, application, IDLE)
+    }
+
+    /// The same, with another time after which an idle connection has to answer before it is used: half a second by default.
+    ///
+    /// # Errors
+    /// As [`Postgres::new`].
+    pub fn pinging(url: &SecretString, connections: u32, application: &str, idle: Duration) -> Result<Self> {
         let options = PgConnectOptions::from_str(url.expose_secret())
             .map_err(|error| StoreError::Unavailable(Box::new(error)))?
             .application_name(application)
@@ -87,11 +95,11 @@ impl Postgres {
             .test_before_acquire(false)
             // Testing those that have been idle for a while finds dead ones before anybody's work does, and costs nothing when
             // there is much to do.
-            .before_acquire(|connection, meta| {
-                async move { Ok(meta.idle_for < IDLE || connection.ping().await.is_ok()) }.boxed()
+            .before_acquire(move |connection, meta| {
+                async move { Ok(meta.idle_for < idle || connection.ping().await.is_ok()) }.boxed()
             })
             .connect_lazy_with(options.clone());
-        Ok(Self { leases: Pool::new(pool), pulse: HealthConnection::new(options) })
+        Ok(Self { leases: Pool::new(pool, idle), pulse: HealthConnection::new(options) })
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Pool(Arc<Shelf>);
 #[derive(Debug)]
 struct Shelf {
     pool: PgPool,
+    /// How long a connection may have been idle to be trusted.
+    idle: Duration,
     at_hand: Mutex<AtHand>,
 }
 
@@ -54,8 +56,8 @@ struct Loan {
 }
 
 impl Pool {
-    pub(super) fn new(pool: PgPool) -> Self {
-        Self(Arc::new(Shelf { pool, at_hand: Mutex::default() }))
+    pub(super) fn new(pool: PgPool, idle: Duration) -> Self {
+        Self(Arc::new(Shelf { pool, idle, at_hand: Mutex::default() }))
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -67,7 +69,7 @@ impl Pool {
         let (found, waiting) = self.0.line();
         if let Some(Rested { loan, since }) = found {
             let mut lease = self.lease(loan);
-            if since.elapsed() < IDLE || lease.answers().await {
+            if since.elapsed() < self.0.idle || lease.answers().await {
                 return Ok(lease);
             }
             // The others have rested even longer.

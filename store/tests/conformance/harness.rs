@@ -19,6 +19,7 @@ use hulak_store::{
     AccountChanged, Batch, Check, Checked, Claim, Claimed, Create, Created, Database, Grant, NewAccount,
     Outcome, Postgres, Record, Recorded, Sqlite, Store,
 };
+use hulak_testkit::answer::eventually;
 use hulak_testkit::database::TestDatabase;
 use hulak_testkit::fixtures::{self, live_key};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -277,9 +278,8 @@ impl World {
         self.store.close().await;
         let ours =
             "pg_stat_activity WHERE datname = current_database() AND application_name = 'store-conformance'";
-        while self.count(ours).await > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        eventually("the end of the connections", || async { (self.count(ours).await == 0).then_some(()) })
+            .await;
     }
 
     /// How often the database had to break a circle of waiting transactions, once all stores have gone. SQLite has one

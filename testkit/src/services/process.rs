@@ -273,6 +273,7 @@ fn parent_of(id: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::eventually;
 
     fn shell(script: &str) -> Command {
         let mut command = dying_with_us(Signal::Kill, "/bin/sh");
@@ -283,23 +284,23 @@ mod tests {
     #[tokio::test]
     async fn a_child_outlives_the_thread_that_asked_for_it() {
         let mut process = thread::spawn(|| Process::spawn(shell("sleep 60")).unwrap()).join().unwrap();
-        sleep(Duration::from_millis(200)).await;
+        // A kill that came with the thread's end would be there long before another child has come and gone.
+        Process::spawn(shell("true")).unwrap().wait().await.unwrap();
         assert!(process.ended().unwrap().is_none());
     }
 
     #[tokio::test]
     async fn signals_reach_the_group_and_codes_are_a_shells() {
         let mut process = Process::spawn(shell("sleep 60 & wait")).unwrap();
-        while children_of(process.id()).is_empty() {
-            sleep(TICK).await;
-        }
-        let grandchild = children_of(process.id())[0];
+        let grandchild =
+            eventually("the child's child", || async { children_of(process.id()).first().copied() }).await;
         process.signal(Signal::Terminate);
         let status = process.wait_or_kill(Duration::from_secs(10)).await.unwrap();
         assert_eq!(exit_code(status), 128 + 15);
-        while parent_of(grandchild).is_some_and(|_| alive(grandchild)) {
-            sleep(TICK).await;
-        }
+        eventually("its end", || async {
+            (parent_of(grandchild).is_none() || !alive(grandchild)).then_some(())
+        })
+        .await;
         let failed = Process::spawn(shell("exit 7")).unwrap().wait().await.unwrap();
         assert_eq!(exit_code(failed), 7);
     }
