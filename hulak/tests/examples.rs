@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
 mod example;
+mod readme;
 mod started;
 
 use std::path::Path;
