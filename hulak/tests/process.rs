@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
 mod personal;
+mod settings;
 mod started;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -201,29 +202,6 @@ fn a_bad_setting_ends_the_start_with_its_name_and_the_reason() {
         assert!(error.contains(reason), "{name}={value}: {error}");
         assert!(!error.contains("12345x") && !error.contains("9800000001"), "{error}");
     }
-}
-
-#[test]
-fn help_names_every_setting_and_no_value() {
-    let output = program(&[
-        ("HULAK_SECRET", "dGhpcyBpcyBhIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2Vl"),
-        ("HULAK_APP_NAME", "Shop-42"),
-    ])
-    .arg("--help")
-    .output()
-    .unwrap();
-    let help = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success());
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
-    let rows = readme.lines().filter(|line| line.starts_with("| `HULAK_"));
-    let names: Vec<&str> = rows
-        .flat_map(|row| row.split(" | ").next().unwrap().split('`').filter(|part| part.starts_with("HULAK_")))
-        .collect();
-    assert!(names.len() > 30, "{names:?}");
-    for name in names {
-        assert!(help.contains(name), "{name} is missing in:\n{help}");
-    }
-    assert!(!help.contains("dGhpcyBp") && !help.contains("Shop-42"), "{help}");
 }
 
 #[test]
