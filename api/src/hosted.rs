@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use hulak_common::verification::Locale;
-use hulak_runtime::html::{Asset, LOGO, Page, escape};
+use hulak_runtime::html::{Asset, LOGO, Page};
+use maud::{PreEscaped, html};
 
 /// Whether hosted pages are served.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,19 +65,13 @@ fn render(locale: Locale) -> String {
     let words = CATALOGUE.get(locale.as_str()).unwrap_or(&nothing);
     let mut body = BODY.replace("{logo}", &LOGO.address());
     for (name, text) in words {
-        body = body.replace(&format!("{{{name}}}"), &escape(text));
+        body = body.replace(&format!("{{{name}}}"), &html! { (text) }.into_string());
     }
-    // Last: they have places of their own, which the script fills.
-    let body = body.replace("{words}", &data(WORDS));
+    // Last, because these words have placeholders of their own, which the script fills.
+    let body = PreEscaped(body.replace("{words}", &data(WORDS)));
     let title = words.get("title").map_or("Hulak", String::as_str);
-    Page {
-        lang: locale.as_str(),
-        title,
-        head: "<meta name=\"robots\" content=\"noindex\">\n",
-        files: &FILES,
-        body: &body,
-    }
-    .render()
+    let head = html! { meta name="robots" content="noindex"; };
+    Page { lang: locale.as_str(), title, head, files: &FILES, body }.render()
 }
 
 /// JSON as it may stand in a `script` element, which ends at the first `</`.

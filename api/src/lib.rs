@@ -149,7 +149,7 @@ pub async fn run(
     let origins = AllowedOrigins::new(cors);
     let console = console::Parts {
         public_url: public_url.clone(),
-        operators: carriers.clone(),
+        carriers: carriers.clone(),
         store: Arc::clone(&store),
         broker: Arc::clone(&broker),
         monitor: monitor.clone(),

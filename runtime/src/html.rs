@@ -1,17 +1,18 @@
-//! The look that all pages share: one stylesheet, a logo, the head of a page, and what browsers may do with it.
+//! What all HTML pages share: one stylesheet, a logo, the frame of a page, and its security headers.
 //!
-//! Each program serves the files at `/assets/`; nothing is loaded from elsewhere, and nothing is built.
+//! Each program serves the files at `/assets/`. A page loads nothing from another host, and no build step makes the files.
+//! Pages are written with `maud`, which escapes every text.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest as _, Sha256};
 
-/// Where the files are.
+/// The path under which the files are served.
 pub const PATH: &str = "/assets/";
 
 /// The stylesheet of every page.
@@ -19,12 +20,12 @@ pub static STYLE: Asset = Asset::style("hulak.css", include_str!("../assets/hula
 /// The logo, which is also the icon in a browser's tab.
 pub static LOGO: Asset = Asset::new("logo.svg", "image/svg+xml", include_str!("../assets/logo.svg"));
 
-/// What a page may do: load our own files and call our own addresses. No script or style stands inside a page, no form is
-/// sent elsewhere, and no other page holds ours.
+/// The Content-Security-Policy: a page may load our own files and call our own addresses. It has no inline script or style,
+/// sends no form to another host, and cannot be framed.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The headers of every page besides its caching.
+/// The headers of every page besides `Cache-Control`.
 const PROTECTION: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -37,9 +38,9 @@ const PROTECTION: [(HeaderName, &str); 6] = [
     ),
 ];
 
-/// What a file with its hash in the address may be kept for, as it never changes.
+/// `Cache-Control` of a file whose address has its hash: the content at that address never changes.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
-/// Digits of a file's hash.
+/// Hexadecimal digits of a file's hash.
 const HASH: usize = 16;
 
 /// A file that pages load.
@@ -70,7 +71,7 @@ impl Asset {
         Self::new(name, "text/javascript; charset=utf-8", content)
     }
 
-    /// Its address with its hash, so that a browser may keep it for good and still gets a new one at once.
+    /// Its address with its hash: a browser may cache it for good, and a changed file has a new address.
     #[must_use]
     pub fn address(&self) -> String {
         format!("{PATH}{}?v={}", self.name, self.hash())
@@ -88,7 +89,7 @@ impl Asset {
         })
     }
 
-    /// The answer to a request for it: 304 when the browser has it.
+    /// The answer to a request for it: 304 when the browser has this version.
     #[must_use]
     pub fn answer(&self, query: Option<&str>, headers: &HeaderMap) -> Response<Full<Bytes>> {
         let tag = format!("\"{}\"", self.hash());
@@ -102,7 +103,7 @@ impl Asset {
             *response.body_mut() = Full::new(Bytes::from_static(self.content.as_bytes()));
         }
         protect(response.headers_mut());
-        // Without its hash it is asked for again each time.
+        // Without the hash in its address a browser has to ask each time.
         let right = query.and_then(|query| query.strip_prefix("v=")) == Some(self.hash());
         let keep = HeaderValue::from_static(if right { FOR_EVER } else { "no-cache" });
         response.headers_mut().insert(header::CACHE_CONTROL, keep);
@@ -114,13 +115,13 @@ impl Asset {
     }
 }
 
-/// The one of `files`, or of those that all pages share, with this name.
+/// The file with this name, among `files` and those that all pages share.
 #[must_use]
 pub fn find(name: &str, files: &[&'static Asset]) -> Option<&'static Asset> {
     [&STYLE, &LOGO].into_iter().chain(files.iter().copied()).find(|asset| asset.name == name)
 }
 
-/// Adds the headers that every page carries. Pages are not kept by browsers unless they say otherwise.
+/// Adds the headers of every page. `Cache-Control` is `no-store` unless the page has set its own.
 pub fn protect(headers: &mut HeaderMap) {
     for (name, value) in PROTECTION {
         headers.insert(name, HeaderValue::from_static(value));
@@ -129,18 +130,18 @@ pub fn protect(headers: &mut HeaderMap) {
 }
 
 /// A page.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Page<'a> {
     /// Its language: `en`.
     pub lang: &'a str,
-    /// What the browser's tab says.
+    /// The title in the browser's tab.
     pub title: &'a str,
-    /// More for its head, as HTML.
-    pub head: &'a str,
+    /// More elements for its `head`.
+    pub head: Markup,
     /// Its own stylesheets and scripts. Scripts are modules, which run when the page has been read.
     pub files: &'a [&'static Asset],
-    /// All that stands in it, as HTML.
-    pub body: &'a str,
+    /// The content of its `body`.
+    pub body: Markup,
 }
 
 impl Page<'_> {
@@ -148,51 +149,30 @@ impl Page<'_> {
     #[must_use]
     pub fn render(&self) -> String {
         let Self { lang, title, head, files, body } = self;
-        let mut page = String::with_capacity(body.len() + 1024);
-        // Writing to a string does not fail.
-        let _ = write!(
-            page,
-            "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n\
-             <link rel=\"icon\" type=\"image/svg+xml\" href=\"{}\">\n<link rel=\"stylesheet\" href=\"{}\">\n",
-            escape(lang),
-            escape(title),
-            LOGO.address(),
-            STYLE.address(),
-        );
-        for file in *files {
-            let address = file.address();
-            let _ = if file.media_type.starts_with("text/css") {
-                writeln!(page, "<link rel=\"stylesheet\" href=\"{address}\">")
-            } else {
-                writeln!(page, "<script type=\"module\" src=\"{address}\"></script>")
-            };
-        }
-        let _ = write!(page, "{head}</head>\n<body>\n{body}</body>\n</html>\n");
-        page
+        let document = html! {
+            (DOCTYPE)
+            html lang=(lang) {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (title) }
+                    link rel="icon" type="image/svg+xml" href=(LOGO.address());
+                    link rel="stylesheet" href=(STYLE.address());
+                    @for file in *files {
+                        @if file.media_type.starts_with("text/css") {
+                            link rel="stylesheet" href=(file.address());
+                        } @else {
+                            script type="module" src=(file.address()) {}
+                        }
+                    }
+                    (head)
+                }
+                body { (body) }
+            }
+        };
+        document.into_string()
     }
-}
-
-/// Text as HTML shows it, within elements and within quoted attributes.
-#[must_use]
-pub fn escape(text: &str) -> Cow<'_, str> {
-    let special = |letter: char| matches!(letter, '&' | '<' | '>' | '"' | '\'');
-    if !text.contains(special) {
-        return Cow::Borrowed(text);
-    }
-    let mut safe = String::with_capacity(text.len() + 16);
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            _ => safe.push(letter),
-        }
-    }
-    Cow::Owned(safe)
 }
 
 #[cfg(test)]
@@ -200,15 +180,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_wrote_runs_nowhere() {
-        assert_eq!(escape("<b title='\"'>&amp;</b>"), "&lt;b title=&#39;&quot;&#39;&gt;&amp;amp;&lt;/b&gt;");
-        assert!(matches!(escape("कोड 123"), Cow::Borrowed("कोड 123")));
-        let page = Page { lang: "en", title: "</title><script>", head: "", files: &[], body: "" }.render();
-        assert!(page.contains("<title>&lt;/title&gt;&lt;script&gt;</title>"), "{page}");
+    fn text_that_people_wrote_is_escaped() {
+        let text = "</title><script>\"'&";
+        let body = html! { p title=(text) { (text) } };
+        let page = Page { lang: "en", title: text, head: html! {}, files: &[], body }.render();
+        let escaped = "&lt;/title&gt;&lt;script&gt;&quot;'&amp;";
+        assert!(page.contains(&format!("<title>{escaped}</title>")), "{page}");
+        assert!(page.contains(&format!("<p title=\"{escaped}\">{escaped}</p>")), "{page}");
+        assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"), "{page}");
     }
 
     #[test]
-    fn a_file_is_kept_for_good_under_its_hash_only() {
+    fn a_file_is_cached_for_good_under_its_hash_only() {
         let caching = |query| STYLE.answer(query, &HeaderMap::new()).headers()["cache-control"].clone();
         let address = STYLE.address();
         let (path, query) = address.split_once('?').unwrap();
@@ -219,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_has_it_is_told_so() {
+    fn a_browser_that_has_the_file_gets_304() {
         let fresh = STYLE.answer(None, &HeaderMap::new());
         assert_eq!(fresh.status(), StatusCode::OK);
         assert_eq!(fresh.headers()["content-type"], "text/css; charset=utf-8");
@@ -235,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lead_to_files() {
+    fn files_are_found_by_name() {
         static SCRIPT: Asset = Asset::script("page.js", "0;");
         assert_eq!(find("page.js", &[&SCRIPT]).unwrap().content, "0;");
         assert_eq!(find("logo.svg", &[]).unwrap().media_type, "image/svg+xml");
@@ -243,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_lets_nothing_in_from_elsewhere() {
+    fn the_policy_allows_no_other_host() {
         let mut headers = HeaderMap::new();
         protect(&mut headers);
         let policy = headers["content-security-policy"].to_str().unwrap();

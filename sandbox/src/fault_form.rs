@@ -1,8 +1,6 @@
-//! The faults on the inbox's page: what is wrong at present, and a form that changes it.
+//! The faults on the inbox's page: those that are set, and a form that changes them.
 
-use std::fmt::Write as _;
-
-use hulak_runtime::html::escape;
+use maud::{Markup, html};
 
 use crate::faults::{FORCED_STATUSES, Faults};
 use crate::refusal::Refusal;
@@ -62,74 +60,84 @@ fn percent(rate: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The form. It works by the script: a browser's own forms know no `PUT`.
-pub(crate) fn render(body: &mut String, faults: &Faults, credits: u64) {
-    // Writing to a string does not fail.
-    body.push_str(
-        "<section class=\"card stack scripted\">\n<h2>Faults</h2>\n\
-         <p class=\"soft small\">See how your app copes when the gateway does not.</p>\n\
-         <div class=\"row presets\" role=\"group\" aria-label=\"Ready-made faults\">\n",
-    );
-    for (name, fields) in PRESETS {
-        let fields = escape(fields);
-        let _ = writeln!(
-            body,
-            "<button type=\"button\" class=\"small\" data-preset=\"{fields}\">{name}</button>"
-        );
-    }
-    body.push_str(
-        "</div>\n<details>\n<summary>Set each of them</summary>\n<form id=\"faults\" class=\"stack\">\n",
-    );
-    answers(body, faults.response_code);
+/// The form. It needs the script: HTML forms cannot send a `PUT`.
+pub(crate) fn render(faults: &Faults, credits: u64) -> Markup {
     let retry = faults.retry_after_s.map(|seconds| seconds.to_string()).unwrap_or_default();
-    number(body, "retry_after_s", "Retry-After, seconds", &retry, 86_400, "");
-    body.push_str("<div class=\"grid pair\">\n");
-    number(body, "latency_ms", "Latency, ms", &faults.latency_ms.to_string(), 60_000, "required");
-    number(body, "jitter_ms", "Jitter, ms", &faults.jitter_ms.to_string(), 60_000, "required");
-    body.push_str("</div>\n<div class=\"grid pair\">\n");
-    for (name, label, rate) in [
+    let rates = [
         ("error_rate", "HTTP 500, %", faults.error_rate),
         ("drop_rate", "Answer lost, %", faults.drop_rate),
         ("timeout_rate", "No answer, %", faults.timeout_rate),
-    ] {
-        number(body, name, label, &percent(rate), 100, "required step=\"any\" data-percent");
+    ];
+    html! {
+        section ."card stack scripted" {
+            h2 { "Faults" }
+            p ."soft small" { "See how your app copes when the gateway does not." }
+            div ."row presets" role="group" aria-label="Ready-made faults" {
+                @for (name, fields) in PRESETS {
+                    button .small type="button" data-preset=(fields) { (name) }
+                }
+            }
+            details {
+                summary { "Set each of them" }
+                form #faults .stack {
+                    (answers(faults.response_code))
+                    (field("retry_after_s", "Retry-After, seconds", html! {
+                        input #retry_after_s name="retry_after_s" type="number" inputmode="decimal" min="0"
+                            max="86400" value=(retry);
+                    }))
+                    div ."grid pair" {
+                        (number("latency_ms", "Latency, ms", faults.latency_ms, Some(60_000)))
+                        (number("jitter_ms", "Jitter, ms", faults.jitter_ms, Some(60_000)))
+                    }
+                    div ."grid pair" {
+                        @for (name, label, rate) in rates {
+                            (field(name, label, html! {
+                                input id=(name) name=(name) type="number" inputmode="decimal" min="0" max="100"
+                                    value=(percent(rate)) required step="any" data-percent;
+                            }))
+                        }
+                        (number("credits", "Credits", credits, None))
+                    }
+                    p #faults-error ."message bad" role="alert" {}
+                    button .primary { "Apply" }
+                }
+            }
+        }
     }
-    number(body, "credits", "Credits", &credits.to_string(), u64::MAX, "required");
-    body.push_str(
-        "</div>\n<p class=\"message bad\" id=\"faults-error\" role=\"alert\"></p>\n\
-         <button class=\"primary\">Apply</button>\n</form>\n</details>\n</section>\n",
-    );
 }
 
-fn answers(body: &mut String, forced: Option<u16>) {
-    body.push_str(
-        "<div class=\"field\"><label for=\"response_code\">Every call is answered</label>\n\
-         <select id=\"response_code\" name=\"response_code\">\n<option value=\"\">as it should be</option>\n\
-         <optgroup label=\"Refusals of the gateway\">\n",
-    );
-    let codes = Refusal::ALL.into_iter().map(|refusal| refusal.code());
-    for code in codes.clone() {
-        option(body, code, forced);
+fn answers(forced: Option<u16>) -> Markup {
+    let option = |code| html! { option value=(code) selected[forced == Some(code)] { (answer(code)) } };
+    html! {
+        div .field {
+            label for="response_code" { "Every call is answered" }
+            select #response_code name="response_code" {
+                option value="" { "as it should be" }
+                optgroup label="Refusals of the gateway" {
+                    @for refusal in Refusal::ALL { (option(refusal.code())) }
+                }
+                optgroup label="HTTP" {
+                    @for code in FORCED_STATUSES { (option(code)) }
+                }
+            }
+        }
     }
-    body.push_str("</optgroup>\n<optgroup label=\"HTTP\">\n");
-    for code in FORCED_STATUSES {
-        option(body, code, forced);
-    }
-    body.push_str("</optgroup>\n</select></div>\n");
 }
 
-fn option(body: &mut String, code: u16, forced: Option<u16>) {
-    let selected = if forced == Some(code) { " selected" } else { "" };
-    let _ = writeln!(body, "<option value=\"{code}\"{selected}>{}</option>", escape(&answer(code)));
+fn field(name: &str, label: &str, input: Markup) -> Markup {
+    html! { div .field { label for=(name) { (label) } (input) } }
 }
 
-fn number(body: &mut String, name: &str, label: &str, value: &str, max: u64, more: &str) {
-    let max = if max == u64::MAX { String::new() } else { format!(" max=\"{max}\"") };
-    let _ = writeln!(
-        body,
-        "<div class=\"field\"><label for=\"{name}\">{label}</label>\n\
-         <input id=\"{name}\" name=\"{name}\" type=\"number\" inputmode=\"decimal\" min=\"0\"{max} value=\"{value}\" {more}></div>"
-    );
+/// A whole number that the form needs.
+fn number(name: &str, label: &str, value: u64, max: Option<u64>) -> Markup {
+    field(
+        name,
+        label,
+        html! {
+            input id=(name) name=(name) type="number" inputmode="decimal" min="0" max=[max] value=(value)
+                required;
+        },
+    )
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! The inbox as a page. Everything is written here, so that it can be read without a script; the script only asks for
-//! the page again when something has changed, and puts what is new in its place.
+//! The inbox as a page. The server writes all of it, so that people can read it without a script; the script only fetches
+//! the page again after a change, and replaces the parts that differ.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock};
 
 use hulak_common::phone::{Carriers, PhoneNumber};
 use hulak_common::sms;
-use hulak_runtime::html::{Asset, LOGO, Page, escape};
+use hulak_runtime::html::{Asset, LOGO, Page};
+use maud::{Markup, html};
 
 use crate::fault_form;
 use crate::faults::Faults;
@@ -18,9 +18,6 @@ static SCRIPT: Asset = Asset::script("inbox.js", include_str!("assets/inbox.js")
 pub(crate) static FILES: [&Asset; 2] = [&STYLE, &SCRIPT];
 
 static OPERATORS: LazyLock<Carriers> = LazyLock::new(Carriers::builtin);
-
-/// Without a script the page is loaded again now and then.
-const HEAD: &str = "<noscript><meta http-equiv=\"refresh\" content=\"5\"></noscript>\n";
 
 /// What the page shows.
 #[derive(Debug)]
@@ -41,119 +38,129 @@ pub(crate) struct Inbox<'a> {
 
 impl Inbox<'_> {
     pub(crate) fn render(&self) -> String {
-        let mut body = String::with_capacity(16 * 1024);
-        self.top(&mut body);
-        body.push_str("<main class=\"wrap columns\" id=\"main\">\n<h1 class=\"unseen\">SMS inbox</h1>\n");
-        self.list(&mut body);
-        self.aside(&mut body);
-        body.push_str("</main>\n");
-        dialogs(&mut body);
-        Page { lang: "en", title: "SMS inbox · Hulak simulator", head: HEAD, files: &FILES, body: &body }
-            .render()
+        let body = html! {
+            (self.top())
+            main #main ."wrap columns" {
+                h1 .unseen { "SMS inbox" }
+                (self.list())
+                (self.aside())
+            }
+            (dialogs())
+        };
+        let head = html! { noscript { meta http-equiv="refresh" content="5"; } };
+        Page { lang: "en", title: "SMS inbox · Hulak simulator", head, files: &FILES, body }.render()
     }
 
-    // Writing to a string does not fail.
-
-    fn top(&self, body: &mut String) {
-        let asked = escape(self.asked);
-        let _ = write!(
-            body,
-            "<a class=\"skip\" href=\"#inbox\">Skip to the messages</a>\n\
-             <header class=\"top\"><div class=\"wrap\">\n\
-             <a class=\"brand\" href=\"/inbox\"><img src=\"{logo}\" alt=\"\" width=\"28\" height=\"28\">Hulak \
-             <span class=\"of\">SMS inbox</span></a>\n\
-             <form class=\"search\" role=\"search\" action=\"/inbox\">\n\
-             <label class=\"unseen\" for=\"q\">Search by number or text</label>\n\
-             <input id=\"q\" name=\"q\" type=\"search\" placeholder=\"Search number or text\" autocomplete=\"off\" \
-             spellcheck=\"false\" value=\"{asked}\">\n<button class=\"small scriptless\">Search</button></form>\n\
-             <span class=\"live scripted\" id=\"live\" role=\"status\">Connecting…</span>\n\
-             </div></header>\n",
-            logo = LOGO.address()
-        );
+    fn top(&self) -> Markup {
+        html! {
+            a .skip href="#inbox" { "Skip to the messages" }
+            header .top {
+                div .wrap {
+                    a .brand href="/inbox" {
+                        img src=(LOGO.address()) alt="" width="28" height="28";
+                        "Hulak " span .of { "SMS inbox" }
+                    }
+                    form .search role="search" action="/inbox" {
+                        label .unseen for="q" { "Search by number or text" }
+                        input #q name="q" type="search" placeholder="Search number or text" autocomplete="off"
+                            spellcheck="false" value=(self.asked);
+                        button ."small scriptless" { "Search" }
+                    }
+                    span #live ."live scripted" role="status" { "Connecting…" }
+                }
+            }
+        }
     }
 
-    fn list(&self, body: &mut String) {
-        body.push_str("<section id=\"inbox\" class=\"stack\" aria-label=\"Messages\" tabindex=\"-1\">\n");
-        if let Some(words) = fault_form::describe(self.faults, self.stats.credits) {
-            let _ = writeln!(body, "<p class=\"message warn\" data-key=\"faults\">{}</p>", escape(&words));
+    fn list(&self) -> Markup {
+        html! {
+            section #inbox .stack aria-label="Messages" tabindex="-1" {
+                @if let Some(words) = fault_form::describe(self.faults, self.stats.credits) {
+                    p ."message warn" data-key="faults" { (words) }
+                }
+                @if self.messages.is_empty() {
+                    @if self.asked.is_empty() { (self.empty()) } @else { (self.nothing_found()) }
+                }
+                @for talk in talks(self.messages) { (talk.render()) }
+                @if self.more {
+                    p ."faint small" data-key="more" {
+                        "The newest " (self.messages.len()) " messages are shown."
+                    }
+                }
+            }
         }
-        if self.messages.is_empty() {
-            self.empty(body);
-        }
-        for talk in talks(self.messages) {
-            render_talk(body, &talk);
-        }
-        if self.more {
-            let shown = self.messages.len();
-            let _ = writeln!(
-                body,
-                "<p class=\"faint small\" data-key=\"more\">The newest {shown} messages are shown.</p>"
-            );
-        }
-        body.push_str("</section>\n");
     }
 
-    fn empty(&self, body: &mut String) {
-        let logo = LOGO.address();
-        if !self.asked.is_empty() {
-            let _ = write!(
-                body,
-                "<div class=\"card empty\" data-key=\"none\"><img src=\"{logo}\" alt=\"\">\n<h2>Nothing found</h2>\n\
-                 <p>No messages match “{}”.</p>\n<p><a href=\"/inbox\">Show all</a></p></div>\n",
-                escape(self.asked)
-            );
-            return;
+    fn nothing_found(&self) -> Markup {
+        html! {
+            div ."card empty" data-key="none" {
+                img src=(LOGO.address()) alt="";
+                h2 { "Nothing found" }
+                p { "No messages match “" (self.asked) "”." }
+                p { a href="/inbox" { "Show all" } }
+            }
         }
-        let host = escape(self.host);
-        let _ = write!(
-            body,
-            "<div class=\"card empty\" data-key=\"empty\"><img src=\"{logo}\" alt=\"\">\n<h2>No messages yet</h2>\n\
-             <p>They appear here by themselves, the moment they are sent. Nothing reaches a real phone.</p>\n"
-        );
-        if let Some(page) = self.sign_up {
-            let page = escape(page);
-            let _ = writeln!(
-                body,
-                "<p><a class=\"button primary\" href=\"{page}\" target=\"_blank\" rel=\"noopener\">Verify a number</a></p>\n\
-                 <p class=\"small\">or send one by hand:</p>"
-            );
-        } else {
-            body.push_str("<p class=\"small\">Send the first one:</p>\n");
-        }
-        let _ = write!(
-            body,
-            "<pre tabindex=\"0\" aria-label=\"A command that sends a message\"><code>curl http://{host}/v2/sms/ \\\n  \
-             -d token=any -d from=Hulak -d to=9812345678 \\\n  -d text='Your code is 482913.'</code></pre></div>\n"
-        );
     }
 
-    fn aside(&self, body: &mut String) {
+    fn empty(&self) -> Markup {
+        html! {
+            div ."card empty" data-key="empty" {
+                img src=(LOGO.address()) alt="";
+                h2 { "No messages yet" }
+                p { "They appear here by themselves, the moment they are sent. Nothing reaches a real phone." }
+                @if let Some(page) = self.sign_up {
+                    p { a ."button primary" href=(page) target="_blank" rel="noopener" { "Verify a number" } }
+                    p .small { "or send one by hand:" }
+                } @else {
+                    p .small { "Send the first one:" }
+                }
+                pre tabindex="0" aria-label="A command that sends a message" {
+                    code {
+                        "curl http://" (self.host) "/v2/sms/ \\\n  \
+                         -d token=any -d from=Hulak -d to=9812345678 \\\n  -d text='Your code is 482913.'"
+                    }
+                }
+            }
+        }
+    }
+
+    fn aside(&self) -> Markup {
         let Stats { accepted, refused, credits, .. } = self.stats;
-        let [accepted, refused, left] = [accepted, refused, credits].map(grouped);
-        let _ = write!(
-            body,
-            "<aside class=\"stack\" aria-label=\"The gateway\">\n<section class=\"card stack\">\n<h2>Gateway</h2>\n\
-             <dl class=\"figures-row\" id=\"figures\">\n\
-             <div class=\"stat\"><dt>Taken</dt><dd>{accepted}</dd></div>\n\
-             <div class=\"stat\"><dt>Refused</dt><dd>{refused}</dd></div>\n\
-             <div class=\"stat\"><dt>Credits left</dt><dd>{left}</dd></div>\n</dl>\n\
-             <div class=\"row scripted\"><button type=\"button\" class=\"small\" data-clear=\"\">Clear all messages</button></div>\n\
-             </section>\n",
-        );
-        fault_form::render(body, self.faults, credits);
-        body.push_str("</aside>\n");
+        let figures = [("Taken", accepted), ("Refused", refused), ("Credits left", credits)];
+        html! {
+            aside .stack aria-label="The gateway" {
+                section ."card stack" {
+                    h2 { "Gateway" }
+                    dl #figures .figures-row {
+                        @for (name, figure) in figures {
+                            div .stat { dt { (name) } dd { (grouped(figure)) } }
+                        }
+                    }
+                    div ."row scripted" {
+                        button .small type="button" data-clear="" { "Clear all messages" }
+                    }
+                }
+                (fault_form::render(self.faults, credits))
+            }
+        }
     }
 }
 
-fn dialogs(body: &mut String) {
-    body.push_str(
-        "<dialog id=\"sure\" aria-labelledby=\"sure-what\">\n<form method=\"dialog\">\n\
-         <h2 id=\"sure-what\">Clear all messages?</h2>\n<p class=\"soft\">They are gone for good; the figures stay.</p>\n\
-         <div class=\"row\"><button value=\"no\">Keep them</button>\
-         <button class=\"danger\" value=\"yes\">Clear</button></div>\n\
-         </form>\n</dialog>\n<div class=\"unseen\" id=\"said\" role=\"status\"></div>\n\
-         <div class=\"toast\" id=\"toast\" popover=\"manual\" aria-hidden=\"true\"></div>\n",
-    );
+fn dialogs() -> Markup {
+    html! {
+        dialog #sure aria-labelledby="sure-what" {
+            form method="dialog" {
+                h2 #sure-what { "Clear all messages?" }
+                p .soft { "They are gone for good; the figures stay." }
+                div .row {
+                    button value="no" { "Keep them" }
+                    button .danger value="yes" { "Clear" }
+                }
+            }
+        }
+        div #said .unseen role="status" {}
+        div #toast .toast popover="manual" aria-hidden="true" {}
+    }
 }
 
 /// The messages to one number, newest first.
@@ -176,67 +183,65 @@ fn talks(messages: &[Arc<Message>]) -> Vec<Talk<'_>> {
     talks
 }
 
-fn render_talk(body: &mut String, talk: &Talk<'_>) {
-    // Ten digits, as the gateway takes nothing else.
-    let to = talk.to;
-    let count = talk.messages.len();
-    let operator = PhoneNumber::parse(to).ok().and_then(|phone| OPERATORS.lookup(&phone));
-    let _ = write!(
-        body,
-        "<article class=\"card flush talk\" data-key=\"{to}\" aria-labelledby=\"to-{to}\">\n<header>\
-         <h2 class=\"figures\" id=\"to-{to}\">{to}</h2>"
-    );
-    if let Some(operator) = operator {
-        let _ = write!(body, "<span class=\"badge plain\">{}</span>", escape(operator));
+impl Talk<'_> {
+    fn render(&self) -> Markup {
+        let (to, count) = (self.to, self.messages.len());
+        let operator = PhoneNumber::parse(to).ok().and_then(|phone| OPERATORS.lookup(&phone));
+        html! {
+            article ."card flush talk" data-key=(to) aria-labelledby={ "to-" (to) } {
+                header {
+                    h2 .figures id={ "to-" (to) } { (to) }
+                    @if let Some(operator) = operator { span ."badge plain" { (operator) } }
+                    span ."faint small" data-count {
+                        (count) @if count == 1 { " message" } @else { " messages" }
+                    }
+                    button ."quiet small push scripted" type="button" data-clear=(to) {
+                        "Clear" span .unseen { " the messages to " (to) }
+                    }
+                }
+                ol role="list" {
+                    @for message in &self.messages { (render_message(message)) }
+                }
+            }
+        }
     }
-    let _ = write!(
-        body,
-        "<span class=\"faint small\" data-count>{count} {}</span>\
-         <button type=\"button\" class=\"quiet small push scripted\" data-clear=\"{to}\">Clear\
-         <span class=\"unseen\"> the messages to {to}</span></button></header>\n<ol role=\"list\">\n",
-        if count == 1 { "message" } else { "messages" }
-    );
-    for message in &talk.messages {
-        render_message(body, message);
-    }
-    body.push_str("</ol>\n</article>\n");
 }
 
-fn render_message(body: &mut String, message: &Message) {
+fn render_message(message: &Message) -> Markup {
     let Message { id, to: _, from, text, received_at, .. } = message;
     let moment = received_at.to_string();
-    // `2023-11-14T22:13:20.120Z` for people: to the second, which is how far they read.
+    // `2023-11-14T22:13:20.120Z` without the milliseconds, which people do not need.
     let shown = moment.split('.').next().unwrap_or(&moment).replace('T', " ");
-    let _ = write!(body, "<li class=\"sms\" data-key=\"{id}\">\n<div class=\"row\">");
     let around = around_code(text);
-    if let Some((_, code, _)) = around {
-        let _ = write!(
-            body,
-            "<button type=\"button\" class=\"code\" data-copy=\"{code}\"><span class=\"digits\">{code}</span>\
-             <span class=\"hint scripted\">Copy</span></button>"
-        );
-    }
-    let _ = write!(
-        body,
-        "<time class=\"faint small push\" datetime=\"{moment}\">{shown} UTC</time></div>\n<p class=\"bubble\" dir=\"auto\">"
-    );
-    let _ = match around {
-        Some((before, code, after)) => {
-            write!(body, "{}<mark>{code}</mark>{}", escape(before), escape(after))
+    html! {
+        li .sms data-key=(id) {
+            div .row {
+                @if let Some((_, code, _)) = around {
+                    button .code type="button" data-copy=(code) {
+                        span .digits { (code) }
+                        span ."hint scripted" { "Copy" }
+                    }
+                }
+                time ."faint small push" datetime=(moment) { (shown) " UTC" }
+            }
+            p .bubble dir="auto" {
+                @if let Some((before, code, after)) = around { (before) mark { (code) } (after) }
+                @else { (text) }
+            }
+            p ."faint small" { (cost(from, text)) }
         }
-        None => write!(body, "{}", escape(text)),
-    };
-    let _ = writeln!(body, "</p>\n<p class=\"faint small\">{}</p>\n</li>", cost(from, text));
+    }
 }
 
 /// What a message costs: `From Hulak · 1 part, 1 credit · GSM 7-bit, 55 of 160`. Lines end between these only.
-fn cost(from: &str, text: &str) -> String {
+fn cost(from: &str, text: &str) -> Markup {
     let sms::Segments { encoding, units, parts } = sms::measure(text);
     let s = if parts == 1 { "" } else { "s" };
     let room = if parts == 1 { encoding.single() } else { parts * encoding.joined() };
-    let whole = |part: String| format!("<span class=\"nowrap\">{part}</span>");
-    let price = whole(format!("{parts} part{s}, {parts} credit{s}"));
-    format!("From {} · {price} · {}", escape(from), whole(format!("{encoding}, {units} of {room}")))
+    html! {
+        "From " (from) " · " span .nowrap { (parts) " part" (s) ", " (parts) " credit" (s) }
+        " · " span .nowrap { (encoding) ", " (units) " of " (room) }
+    }
 }
 
 /// A number as people read it: `1,000,000`.

@@ -1,31 +1,18 @@
-//! Plain words for what machines say.
+//! Numbers, times and errors as people read them.
 
 use std::time::Duration;
 
 use hulak_common::time::Timestamp;
-use hulak_common::timeline::Event;
-use hulak_common::verification::{DeliveryError, DeliveryFault, Status};
+use hulak_common::verification::{DeliveryError, DeliveryFault};
 
-/// What a code of the gateway means.
+use super::gateway_codes;
+
+/// What a code of the gateway means, as a sentence.
 pub(super) fn gateway_code(code: i32) -> String {
-    let meaning = match code {
-        1000 => "a required field is missing",
-        1001 => "our address is not on the account's list",
-        1002 => "the token is wrong",
-        1003 | 1004 => "the account is not active",
-        1005 | 1006 => "the account has expired",
-        1007 => "no such receiver",
-        1008 => "the sender's name is not approved",
-        1010 => "the text is empty",
-        1011 => "no valid receiver",
-        1012 => "no credits left",
-        1013 => "not enough credits",
-        _ => "a code that its documentation does not name",
-    };
-    format!("The gateway says {code}: {meaning}.")
+    format!("The gateway says {code}: {}.", gateway_codes::meaning(code))
 }
 
-/// Why a message failed.
+/// Why a message failed, by the name of its error.
 pub(super) fn fault(name: &str) -> &str {
     match name {
         "invalid-receiver" => "the gateway knows no such receiver",
@@ -39,6 +26,7 @@ pub(super) fn fault(name: &str) -> &str {
     }
 }
 
+/// Why a message failed, as sentences; empty without an error.
 pub(super) fn error(error: Option<DeliveryError>) -> String {
     match error {
         None => String::new(),
@@ -52,64 +40,10 @@ pub(super) fn error(error: Option<DeliveryError>) -> String {
     }
 }
 
-fn sentence(text: &str) -> String {
+/// The text with a capital letter at its beginning.
+pub(super) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// One entry of a story: how it is coloured, what happened, and why.
-pub(super) fn event(event: &Event) -> (&'static str, String, String) {
-    let message = |seq: &i32| format!("Message {seq}");
-    let wait = |millis: &u64| span(Duration::from_millis(*millis));
-    match event {
-        Event::Asked { seq: 1, .. } => {
-            ("", "A code was asked for; message 1 is queued".to_owned(), String::new())
-        }
-        Event::Asked { seq, new_code } => {
-            let code = if *new_code { "a new code" } else { "the same code" };
-            ("", format!("{} was asked for, with {code}", message(seq)), String::new())
-        }
-        Event::Claimed { seq } => {
-            ("", format!("{}: a worker calls the gateway", message(seq)), String::new())
-        }
-        Event::Accepted { seq } => {
-            ("good", format!("{}: the gateway accepted it", message(seq)), String::new())
-        }
-        Event::Failed { seq, error: why } => {
-            ("bad", format!("{} failed for good", message(seq)), error(*why))
-        }
-        Event::Again { seq, wait: millis, error: why } => {
-            ("warn", format!("{} is tried again in {}", message(seq), wait(millis)), error(*why))
-        }
-        Event::Paced { seq, wait: millis } => (
-            "",
-            format!("{} waits {}", message(seq), wait(millis)),
-            "The number was sent another message a moment ago.".to_owned(),
-        ),
-        Event::Unknown { seq, error: why } => {
-            ("warn", format!("{}: nobody knows whether it went out", message(seq)), error(*why))
-        }
-        Event::TooLate { seq } => {
-            ("bad", format!("{} was not sent: its code had expired", message(seq)), String::new())
-        }
-        Event::NotNeeded { seq } => {
-            ("", format!("{} was not sent: the verification had ended", message(seq)), String::new())
-        }
-        Event::WrongCode { left } => {
-            let more = if *left == 1 { "1 more try".to_owned() } else { format!("{left} more tries") };
-            ("warn", "A wrong code was typed".to_owned(), format!("{}.", sentence(&more)))
-        }
-        Event::Ended(status) => {
-            let (class, text) = match status {
-                Status::Approved => ("good", "Approved: the right code was typed"),
-                Status::Expired => ("bad", "Expired: the right code did not come in time"),
-                Status::Failed => ("bad", "Failed: too many wrong codes"),
-                Status::Canceled => ("", "Canceled by the application"),
-                Status::Pending => ("", "Pending"),
-            };
-            (class, text.to_owned(), String::new())
-        }
-    }
 }
 
 /// `850 ms`, `12 s`, `3 min 5 s`, `2 h 10 min`, `4 days`.
@@ -125,7 +59,7 @@ pub(super) fn span(span: Duration) -> String {
     }
 }
 
-/// A time in seconds as people read it.
+/// A time in seconds: `250 ms`, `1.5 s`, `3 min 5 s`; `–` when there is none.
 pub(super) fn seconds(seconds: Option<f64>) -> String {
     match seconds {
         None => "–".to_owned(),
@@ -135,7 +69,7 @@ pub(super) fn seconds(seconds: Option<f64>) -> String {
     }
 }
 
-/// Days, roughly.
+/// Days, rounded: `5 hours`, `2.5 days`.
 pub(super) fn days(days: f64) -> String {
     if days < 1.0 {
         format!("{:.0} hours", (days * 24.0).max(0.0))
@@ -163,12 +97,12 @@ pub(super) fn number(number: impl Into<i128>) -> String {
     text
 }
 
-/// A share in whole percents.
+/// A share in whole percents; `–` of nothing.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "–".to_owned() } else { format!("{:.0} %", part as f64 * 100.0 / whole as f64) }
 }
 
-/// A moment in Nepal, where those who read this sit: `24 Nov, 21:05:09`.
+/// A moment in Nepal time, where the operators are: `2026-11-25 01:45:00`.
 pub(super) fn moment(at: Timestamp) -> String {
     let nepal = at + Duration::from_secs(5 * 3_600 + 45 * 60);
     let text = nepal.to_string();

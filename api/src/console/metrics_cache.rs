@@ -1,63 +1,64 @@
-//! The counters of all processes, read from the store as they come in, and only while somebody looks.
+//! The counters of all processes, read from the store as they come in, and only while an operator looks at the console.
 
 use std::time::Duration;
 
 use hulak_common::time::Timestamp;
 use hulak_service::metrics_history::Board;
-use hulak_store::StoreError;
+use hulak_store::{Store, StoreError};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
-use super::Parts;
-
-/// How old what is shown may be: pages are fetched anew about as often as samples come in.
-const FRESH: Duration = Duration::from_secs(2);
-/// Nobody has looked for this long: what was read then is forgotten.
+/// How old the counters may be: pages are fetched again about as often as processes write samples.
+const MAX_AGE: Duration = Duration::from_secs(2);
+/// After this long without a reader the cache is emptied.
 const IDLE: Duration = Duration::from_secs(900);
-/// Samples read at once.
+/// Samples read with one statement.
 const PAGE: u32 = 2_000;
-/// The most of them for one look; an installation of a hundred processes has as many in an hour.
-const MOST_PAGES: usize = 100;
+/// The most statements of one read; a hundred processes write as many samples in an hour.
+const MAX_PAGES: usize = 100;
 
-/// What was read so far.
+/// A cache of the counters.
 #[derive(Debug, Default)]
-pub(super) struct Figures(Mutex<Known>);
+pub(super) struct MetricsCache(Mutex<Cached>);
 
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct Cached {
     board: Board,
     read_at: Timestamp,
 }
 
-impl std::ops::Deref for Known {
+impl std::ops::Deref for Cached {
     type Target = Board;
     fn deref(&self) -> &Board {
         &self.board
     }
 }
 
-impl Figures {
-    /// The counters as they are now. Whoever else looks waits, and then has them, too.
-    pub(super) async fn now(&self, parts: &Parts) -> Result<MutexGuard<'_, Known>, StoreError> {
-        let now = parts.clock.now();
-        let mut known = self.0.lock().await;
-        if now < known.read_at + FRESH && now >= known.read_at {
-            return Ok(known);
+impl MetricsCache {
+    /// The counters as they are at `now`. Only one request reads the store; the others wait for what it reads.
+    pub(super) async fn read(
+        &self,
+        store: &dyn Store,
+        now: Timestamp,
+    ) -> Result<MutexGuard<'_, Cached>, StoreError> {
+        let mut cached = self.0.lock().await;
+        if now < cached.read_at + MAX_AGE && now >= cached.read_at {
+            return Ok(cached);
         }
-        if now > known.read_at + IDLE {
-            *known = Known::default();
+        if now > cached.read_at + IDLE {
+            *cached = Cached::default();
         }
-        let mut after = (known.board.wants(now), Uuid::nil());
-        for _ in 0..MOST_PAGES {
-            let samples = parts.store.samples(after, PAGE).await?;
-            known.board.take(&samples);
+        let mut after = (cached.board.wants(now), Uuid::nil());
+        for _ in 0..MAX_PAGES {
+            let samples = store.samples(after, PAGE).await?;
+            cached.board.take(&samples);
             match samples.last() {
                 Some(last) if samples.len() == PAGE as usize => after = (last.at, last.process),
                 _ => break,
             }
         }
-        known.board.trim(now);
-        known.read_at = now;
-        Ok(known)
+        cached.board.trim(now);
+        cached.read_at = now;
+        Ok(cached)
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that the console shows at once, read together.
+//! What the overview shows, read together.
 
 use std::time::Duration;
 
@@ -7,26 +7,40 @@ use hulak_common::time::Timestamp;
 use hulak_common::worker_registry::{Pause, WorkerRecord};
 use hulak_service::metrics_history::{Board, Span};
 use hulak_store::StoreError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::Console;
-use super::verdict::{Facts, Verdict, judge, lives};
+use super::state::Console;
+use super::status::{Facts, SendingStatus, is_alive, judge};
 
-/// Waiting messages are counted up to here.
-pub(super) const MOST_WAITING: u32 = 10_000;
-/// A broker that does not answer must not hold the page up.
-const BROKER_PATIENCE: Duration = Duration::from_secs(2);
+/// Waiting messages are counted up to this number.
+pub(super) const MAX_WAITING: u32 = 10_000;
+/// How long the page waits for the broker.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is shown.
+/// The `range` of a query: `day`, or else the last hour.
+#[derive(Debug, Deserialize)]
+pub(super) struct Range {
+    range: Option<String>,
+}
+
+impl Range {
+    pub(super) fn span(&self) -> Span {
+        if self.range.as_deref() == Some("day") { Span::Day } else { Span::Hour }
+    }
+}
+
+/// The overview; its JSON is the answer of `GET /operator/status`.
 #[derive(Debug, Serialize)]
 pub(super) struct Overview {
-    pub(super) verdict: Verdict,
+    #[serde(rename = "verdict")]
+    pub(super) status: SendingStatus,
     pub(super) pause: Option<Pause>,
     pub(super) at: Timestamp,
     pub(super) queue: Queue,
     pub(super) credits: Credits,
     pub(super) workers: Vec<WorkerView>,
-    pub(super) operators: Vec<OperatorFigures>,
+    #[serde(rename = "operators")]
+    pub(super) carriers: Vec<CarrierMetrics>,
     /// The last hour, or the last day.
     pub(super) sums: Sums,
 }
@@ -37,7 +51,7 @@ pub(super) struct Queue {
     pub(super) waiting: u64,
     /// How long the oldest has waited, in seconds.
     pub(super) oldest_seconds: f64,
-    /// Jobs at the broker; nothing when it cannot be asked.
+    /// Jobs at the broker; none when the broker does not answer.
     pub(super) jobs: Option<u64>,
     /// Dead letters.
     pub(super) dead: Option<u64>,
@@ -47,7 +61,7 @@ pub(super) struct Queue {
 #[derive(Debug, Serialize)]
 pub(super) struct Credits {
     pub(super) left: Option<f64>,
-    /// Parts of the last day.
+    /// Parts sent in the last day.
     pub(super) used_in_a_day: u64,
     pub(super) days_left: Option<f64>,
 }
@@ -61,10 +75,11 @@ pub(super) struct WorkerView {
     pub(super) state: Option<hulak_common::worker_registry::WorkerState>,
 }
 
-/// One telecom operator's figures in the span.
+/// The metrics of one carrier in the span.
 #[derive(Debug, Serialize)]
-pub(super) struct OperatorFigures {
-    pub(super) operator: String,
+pub(super) struct CarrierMetrics {
+    #[serde(rename = "operator")]
+    pub(super) carrier: String,
     pub(super) created: u64,
     pub(super) approved: u64,
     pub(super) sent: u64,
@@ -77,6 +92,7 @@ pub(super) struct OperatorFigures {
     pub(super) approval_p99: Option<f64>,
 }
 
+/// Sums over the span.
 #[derive(Debug, Serialize)]
 pub(super) struct Sums {
     pub(super) requests: u64,
@@ -88,18 +104,18 @@ pub(super) struct Sums {
 }
 
 impl Overview {
-    /// Reads it all; the counters' board comes along for the charts.
+    /// Reads all of it. `board` has the counters, which the charts show too.
     pub(super) async fn read(console: &Console, board: &Board, span: Span) -> Result<Self, StoreError> {
         let now = console.clock.now();
         let pause = console.store.paused().await?;
         let workers = console.store.workers().await?;
         let waiting_since = console.store.waiting_since(now).await?;
-        let waiting = console.store.waiting_count(MOST_WAITING, now).await?;
+        let waiting = console.store.waiting_count(MAX_WAITING, now).await?;
         let broker = *console.broker.health().borrow();
         let depths = depths(console, broker).await;
         let oldest = waiting_since.map_or(Duration::ZERO, |since| now - since);
         let credits = credits(board, now);
-        let not_sent = outcomes(board, now, 5);
+        let not_sent = not_sent(board, now, 5);
         let failures = board.split("failures", Span::Hour, now);
         let facts = Facts {
             pause: pause.as_ref(),
@@ -112,9 +128,9 @@ impl Overview {
             days_left: credits.days_left,
             dead: depths.map(|(_, dead)| dead),
         };
-        let verdict = judge(&facts, now);
+        let status = judge(&facts, now);
         Ok(Self {
-            verdict,
+            status,
             pause,
             at: now,
             queue: Queue {
@@ -130,7 +146,7 @@ impl Overview {
             },
             credits,
             workers: workers.into_iter().map(|worker| view(worker, now)).collect(),
-            operators: board.carriers(now).into_iter().map(|name| figures(board, name, span, now)).collect(),
+            carriers: board.carriers(now).into_iter().map(|name| carrier(board, name, span, now)).collect(),
             sums: Sums {
                 requests: board.total("requests", span, now),
                 created: board.total("created", span, now),
@@ -143,8 +159,8 @@ impl Overview {
     }
 }
 
-/// Messages that ended without the gateway accepting them.
-fn outcomes(board: &Board, now: Timestamp, minutes: usize) -> u64 {
+/// Messages that ended without being accepted by the gateway, in the last minutes.
+fn not_sent(board: &Board, now: Timestamp, minutes: usize) -> u64 {
     ["failed", "expired", "unknown"]
         .iter()
         .map(|outcome| board.recent(&format!("messages/{outcome}"), minutes, now))
@@ -155,7 +171,7 @@ async fn depths(console: &Console, broker: BrokerHealth) -> Option<(u64, u64)> {
     if broker == BrokerHealth::Down {
         return None;
     }
-    let depths = tokio::time::timeout(BROKER_PATIENCE, console.broker.depths()).await.ok()?.ok()?;
+    let depths = tokio::time::timeout(BROKER_TIMEOUT, console.broker.depths()).await.ok()?.ok()?;
     Some((depths.send, depths.dead))
 }
 
@@ -168,17 +184,17 @@ fn credits(board: &Board, now: Timestamp) -> Credits {
 
 fn view(worker: WorkerRecord, now: Timestamp) -> WorkerView {
     WorkerView {
-        alive: lives(&worker, now),
+        alive: is_alive(&worker, now),
         id: worker.id.to_string(),
         seen_seconds_ago: (now - worker.seen_at).as_secs_f64(),
         state: worker.state,
     }
 }
 
-fn figures(board: &Board, operator: String, span: Span, now: Timestamp) -> OperatorFigures {
-    let total = |what: &str| board.total(&format!("{what}/{operator}"), span, now);
-    let time = |what: &str, share| board.quantile(&format!("{what}/{operator}"), share, span, now);
-    OperatorFigures {
+fn carrier(board: &Board, carrier: String, span: Span, now: Timestamp) -> CarrierMetrics {
+    let total = |what: &str| board.total(&format!("{what}/{carrier}"), span, now);
+    let time = |what: &str, share| board.quantile(&format!("{what}/{carrier}"), share, span, now);
+    CarrierMetrics {
         created: total("created"),
         approved: total("ended/approved"),
         sent: total("messages/sent"),
@@ -187,6 +203,6 @@ fn figures(board: &Board, operator: String, span: Span, now: Timestamp) -> Opera
         gateway_p99: time("gateway", 0.99),
         approval_p50: time("approval", 0.5),
         approval_p99: time("approval", 0.99),
-        operator,
+        carrier,
     }
 }

@@ -1,4 +1,4 @@
-//! Is it sending? One sentence, and the reason.
+//! Is the service sending? One sentence, and the reason.
 
 use std::time::Duration;
 
@@ -8,26 +8,27 @@ use hulak_common::worker_registry::{Pause, WorkerRecord};
 use hulak_store::WORKER_TTL;
 use serde::Serialize;
 
-use super::words;
+use super::format;
 
-/// From here on a message has waited too long.
+/// A message that waits longer than this is late.
 const LATE: Duration = Duration::from_secs(10);
+/// A message that waits longer than this is too late.
 const TOO_LATE: Duration = Duration::from_secs(60);
-/// This few messages say nothing about a share.
+/// Fewer messages than this say nothing about the share of failures.
 const FEW: u64 = 5;
-/// Days of credits that are worth a warning.
+/// With credits for fewer days than this, operators are warned.
 const LOW_DAYS: f64 = 2.0;
 
-/// How loudly it is said.
+/// How serious a status is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Light {
+pub(super) enum Level {
     Good,
     Warn,
     Bad,
 }
 
-impl Light {
+impl Level {
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -37,15 +38,18 @@ impl Light {
     }
 }
 
-/// What is said.
+/// Whether the service is sending.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Verdict {
-    pub(super) light: Light,
+pub(super) struct SendingStatus {
+    #[serde(rename = "light")]
+    pub(super) level: Level,
+    /// The status in one sentence.
     pub(super) sentence: String,
+    /// The reason, in sentences.
     pub(super) reason: String,
 }
 
-/// What it goes by.
+/// What the status is judged by.
 #[derive(Debug)]
 pub(super) struct Facts<'a> {
     pub(super) pause: Option<&'a Pause>,
@@ -60,69 +64,72 @@ pub(super) struct Facts<'a> {
     pub(super) dead: Option<u64>,
 }
 
-/// Whether a worker was heard of in time.
-pub(super) fn lives(worker: &WorkerRecord, now: Timestamp) -> bool {
+/// Whether a worker has sent a heartbeat in time.
+pub(super) fn is_alive(worker: &WorkerRecord, now: Timestamp) -> bool {
     worker.seen_at > now - WORKER_TTL
 }
 
-/// The first that is wrong, the worst first.
-pub(super) fn judge(facts: &Facts<'_>, now: Timestamp) -> Verdict {
-    let say =
-        |light, sentence: &str, reason: String| Verdict { light, sentence: sentence.to_owned(), reason };
+/// The most serious problem, or that all is well.
+pub(super) fn judge(facts: &Facts<'_>, now: Timestamp) -> SendingStatus {
+    let say = |level, sentence: &str, reason: String| SendingStatus {
+        level,
+        sentence: sentence.to_owned(),
+        reason,
+    };
     if let Some(pause) = facts.pause {
         let why = if pause.reason.is_empty() { "no reason given" } else { &pause.reason };
         let reason = format!(
             "{} paused it {} ago: {why}. Codes that are not sent within their time expire.",
             pause.by,
-            words::span(now - pause.since)
+            format::span(now - pause.since)
         );
-        return say(Light::Bad, "Sending is paused.", reason);
+        return say(Level::Bad, "Sending is paused.", reason);
     }
-    let live: Vec<_> = facts.workers.iter().filter(|worker| lives(worker, now)).collect();
+    let live: Vec<_> = facts.workers.iter().filter(|worker| is_alive(worker, now)).collect();
     if live.is_empty() {
         let reason =
             "No worker has given a sign of life in the last seconds: start one, or see why it stopped.";
-        return say(Light::Bad, "Nothing is being sent: no worker is running.", reason.to_owned());
+        return say(Level::Bad, "Nothing is being sent: no worker is running.", reason.to_owned());
     }
     if facts.broker == BrokerHealth::Down {
         let reason = "Requests are still recorded. The workers send what waits when RabbitMQ is back.";
-        return say(Light::Bad, "Nothing is being sent: RabbitMQ is away.", reason.to_owned());
+        return say(Level::Bad, "Nothing is being sent: RabbitMQ is away.", reason.to_owned());
     }
     let states = || live.iter().filter_map(|worker| worker.state.as_ref());
     let open = states().filter(|state| state.circuit == "open").count();
     if open > 0 {
         let code = states().find_map(|state| state.gateway_code);
-        let reason = code.map_or_else(|| "It does not say why.".to_owned(), words::gateway_code);
+        let reason = code.map_or_else(|| "It does not say why.".to_owned(), format::gateway_code);
         return if open == live.len() {
-            say(Light::Bad, "Nothing is being sent: the gateway refuses the account.", reason)
+            say(Level::Bad, "Nothing is being sent: the gateway refuses the account.", reason)
         } else {
             let sentence =
                 format!("{open} of {} workers send nothing: the gateway refuses the account.", live.len());
-            say(Light::Warn, &sentence, reason)
+            say(Level::Warn, &sentence, reason)
         };
     }
     if facts.oldest > LATE {
-        let (light, sentence) = if facts.oldest > TOO_LATE {
-            (Light::Bad, "Sending falls behind.")
+        let (level, sentence) = if facts.oldest > TOO_LATE {
+            (Level::Bad, "Sending falls behind.")
         } else {
-            (Light::Warn, "Sending is slow.")
+            (Level::Warn, "Sending is slow.")
         };
-        let reason = format!("The oldest message has waited {} for a worker.", words::span(facts.oldest));
-        return say(light, sentence, reason);
+        let reason = format!("The oldest message has waited {} for a worker.", format::span(facts.oldest));
+        return say(level, sentence, reason);
     }
     if facts.broker == BrokerHealth::Blocked {
         let reason = "It is out of memory or disk. The relay publishes what waits when that is over.";
-        return say(Light::Warn, "RabbitMQ takes no messages.", reason.to_owned());
+        return say(Level::Warn, "RabbitMQ takes no messages.", reason.to_owned());
     }
     let ended = facts.sent + facts.not_sent;
     if ended >= FEW && facts.not_sent * 5 > ended {
-        let why = facts.main_failure.map_or("", words::fault);
+        let why = facts.main_failure.map_or("", format::fault);
         let reason = format!("{} of {ended} in the last five minutes. Most of them: {why}.", facts.not_sent);
-        return say(Light::Warn, "Messages go out, but many do not arrive at the gateway.", reason);
+        return say(Level::Warn, "Messages go out, but many do not arrive at the gateway.", reason);
     }
     if let Some(days) = facts.days_left.filter(|days| *days < LOW_DAYS) {
-        let reason = format!("At the rate of the last day they last {}.", words::days(days));
-        return say(Light::Warn, "Messages go out, but the credits run low.", reason);
+        let reason = format!("At the rate of the last day they last {}.", format::days(days));
+        return say(Level::Warn, "Messages go out, but the credits run low.", reason);
     }
     let mut reason = match facts.sent {
         0 => "None was asked for in the last five minutes.".to_owned(),
@@ -133,7 +140,7 @@ pub(super) fn judge(facts: &Facts<'_>, now: Timestamp) -> Verdict {
         reason.push_str(&format!(" {dead} dead letters wait to be looked at."));
     }
     let sentence = if facts.sent == 0 { "Ready to send." } else { "Messages are going out." };
-    say(Light::Good, sentence, reason)
+    say(Level::Good, sentence, reason)
 }
 
 #[cfg(test)]
@@ -164,37 +171,37 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_is_said_first_and_with_its_reason() {
+    fn the_worst_problem_is_told_with_its_reason() {
         let (well, open) = (worker("closed", None), worker("open", Some(1012)));
         let all_well = [well.clone()];
         let said = |facts: &Facts<'_>| {
-            let verdict = judge(facts, NOW);
-            (verdict.light, format!("{} {}", verdict.sentence, verdict.reason))
+            let status = judge(facts, NOW);
+            (status.level, format!("{} {}", status.sentence, status.reason))
         };
-        let expect = |facts: &Facts<'_>, light, words: &str| {
-            let (lit, text) = said(facts);
-            assert!(lit == light && text.contains(words), "{lit:?}: {text}");
+        let expect = |facts: &Facts<'_>, level, words: &str| {
+            let (judged, text) = said(facts);
+            assert!(judged == level && text.contains(words), "{judged:?}: {text}");
         };
-        expect(&facts(&all_well), Light::Good, "100 in the last five minutes");
-        expect(&Facts { sent: 0, ..facts(&all_well) }, Light::Good, "Ready to send.");
-        expect(&facts(&[]), Light::Bad, "no worker is running");
+        expect(&facts(&all_well), Level::Good, "100 in the last five minutes");
+        expect(&Facts { sent: 0, ..facts(&all_well) }, Level::Good, "Ready to send.");
+        expect(&facts(&[]), Level::Bad, "no worker is running");
         let gone = [WorkerRecord { seen_at: NOW - WORKER_TTL, ..well.clone() }];
-        expect(&facts(&gone), Light::Bad, "no worker is running");
-        expect(&facts(std::slice::from_ref(&open)), Light::Bad, "1012: no credits");
-        expect(&facts(&[open, well]), Light::Warn, "1 of 2 workers");
-        expect(&Facts { broker: BrokerHealth::Down, ..facts(&all_well) }, Light::Bad, "RabbitMQ is away");
-        expect(&Facts { broker: BrokerHealth::Blocked, ..facts(&all_well) }, Light::Warn, "memory or disk");
+        expect(&facts(&gone), Level::Bad, "no worker is running");
+        expect(&facts(std::slice::from_ref(&open)), Level::Bad, "1012: no credits");
+        expect(&facts(&[open, well]), Level::Warn, "1 of 2 workers");
+        expect(&Facts { broker: BrokerHealth::Down, ..facts(&all_well) }, Level::Bad, "RabbitMQ is away");
+        expect(&Facts { broker: BrokerHealth::Blocked, ..facts(&all_well) }, Level::Warn, "memory or disk");
         let late = Duration::from_secs(90);
-        expect(&Facts { oldest: late, ..facts(&all_well) }, Light::Bad, "1 min 30 s");
-        expect(&Facts { oldest: late / 5, ..facts(&all_well) }, Light::Warn, "18 s");
+        expect(&Facts { oldest: late, ..facts(&all_well) }, Level::Bad, "1 min 30 s");
+        expect(&Facts { oldest: late / 5, ..facts(&all_well) }, Level::Warn, "18 s");
         let failing = Facts { not_sent: 40, main_failure: Some("no-answer"), ..facts(&all_well) };
-        expect(&failing, Light::Warn, "40 of 140");
-        expect(&Facts { days_left: Some(0.5), ..facts(&all_well) }, Light::Warn, "credits run low");
-        expect(&Facts { dead: Some(3), ..facts(&all_well) }, Light::Good, "3 dead letters");
+        expect(&failing, Level::Warn, "40 of 140");
+        expect(&Facts { days_left: Some(0.5), ..facts(&all_well) }, Level::Warn, "credits run low");
+        expect(&Facts { dead: Some(3), ..facts(&all_well) }, Level::Good, "3 dead letters");
         let pause = Pause { since: NOW - late, by: "staff".to_owned(), reason: "bill".to_owned() };
         expect(
             &Facts { pause: Some(&pause), ..facts(&[]) },
-            Light::Bad,
+            Level::Bad,
             "staff paused it 1 min 30 s ago: bill",
         );
     }

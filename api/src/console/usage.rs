@@ -1,4 +1,4 @@
-//! What the gateway's bill will say, by client and day.
+//! What the gateway will bill, by client and day.
 
 use std::fmt::Write as _;
 
@@ -9,13 +9,13 @@ use hulak_common::audit::Act;
 use hulak_common::usage::{Day, Usage, UsageSum};
 use serde::Deserialize;
 
-use super::auth::Signed;
-use super::{Console, Shared};
+use super::auth::SignedIn;
+use super::state::{Console, Shared};
 use crate::problem::{Kind, Problem};
 
-/// Days that may be asked for at once.
-const MOST_DAYS: i64 = 400;
-/// Days on the page.
+/// The most days of one request.
+const MAX_DAYS: i64 = 400;
+/// Days on the overview.
 pub(super) const SHOWN_DAYS: i64 = 14;
 
 #[derive(Debug, Deserialize)]
@@ -26,15 +26,15 @@ pub(super) struct Days {
 impl Days {
     pub(super) fn count(&self) -> Result<i64, Problem> {
         let days = self.days.unwrap_or(31);
-        if (1..=MOST_DAYS).contains(&days) {
+        if (1..=MAX_DAYS).contains(&days) {
             Ok(days)
         } else {
-            Err(Problem::new(Kind::InvalidRequest, format!("days: must be from 1 to {MOST_DAYS}")))
+            Err(Problem::new(Kind::InvalidRequest, format!("days: must be from 1 to {MAX_DAYS}")))
         }
     }
 }
 
-/// The rows of the last days, today's included.
+/// The rows of the last `days` days, today included.
 pub(super) async fn rows(console: &Console, days: i64) -> Result<Vec<Usage>, Problem> {
     let from = Day::of(console.clock.now()).before(days - 1);
     console.store.usage(from).await.map_err(|error| console.refuse(&error))
@@ -42,11 +42,11 @@ pub(super) async fn rows(console: &Console, days: i64) -> Result<Vec<Usage>, Pro
 
 pub(super) async fn csv(
     State(console): State<Shared>,
-    Signed(who): Signed,
+    SignedIn(operator): SignedIn,
     Query(days): Query<Days>,
 ) -> Result<Response, Problem> {
     let days = days.count()?;
-    console.record(&who, Act::Export, format!("{days} days")).await?;
+    console.record(&operator, Act::Export, format!("{days} days")).await?;
     let rows = rows(&console, days).await?;
     let name = format!("attachment; filename=\"hulak-{}.csv\"", Day::of(console.clock.now()));
     let headers =
@@ -69,7 +69,7 @@ fn write(rows: &[Usage]) -> String {
     out
 }
 
-/// A name may hold anything; a table calculator must neither break it nor run it.
+/// A name as a CSV field. A spreadsheet must not run it as a formula.
 fn quoted(text: &str) -> String {
     let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("\"{guard}{}\"", text.replace('"', "\"\""))
@@ -81,7 +81,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn names_stay_text() {
+    fn names_are_never_formulas() {
         let row = |name: &str| Usage {
             day: Day::from_number(20_000),
             client: Uuid::nil(),
