@@ -49,7 +49,7 @@ scene("nobody gets in without an operator's key", { silent: false }, async ({ pa
   await shot(page, "console-sign-in");
   await page.keyboard.type("hk_this-is-the-key-of-an-application");
   await page.keyboard.press("Enter");
-  await page.getByText("That is not the key of an operator.").waitFor();
+  await page.getByText("This is not an operator's key.").waitFor();
   await accessible(page);
   assert.ok(!page.url().includes("hk_"), page.url());
 });
@@ -102,7 +102,7 @@ for (const [number, picture, options] of [
   await shot(page, picture.replace("story", "number"));
   await page.locator("tbody a").first().click();
   await page.getByText("Message 1 failed for good").waitFor();
-  await page.locator(".timeline").getByText("The gateway knows no such receiver (its code 1007).").waitFor();
+  await page.locator(".timeline").getByText("The gateway does not know the receiver (gateway code 1007).").waitFor();
   await fits(page);
   await accessible(page);
   await shot(page, picture);
@@ -114,13 +114,13 @@ scene("a block holds until it is lifted", {}, async ({ page }) => {
   await page.keyboard.press("Enter");
   await page.getByText("The number is not blocked.").waitFor();
   await page.getByLabel("Block for all clients").selectOption("hour");
-  await page.getByLabel("Why").fill("asked for by the person");
+  await page.getByLabel("Reason").fill("asked for by the person");
   await page.getByRole("button", { name: "Block", exact: true }).click();
   await page.getByText("The number is blocked for all clients.").waitFor();
   assert.equal((await ask("POST", "/v1/verifications", { phone: "9851000009" })).status, 403);
   await accessible(page);
   await page.getByRole("button", { name: "Lift the block" }).click();
-  await page.getByText("The block is lifted.").waitFor();
+  await page.getByText("The block was lifted.").waitFor();
   await begin("+9779851000009");
 });
 
@@ -128,7 +128,7 @@ scene("sending is paused and resumed with the keyboard", {}, async ({ page }) =>
   await signIn(page);
   await tabTo(page, "Pause sending…");
   await page.keyboard.press("Enter");
-  await tabTo(page, "Why");
+  await tabTo(page, "Reason");
   await page.keyboard.type("the credits are nearly gone");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Sending is paused." }).waitFor();
@@ -141,8 +141,8 @@ scene("sending is paused and resumed with the keyboard", {}, async ({ page }) =>
   await page.getByRole("button", { name: "Pause sending…" }).or(page.getByText("Pause sending…")).first().waitFor();
   await until("it is sent", async () =>
     (await ask("GET", `/v1/verifications/${body.id}`)).body.delivery.status === "sent");
-  // Every act is in the record.
-  await page.getByRole("link", { name: "All of it" }).click();
+  // Every action is in the audit log.
+  await page.getByRole("link", { name: "All entries" }).click();
   for (const act of ["pause", "resume", "sign-in"]) await page.getByRole("cell", { name: act, exact: true }).first().waitFor();
   await fits(page);
   await accessible(page);

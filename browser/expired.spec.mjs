@@ -7,7 +7,7 @@ scene("a code that is too old says so, and a new one may be asked for", { silent
   await page.goto(`${api}/verify`);
   await page.getByLabel("Mobile number", { exact: true }).fill(to);
   await page.getByRole("button", { name: "Send code" }).click();
-  await page.getByText("This code is too old. Ask for a new one.").waitFor();
+  await page.getByText("This code has expired. Request a new one.").waitFor();
   await accessible(page);
   await shot(page, "verify-expired");
   await page.getByRole("button", { name: "Send code" }).click();

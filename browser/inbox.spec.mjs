@@ -107,7 +107,7 @@ scene("messages are cleared, by number and all", {}, async ({ page }) => {
   await clear.click();
   await page.getByRole("heading", { name: "Clear the messages to 9812345678?" }).waitFor();
   await accessible(page);
-  await page.getByRole("button", { name: "Keep them" }).click();
+  await page.getByRole("button", { name: "Keep" }).click();
   assert.equal((await messages("9812345678")).length, 2);
   await clear.click();
   await page.getByRole("dialog").getByRole("button", { name: "Clear" }).click();
@@ -125,7 +125,7 @@ scene("faults and credits are set from the page", { silent: false }, async ({ pa
   await page.getByText("Every call is answered HTTP 503.").waitFor();
   await accessible(page);
   await shot(page, "inbox-faults");
-  await page.getByText("Set each of them").click();
+  await page.getByText("Set each fault").click();
   await page.getByLabel("Every call is answered").selectOption("1012");
   await page.getByLabel("HTTP 500, %").fill("12.5");
   await page.getByLabel("Credits", { exact: true }).fill("7");
@@ -134,7 +134,7 @@ scene("faults and credits are set from the page", { silent: false }, async ({ pa
   const set = await (await fetch(`${simulator}/faults`)).json();
   assert.deepEqual([set.response_code, set.error_rate, set.credits], [1012, 0.125, 7]);
   await accessible(page);
-  await page.getByRole("button", { name: "All well" }).click();
+  await page.getByRole("button", { name: "No faults" }).click();
   await until("no warning", async () => (await page.locator(".message.warn").count()) === 0);
   await faults({ credits: 1_000_000 });
   await page.getByText("1,000,000").waitFor();

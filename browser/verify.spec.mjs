@@ -16,7 +16,7 @@ const EN = {
 };
 const NE = {
   phone: "मोबाइल नम्बर", send: "कोड पठाउनुहोस्", code: "SMSमा आएको कोड", check: "प्रमाणित गर्नुहोस्", sent: "पठाइयो।",
-  done: "तपाईंको नम्बर प्रमाणित भयो", heading: "आफ्नो फोन नम्बर प्रमाणित गर्नुहोस्", other: "अर्को नम्बर राख्नुहोस्",
+  done: "तपाईंको नम्बर प्रमाणित भयो", heading: "आफ्नो फोन नम्बर प्रमाणित गर्नुहोस्", other: "अर्को नम्बर प्रयोग गर्नुहोस्",
   inbox: "SMS इनबक्स खोल्नुहोस्",
 };
 
@@ -147,7 +147,7 @@ scene("a wrong code says how many tries are left", { silent: false }, async ({ p
   for (const left of [4, 3]) {
     await field(page, EN.code).fill(wrongCode(code));
     await button(page, EN.check).click();
-    await page.getByText(`This is not the code. Tries left: ${left}.`).waitFor();
+    await page.getByText(`This code is wrong. Tries left: ${left}.`).waitFor();
     assert.ok(await field(page, EN.code).evaluate((element) => element === document.activeElement));
   }
   assert.equal(await field(page, EN.code).getAttribute("aria-invalid"), "true");
@@ -197,7 +197,7 @@ scene("a code is sent again after a countdown", {}, async ({ page }) => {
   assert.ok(shown[0] <= 10 && shown.every((seconds, n) => n === 0 || seconds <= shown[n - 1]), shown.join());
   await button(page, "Send it again").click();
   assert.equal(await codeTo(to, 2), first, "the first message may still arrive");
-  await page.getByText("The code is sent again.").waitFor({ state: "attached" });
+  await page.getByText("The code was sent again.").waitFor({ state: "attached" });
   await field(page, EN.code).fill(first);
   await button(page, EN.check).click();
   await page.getByRole("heading", { name: EN.done }).waitFor();
@@ -236,7 +236,7 @@ scene("a number that cannot be used says why", { silent: false }, async ({ page 
   await answer("");
   await page.getByText("Type your mobile number.").waitFor();
   await answer("9512345678");
-  await page.getByText("Numbers like this one are not served here.").waitFor();
+  await page.getByText("Numbers like this one are not supported here.").waitFor();
   const blocked = fresh();
   await ask("PUT", `/v1/phones/${blocked}/block`, {});
   await answer(blocked);
@@ -290,7 +290,7 @@ scene("three codes, and no more", { silent: false }, async ({ page }) => {
   }
   await field(page, EN.phone).fill(fresh());
   await button(page, EN.send).click();
-  await page.getByText("This page has sent all the codes it may.").waitFor();
+  await page.getByText("This page cannot send any more codes.").waitFor();
   await accessible(page);
 });
 

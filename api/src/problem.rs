@@ -59,7 +59,7 @@ problems! {
     PhoneBlocked "phone-blocked" FORBIDDEN "This number is blocked"
         "Support staff blocked this number; ask them to lift the block, or wait until it ends."
     NotFound "not-found" NOT_FOUND "Not found"
-        "Check the id; things of other client applications are not visible to yours."
+        "Check the id. Your application cannot see what belongs to other client applications."
     MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED "This address does not take that method"
         "See the `Allow` header for the methods it takes."
     RequestTimeout "request-timeout" REQUEST_TIMEOUT "The body did not arrive in time"

@@ -10,7 +10,7 @@ const SLOW_MS: u64 = 1_000;
 
 /// Ready-made faults: name, and the body of the `PUT /faults` that makes them.
 const PRESETS: [(&str, &str); 6] = [
-    ("All well", "{}"),
+    ("No faults", "{}"),
     ("Slow", "{\"latency_ms\":3000,\"jitter_ms\":2000}"),
     ("Flaky", "{\"error_rate\":0.2,\"drop_rate\":0.05}"),
     ("No answers", "{\"timeout_rate\":1}"),
@@ -71,14 +71,14 @@ pub(crate) fn render(faults: &Faults, credits: u64) -> Markup {
     html! {
         section ."card stack scripted" {
             h2 { "Faults" }
-            p ."soft small" { "See how your app copes when the gateway does not." }
-            div ."row presets" role="group" aria-label="Ready-made faults" {
+            p ."soft small" { "See what your app does when the gateway fails." }
+            div ."row presets" role="group" aria-label="Fault presets" {
                 @for (name, fields) in PRESETS {
                     button .small type="button" data-preset=(fields) { (name) }
                 }
             }
             details {
-                summary { "Set each of them" }
+                summary { "Set each fault" }
                 form #faults .stack {
                     (answers(faults.response_code))
                     (field("retry_after_s", "Retry-After, seconds", html! {
@@ -112,8 +112,8 @@ fn answers(forced: Option<u16>) -> Markup {
         div .field {
             label for="response_code" { "Every call is answered" }
             select #response_code name="response_code" {
-                option value="" { "as it should be" }
-                optgroup label="Refusals of the gateway" {
+                option value="" { "normally" }
+                optgroup label="Gateway errors" {
                     @for refusal in Refusal::ALL { (option(refusal.code())) }
                 }
                 optgroup label="HTTP" {

@@ -107,12 +107,12 @@ impl Inbox<'_> {
             div ."card empty" data-key="empty" {
                 img src=(LOGO.address()) alt="";
                 h2 { "No messages yet" }
-                p { "They appear here by themselves, the moment they are sent. Nothing reaches a real phone." }
+                p { "Messages appear here the moment they are sent. Nothing reaches a real phone." }
                 @if let Some(page) = self.sign_up {
                     p { a ."button primary" href=(page) target="_blank" rel="noopener" { "Verify a number" } }
-                    p .small { "or send one by hand:" }
+                    p .small { "or send a message by hand:" }
                 } @else {
-                    p .small { "Send the first one:" }
+                    p .small { "Send the first message:" }
                 }
                 pre tabindex="0" aria-label="A command that sends a message" {
                     code {
@@ -126,7 +126,7 @@ impl Inbox<'_> {
 
     fn aside(&self) -> Markup {
         let Stats { accepted, refused, credits, .. } = self.stats;
-        let figures = [("Taken", accepted), ("Refused", refused), ("Credits left", credits)];
+        let figures = [("Accepted", accepted), ("Refused", refused), ("Credits left", credits)];
         html! {
             aside .stack aria-label="The gateway" {
                 section ."card stack" {
@@ -151,9 +151,9 @@ fn dialogs() -> Markup {
         dialog #sure aria-labelledby="sure-what" {
             form method="dialog" {
                 h2 #sure-what { "Clear all messages?" }
-                p .soft { "They are gone for good; the figures stay." }
+                p .soft { "This cannot be undone. The figures stay." }
                 div .row {
-                    button value="no" { "Keep them" }
+                    button value="no" { "Keep" }
                     button .danger value="yes" { "Clear" }
                 }
             }

@@ -28,7 +28,7 @@ pub(super) struct Before {
 pub(super) async fn entries(console: &Console, query: &Before) -> Result<Vec<AuditEntry>, Problem> {
     let read = |text: &String| {
         text.parse::<Uuid>()
-            .map_err(|_| Problem::new(Kind::InvalidRequest, "before: must be an id of the record"))
+            .map_err(|_| Problem::new(Kind::InvalidRequest, "before: must be the id of an entry"))
     };
     let before = query.before.as_ref().map(read).transpose()?;
     newest(console, before, PAGE).await
@@ -52,32 +52,32 @@ pub(super) async fn page(
     let older = entries.last().filter(|_| entries.len() == PAGE as usize);
     let content = html! {
         div ."stack loose" {
-            (heading(html! { "What operators did" }, html! {}))
-            section ."card flush" aria-label="The record" { (table(&entries)) }
+            (heading(html! { "Audit log" }, html! {}))
+            section ."card flush" aria-label="Entries" { (table(&entries)) }
             @if let Some(last) = older {
                 p { a .button href={ "/console/record?before=" (last.id) } { "Older" } }
             }
         }
     };
-    Ok(layout::page("Record", &operator, content))
+    Ok(layout::page("Audit log", &operator, content))
 }
 
 pub(super) fn table(entries: &[AuditEntry]) -> Markup {
     use Column::Text;
     if entries.is_empty() {
-        return nothing("Nothing yet.");
+        return nothing("There are no entries yet.");
     }
-    let columns = [Text("When"), Text("Who"), Text("Key"), Text("What"), Text("To what")];
+    let columns = [Text("Time"), Text("Operator"), Text("Key"), Text("Action"), Text("Details")];
     let rows = html! {
         @for entry in entries {
             tr {
                 th .nowrap scope="row" { time datetime=(entry.at) { (format::moment(entry.at)) } }
-                td { @if entry.who.is_empty() { "somebody" } @else { (entry.who) } }
+                td { @if entry.who.is_empty() { "unknown" } @else { (entry.who) } }
                 td .mono { @if entry.key_prefix.is_empty() { "–" } @else { (entry.key_prefix) "…" } }
                 td { (entry.act) }
                 td .wordy { (entry.what) }
             }
         }
     };
-    layout::table("What operators did", &columns, rows)
+    layout::table("Audit log", &columns, rows)
 }

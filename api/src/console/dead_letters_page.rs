@@ -18,7 +18,7 @@ pub(super) async fn page(
     let (count, letters) = actions::dead_letters(&console, &operator).await?;
     let lead = html! {
         p .soft {
-            "Jobs that no worker could read. No message is lost with them: the relay publishes what has not been sent."
+            "Jobs that no worker could read. Deleting them loses no message: the relay publishes unsent messages again."
         }
     };
     let rows = html! {
@@ -30,18 +30,18 @@ pub(super) async fn page(
             }
         }
     };
-    let columns = [Column::Text("Died"), Column::Text("Why"), Column::Text("What it holds")];
+    let columns = [Column::Text("Time"), Column::Text("Reason"), Column::Text("Content")];
     let content = html! {
         div ."stack loose" {
             (heading(html! { "Dead letters" }, lead))
             section ."card flush" aria-labelledby="letters" {
                 header { h2 #letters { (format::number(count)) " dead letters" } }
-                @if letters.is_empty() { (nothing("There are none.")) }
+                @if letters.is_empty() { (nothing("There are no dead letters.")) }
                 @else { (table("The oldest dead letters", &columns, rows)) }
             }
             @if !letters.is_empty() {
                 form method="post" action="/console/purge" {
-                    button .danger { "Throw all of them away" }
+                    button .danger { "Delete all dead letters" }
                 }
             }
         }

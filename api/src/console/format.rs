@@ -15,13 +15,13 @@ pub(super) fn gateway_code(code: i32) -> String {
 /// Why a message failed, by the name of its error.
 pub(super) fn fault(name: &str) -> &str {
     match name {
-        "invalid-receiver" => "the gateway knows no such receiver",
+        "invalid-receiver" => "the gateway does not know the receiver",
         "invalid-message" => "the gateway refuses the message",
-        "gateway-unavailable" => "the gateway is not to be reached",
+        "gateway-unavailable" => "the gateway cannot be reached",
         "account-refused" => "the gateway refuses the account",
         "no-answer" => "the gateway did not answer",
-        "worker-lost" => "the worker that was sending it died",
-        "too-late" => "its code expired first",
+        "worker-lost" => "the worker stopped while it was sending",
+        "too-late" => "the code expired first",
         other => other,
     }
 }
@@ -32,7 +32,7 @@ pub(super) fn error(error: Option<DeliveryError>) -> String {
         None => String::new(),
         Some(DeliveryError { code, gateway_code: None }) => format!("{}.", sentence(fault(code.as_str()))),
         Some(DeliveryError { code: DeliveryFault::InvalidReceiver, gateway_code: Some(number) }) => {
-            format!("{} (its code {number}).", sentence(fault("invalid-receiver")))
+            format!("{} (gateway code {number}).", sentence(fault("invalid-receiver")))
         }
         Some(DeliveryError { code, gateway_code: Some(number) }) => {
             format!("{}. {}", sentence(fault(code.as_str())), gateway_code(number))
@@ -132,7 +132,7 @@ mod tests {
         let why = |code, number| error(Some(DeliveryError { code, gateway_code: Some(number) }));
         assert_eq!(
             why(DeliveryFault::InvalidReceiver, 1007),
-            "The gateway knows no such receiver (its code 1007)."
+            "The gateway does not know the receiver (gateway code 1007)."
         );
         assert_eq!(
             why(DeliveryFault::AccountRefused, 1012),

@@ -4,7 +4,7 @@
 pub(super) const fn meaning(code: i32) -> &'static str {
     match code {
         1000 => "a required field is missing",
-        1001 => "our address is not on the account's list",
+        1001 => "our IP address is not on the account's list",
         1002 => "the token is wrong",
         1003 | 1004 => "the account is not active",
         1005 | 1006 => "the account has expired",
@@ -14,6 +14,6 @@ pub(super) const fn meaning(code: i32) -> &'static str {
         1011 => "no valid receiver",
         1012 => "no credits left",
         1013 => "not enough credits",
-        _ => "a code that its documentation does not name",
+        _ => "a code that its documentation does not list",
     }
 }

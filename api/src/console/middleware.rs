@@ -45,7 +45,10 @@ fn problem_page(problem: &Problem) -> Response {
     let json = problem.body("");
     let text = |name: &str| json.get(name).and_then(|value| value.as_str()).unwrap_or_default();
     let (title, detail) = if problem.kind() == Kind::Unavailable {
-        ("The database or the broker is away", "The console shows what they know. Try again in a moment.")
+        (
+            "The database or the broker is not available",
+            "The console cannot show its data without them. Try again in a moment.",
+        )
     } else {
         (text("title"), text("detail"))
     };
@@ -54,7 +57,7 @@ fn problem_page(problem: &Problem) -> Response {
         p ."message bad" role="alert" { (detail) }
         p { a .button href="/console" { "Back to the console" } }
     };
-    layout::card_page(problem.kind().status(), "Not done", content)
+    layout::card_page(problem.kind().status(), "Error", content)
 }
 
 /// Refuses requests that another site's page made the browser send. The `SameSite=Strict` cookie is the first defence
@@ -65,7 +68,7 @@ pub(super) async fn same_origin(request: Request, next: Next) -> Response {
     if safe || headers.contains_key(header::AUTHORIZATION) || is_same_origin(headers) {
         return next.run(request).await;
     }
-    problem_page(&Problem::new(Kind::Forbidden, "this was sent by another site's page"))
+    problem_page(&Problem::new(Kind::Forbidden, "this request came from another site's page"))
 }
 
 fn is_same_origin(headers: &HeaderMap) -> bool {

@@ -47,7 +47,7 @@ pub(super) async fn unblock(
         Err(_) => actions::unblock(&console, &operator, phone).await?,
         Ok(client) => actions::unblock_within(&console, &operator, phone, client).await?,
     }
-    after_change(&console, &operator, phone, "The block is lifted.").await
+    after_change(&console, &operator, phone, "The block was lifted.").await
 }
 
 async fn after_change(
@@ -70,19 +70,19 @@ pub(super) async fn number_page(
 ) -> Result<Response, Problem> {
     let file = console.store.number_file(phone).await.map_err(|error| console.refuse(&error))?;
     let now = console.clock.now();
-    let carrier = console.carriers.lookup(&phone).unwrap_or("not known");
+    let carrier = console.carriers.lookup(&phone).unwrap_or("unknown");
     let content = html! {
         div ."stack loose" {
-            (heading(html! { (phone) }, html! { p .soft { "Telecom operator: " (carrier) } }))
+            (heading(html! { (phone) }, html! { p .soft { "Carrier: " (carrier) } }))
             @if let Some(done) = done { p ."message good" role="status" { (done) } }
             (facts(&file))
             (blocks(phone, &file, now))
             section ."card flush" aria-labelledby="found" {
                 header {
                     h2 #found { "Verifications" }
-                    span ."soft small" { "the newest " (MAX_FOUND) " at most, of all clients" }
+                    span ."soft small" { "the newest " (MAX_FOUND) ", of all clients" }
                 }
-                @if found.is_empty() { (nothing("None was ever asked for.")) }
+                @if found.is_empty() { (nothing("No verification was requested for this number.")) }
                 @else { (verifications(found, now)) }
             }
         }
@@ -98,13 +98,13 @@ fn facts(file: &NumberFile) -> Markup {
         .filter_map(|(client, row)| row.validated_at.map(|at| format!("{client} ({})", format::moment(at))));
     let verified = verified.collect::<Vec<_>>().join(", ");
     let facts = [
-        ("Messages that the gateway accepted", format::number(number.otp_count)),
-        ("Sends of which nobody knows", format::number(number.ambiguous_count)),
+        ("Messages accepted by the gateway", format::number(number.otp_count)),
+        ("Sends with unknown outcome", format::number(number.ambiguous_count)),
         ("Last accepted", number.last_sent_at.map_or("never".to_owned(), format::moment)),
-        ("Verified", if verified.is_empty() { "by nobody".to_owned() } else { verified }),
+        ("Verified by", if verified.is_empty() { "no client".to_owned() } else { verified }),
     ];
     html! {
-        section .card aria-label="What is known" {
+        section .card aria-label="Facts" {
             dl .pairs { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } }
         }
     }
@@ -145,7 +145,7 @@ fn blocks(phone: PhoneNumber, file: &NumberFile, now: Timestamp) -> Markup {
                     }
                 }
                 div ."field fill" {
-                    label for="why" { "Why" }
+                    label for="why" { "Reason" }
                     input #why name="reason" maxlength="500" autocomplete="off";
                 }
                 button .danger { "Block" }
@@ -155,7 +155,7 @@ fn blocks(phone: PhoneNumber, file: &NumberFile, now: Timestamp) -> Markup {
 }
 
 fn verifications(found: &[Found], now: Timestamp) -> Markup {
-    let columns = ["Asked for", "Client", "For", "Status", "Delivery", "Why"].map(Column::Text);
+    let columns = ["Requested", "Client", "Purpose", "Status", "Delivery", "Error"].map(Column::Text);
     let rows = html! {
         @for (client, row) in found {
             tr {

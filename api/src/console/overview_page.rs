@@ -43,8 +43,8 @@ pub(super) async fn page(
         (usage_section(usage.ok().as_deref()))
         section ."card flush after" aria-labelledby="record" {
             header {
-                h2 #record { "What operators did" }
-                a ."push small" href="/console/record" { "All of it" }
+                h2 #record { "Audit log" }
+                a ."push small" href="/console/record" { "All entries" }
             }
             (audit::table(&entries))
         }
@@ -106,7 +106,7 @@ fn sending_status(view: &Overview) -> Markup {
                     summary .button { "Pause sending…" }
                     form .row method="post" action="/console/pause" {
                         div ."field fill" {
-                            label for="reason" { "Why" }
+                            label for="reason" { "Reason" }
                             input #reason name="reason" maxlength="500" autocomplete="off";
                         }
                         button .danger { "Pause sending" }
@@ -122,21 +122,21 @@ fn stats(view: &Overview) -> Markup {
     let more = if queue.waiting >= u64::from(MAX_WAITING) { "+" } else { "" };
     let waiting = format!("{}{more}", format::number(queue.waiting));
     let oldest = if queue.waiting == 0 {
-        "none is late".to_owned()
+        "no message is waiting".to_owned()
     } else {
         format!("the oldest for {}", format::seconds(Some(queue.oldest_seconds)))
     };
     let jobs = queue.jobs.map_or("unknown".to_owned(), format::number);
     let dead = match queue.dead {
-        None => html! { "broker away" },
+        None => html! { "broker not available" },
         Some(dead) => html! { a href="/console/dead" { (format::number(dead)) " dead letters" } },
     };
     let left = credits.left.map_or("–".to_owned(), |left| format::number(left.max(0.0) as u64));
     let lasts = match (credits.days_left, credits.left) {
-        (Some(days), _) if days > 730.0 => "last for years at this rate".to_owned(),
-        (Some(days), _) => format!("last {} at the last day's rate", format::days(days)),
+        (Some(days), _) if days > 730.0 => "enough for years at this rate".to_owned(),
+        (Some(days), _) => format!("enough for {} at the last day's rate", format::days(days)),
         (None, Some(_)) => "none used in the last day".to_owned(),
-        (None, None) => "the gateway has not said".to_owned(),
+        (None, None) => "the gateway has not reported them".to_owned(),
     };
     let conversion = format::percent(sums.approved, sums.created);
     let approved = format!("{} of {} approved", format::number(sums.approved), format::number(sums.created));
@@ -151,7 +151,7 @@ fn stats(view: &Overview) -> Markup {
         ("Workers", format::number(alive as u64), html! { (in_flight) " messages in flight" }),
     ];
     html! {
-        dl ."card grid stats" aria-label="Where things stand" {
+        dl ."card grid stats" aria-label="Current figures" {
             @for (name, value, more) in stats {
                 div .stat { dt { (name) } dd { (value) } dd .more { (more) } }
             }
@@ -198,15 +198,25 @@ fn charts(
         .zip(["bad", "3", "4", "warn"])
         .map(|((reason, _), colour)| series(format::fault(reason), &format!("failures/{reason}"), colour));
     [
-        ("codes", "Verifications", vec![series("asked for", "created", "1")], "None was asked for."),
-        ("approvals", "Approvals", vec![series("approved", "ended/approved", "good")], "None was approved."),
+        (
+            "codes",
+            "Verifications",
+            vec![series("requested", "created", "1")],
+            "No verification was requested.",
+        ),
+        (
+            "approvals",
+            "Approvals",
+            vec![series("approved", "ended/approved", "good")],
+            "No verification was approved.",
+        ),
         (
             "sends",
-            "Messages that the gateway accepted",
+            "Messages accepted by the gateway",
             vec![series("sent", "messages/sent", "2")],
-            "None was sent.",
+            "No message was sent.",
         ),
-        ("failures", "Messages that failed, by reason", failures.collect(), "None failed."),
+        ("failures", "Failed messages, by reason", failures.collect(), "No message failed."),
         (
             "requests",
             "Requests to the API",
@@ -216,13 +226,13 @@ fn charts(
                 series("over a limit", "requests/limited", "4"),
                 series("failed", "requests/failed", "bad"),
             ],
-            "There were none.",
+            "There were no requests.",
         ),
         (
             "checks",
-            "Codes typed",
-            vec![series("right", "checks/approved", "good"), series("wrong", "checks/incorrect", "warn")],
-            "None was typed.",
+            "Codes entered",
+            vec![series("correct", "checks/approved", "good"), series("wrong", "checks/incorrect", "warn")],
+            "No code was entered.",
         ),
     ]
 }
@@ -230,8 +240,8 @@ fn charts(
 fn carriers(view: &Overview, span: Span) -> Markup {
     use Column::{Number, Text};
     let columns = [
-        Text("Operator"),
-        Number("Asked for"),
+        Text("Carrier"),
+        Number("Requested"),
         Number("Approved"),
         Number("Conversion"),
         Number("Sent"),
@@ -264,14 +274,14 @@ fn carriers(view: &Overview, span: Span) -> Markup {
     html! {
         section ."card flush" aria-labelledby="telecoms" {
             header {
-                h2 #telecoms { "By telecom operator" }
+                h2 #telecoms { "By carrier" }
                 span ."soft small" {
                     @if span == Span::Hour { "the last hour" } @else { "the last day" }
-                    "; half and 99 of 100 were faster than the times shown"
+                    "; p50 and p99: half, and 99 of 100, were faster than this"
                 }
             }
-            @if view.carriers.is_empty() { (nothing("No code was asked for yet.")) }
-            @else { (table("By telecom operator", &columns, rows)) }
+            @if view.carriers.is_empty() { (nothing("No code has been requested yet.")) }
+            @else { (table("By carrier", &columns, rows)) }
         }
     }
 }
@@ -283,15 +293,15 @@ fn workers(view: &Overview) -> Markup {
         Text("State"),
         Text("Circuit"),
         Number("In flight"),
-        Number("Share a second"),
-        Text("Runs for"),
+        Number("Rate share per second"),
+        Text("Uptime"),
         Text("Release"),
-        Text("Last sign"),
+        Text("Last heartbeat"),
     ];
     html! {
         section ."card flush" aria-labelledby="workers" {
             header { h2 #workers { "Workers" } }
-            @if view.workers.is_empty() { (nothing("None was heard of in the last minute.")) }
+            @if view.workers.is_empty() { (nothing("No worker has sent a heartbeat in the last minute.")) }
             @else {
                 (table("Workers", &columns, html! {
                     @for worker in &view.workers { (worker_row(view, worker)) }
@@ -305,11 +315,11 @@ fn worker_row(view: &Overview, worker: &WorkerView) -> Markup {
     let known = worker.state.as_ref();
     let told = |tell: &dyn Fn(&WorkerState) -> String| known.map_or("–".to_owned(), tell);
     let state = match (worker.alive, known.is_some_and(|state| state.paused)) {
-        (false, _) => badge("bad", "silent"),
+        (false, _) => badge("bad", "no heartbeat"),
         (true, true) => badge("warn", "paused"),
         (true, false) => badge("good", "working"),
     };
-    let circuit = known.map_or(badge("", "not known"), |state| match state.circuit.as_str() {
+    let circuit = known.map_or(badge("", "unknown"), |state| match state.circuit.as_str() {
         "closed" => badge("good", "closed"),
         "open" => badge("bad", &state.gateway_code.map_or("open".to_owned(), |code| format!("open, {code}"))),
         other => badge("warn", other),
@@ -333,13 +343,13 @@ fn usage_section(rows: Option<&[Usage]>) -> Markup {
     html! {
         section ."card flush after" aria-labelledby="bill" {
             header {
-                h2 #bill { "What the bill will say" }
-                span ."soft small" { "a part is a credit; days are Nepal's" }
+                h2 #bill { "Expected gateway bill" }
+                span ."soft small" { "one part costs one credit; days are in Nepal time" }
                 a ."push small" href="/console/bill.csv?days=31" { "Last 31 days as CSV" }
             }
             @match rows {
-                None => (nothing("It takes too long to add up at the moment.")),
-                Some([]) => (nothing("Nothing was sent in the last two weeks.")),
+                None => (nothing("The usage cannot be read at the moment.")),
+                Some([]) => (nothing("No message was sent in the last two weeks.")),
                 Some(rows) => (usage_table(rows)),
             }
         }
@@ -353,9 +363,9 @@ fn usage_table(rows: &[Usage]) -> Markup {
         Text("Client"),
         Number("Messages"),
         Number("Parts"),
-        Number("Perhaps more"),
+        Number("Uncertain parts"),
         Number("Failed"),
-        Number("Free of charge"),
+        Number("Not billed"),
     ];
     let rows = html! {
         @for Usage { day, client_name, sum, .. } in rows {

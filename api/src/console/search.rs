@@ -21,7 +21,7 @@ pub(super) type Found = (String, Verification);
 /// 422 `invalid-phone`.
 pub(super) fn phone(text: &str) -> Result<PhoneNumber, Problem> {
     PhoneNumber::parse(text.trim())
-        .map_err(|_| Problem::new(Kind::InvalidPhone, "this is not a mobile number of Nepal"))
+        .map_err(|_| Problem::new(Kind::InvalidPhone, "this is not a Nepali mobile number"))
 }
 
 /// Reads what an operator typed into the search field.
@@ -36,7 +36,7 @@ pub(super) fn query(text: &str) -> Result<Search, Problem> {
     phone(text).map(Search::Phone).map_err(|_| {
         Problem::new(
             Kind::InvalidRequest,
-            "type a mobile number of Nepal, in any spelling, or a verification's id",
+            "enter a Nepali mobile number, in any spelling, or the id of a verification",
         )
     })
 }

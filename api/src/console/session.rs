@@ -30,7 +30,7 @@ pub(super) async fn sign_in(State(console): State<Shared>, request: Request) -> 
             // The audit log keeps nothing of a wrong key, not even its beginning: it may be a password.
             let unknown = Operator { key: [0; 32], prefix: String::new(), name: String::new() };
             console.record(&unknown, Act::SignInRefused, format!("from {from}")).await?;
-            return Ok(sign_in_page(StatusCode::UNAUTHORIZED, Some("That is not the key of an operator.")));
+            return Ok(sign_in_page(StatusCode::UNAUTHORIZED, Some("This is not an operator's key.")));
         }
         Err(problem) => return Err(problem),
     };

@@ -79,7 +79,7 @@ pub(super) fn judge(facts: &Facts<'_>, now: Timestamp) -> SendingStatus {
     if let Some(pause) = facts.pause {
         let why = if pause.reason.is_empty() { "no reason given" } else { &pause.reason };
         let reason = format!(
-            "{} paused it {} ago: {why}. Codes that are not sent within their time expire.",
+            "{} paused it {} ago: {why}. Codes that are not sent in time expire.",
             pause.by,
             format::span(now - pause.since)
         );
@@ -87,30 +87,30 @@ pub(super) fn judge(facts: &Facts<'_>, now: Timestamp) -> SendingStatus {
     }
     let live: Vec<_> = facts.workers.iter().filter(|worker| is_alive(worker, now)).collect();
     if live.is_empty() {
-        let reason =
-            "No worker has given a sign of life in the last seconds: start one, or see why it stopped.";
+        let reason = "No worker has sent a heartbeat lately. Start one, or find out why it stopped.";
         return say(Level::Bad, "Nothing is being sent: no worker is running.", reason.to_owned());
     }
     if facts.broker == BrokerHealth::Down {
-        let reason = "Requests are still recorded. The workers send what waits when RabbitMQ is back.";
-        return say(Level::Bad, "Nothing is being sent: RabbitMQ is away.", reason.to_owned());
+        let reason = "The API still accepts requests. The workers will send the waiting messages when RabbitMQ \
+                      is back.";
+        return say(Level::Bad, "Nothing is being sent: RabbitMQ is not available.", reason.to_owned());
     }
     let states = || live.iter().filter_map(|worker| worker.state.as_ref());
     let open = states().filter(|state| state.circuit == "open").count();
     if open > 0 {
         let code = states().find_map(|state| state.gateway_code);
-        let reason = code.map_or_else(|| "It does not say why.".to_owned(), format::gateway_code);
+        let reason = code.map_or_else(|| "The gateway gave no reason.".to_owned(), format::gateway_code);
         return if open == live.len() {
             say(Level::Bad, "Nothing is being sent: the gateway refuses the account.", reason)
         } else {
             let sentence =
-                format!("{open} of {} workers send nothing: the gateway refuses the account.", live.len());
+                format!("{open} of {} workers are not sending: the gateway refuses the account.", live.len());
             say(Level::Warn, &sentence, reason)
         };
     }
     if facts.oldest > LATE {
         let (level, sentence) = if facts.oldest > TOO_LATE {
-            (Level::Bad, "Sending falls behind.")
+            (Level::Bad, "Sending is falling behind.")
         } else {
             (Level::Warn, "Sending is slow.")
         };
@@ -118,26 +118,30 @@ pub(super) fn judge(facts: &Facts<'_>, now: Timestamp) -> SendingStatus {
         return say(level, sentence, reason);
     }
     if facts.broker == BrokerHealth::Blocked {
-        let reason = "It is out of memory or disk. The relay publishes what waits when that is over.";
-        return say(Level::Warn, "RabbitMQ takes no messages.", reason.to_owned());
+        let reason = "RabbitMQ is short of memory or disk space. The relay will publish the waiting messages \
+                      when it accepts them again.";
+        return say(Level::Warn, "RabbitMQ accepts no messages.", reason.to_owned());
     }
     let ended = facts.sent + facts.not_sent;
     if ended >= FEW && facts.not_sent * 5 > ended {
         let why = facts.main_failure.map_or("", format::fault);
-        let reason = format!("{} of {ended} in the last five minutes. Most of them: {why}.", facts.not_sent);
-        return say(Level::Warn, "Messages go out, but many do not arrive at the gateway.", reason);
+        let reason = format!(
+            "{} of {ended} messages in the last five minutes. The most common reason: {why}.",
+            facts.not_sent
+        );
+        return say(Level::Warn, "Messages are going out, but many fail.", reason);
     }
     if let Some(days) = facts.days_left.filter(|days| *days < LOW_DAYS) {
-        let reason = format!("At the rate of the last day they last {}.", format::days(days));
-        return say(Level::Warn, "Messages go out, but the credits run low.", reason);
+        let reason = format!("The credits are enough for {} at the last day's rate.", format::days(days));
+        return say(Level::Warn, "Messages are going out, but credits are running low.", reason);
     }
     let mut reason = match facts.sent {
-        0 => "None was asked for in the last five minutes.".to_owned(),
-        1 => "One in the last five minutes.".to_owned(),
-        sent => format!("{sent} in the last five minutes."),
+        0 => "No message was sent in the last five minutes.".to_owned(),
+        1 => "One message in the last five minutes.".to_owned(),
+        sent => format!("{sent} messages in the last five minutes."),
     };
     if let Some(dead) = facts.dead.filter(|dead| *dead > 0) {
-        reason.push_str(&format!(" {dead} dead letters wait to be looked at."));
+        reason.push_str(&format!(" Dead letters to look at: {dead}."));
     }
     let sentence = if facts.sent == 0 { "Ready to send." } else { "Messages are going out." };
     say(Level::Good, sentence, reason)
@@ -182,22 +186,26 @@ mod tests {
             let (judged, text) = said(facts);
             assert!(judged == level && text.contains(words), "{judged:?}: {text}");
         };
-        expect(&facts(&all_well), Level::Good, "100 in the last five minutes");
+        expect(&facts(&all_well), Level::Good, "100 messages in the last five minutes");
         expect(&Facts { sent: 0, ..facts(&all_well) }, Level::Good, "Ready to send.");
         expect(&facts(&[]), Level::Bad, "no worker is running");
         let gone = [WorkerRecord { seen_at: NOW - WORKER_TTL, ..well.clone() }];
         expect(&facts(&gone), Level::Bad, "no worker is running");
         expect(&facts(std::slice::from_ref(&open)), Level::Bad, "1012: no credits");
         expect(&facts(&[open, well]), Level::Warn, "1 of 2 workers");
-        expect(&Facts { broker: BrokerHealth::Down, ..facts(&all_well) }, Level::Bad, "RabbitMQ is away");
+        expect(
+            &Facts { broker: BrokerHealth::Down, ..facts(&all_well) },
+            Level::Bad,
+            "RabbitMQ is not available",
+        );
         expect(&Facts { broker: BrokerHealth::Blocked, ..facts(&all_well) }, Level::Warn, "memory or disk");
         let late = Duration::from_secs(90);
         expect(&Facts { oldest: late, ..facts(&all_well) }, Level::Bad, "1 min 30 s");
         expect(&Facts { oldest: late / 5, ..facts(&all_well) }, Level::Warn, "18 s");
         let failing = Facts { not_sent: 40, main_failure: Some("no-answer"), ..facts(&all_well) };
         expect(&failing, Level::Warn, "40 of 140");
-        expect(&Facts { days_left: Some(0.5), ..facts(&all_well) }, Level::Warn, "credits run low");
-        expect(&Facts { dead: Some(3), ..facts(&all_well) }, Level::Good, "3 dead letters");
+        expect(&Facts { days_left: Some(0.5), ..facts(&all_well) }, Level::Warn, "credits are running low");
+        expect(&Facts { dead: Some(3), ..facts(&all_well) }, Level::Good, "Dead letters to look at: 3");
         let pause = Pause { since: NOW - late, by: "staff".to_owned(), reason: "bill".to_owned() };
         expect(
             &Facts { pause: Some(&pause), ..facts(&[]) },

@@ -25,11 +25,11 @@ pub(super) fn describe(event: &Event) -> Description {
     let nothing = String::new;
     let (class, what, why) = match event {
         Event::Asked { seq: 1, .. } => {
-            ("", "A code was asked for; message 1 is queued".to_owned(), nothing())
+            ("", "A code was requested; message 1 is queued".to_owned(), nothing())
         }
         Event::Asked { seq, new_code } => {
             let code = if *new_code { "a new code" } else { "the same code" };
-            ("", format!("{} was asked for, with {code}", message(seq)), nothing())
+            ("", format!("{} was requested, with {code}", message(seq)), nothing())
         }
         Event::Claimed { seq } => ("", format!("{}: a worker calls the gateway", message(seq)), nothing()),
         Event::Accepted { seq } => ("good", format!("{}: the gateway accepted it", message(seq)), nothing()),
@@ -37,30 +37,30 @@ pub(super) fn describe(event: &Event) -> Description {
             ("bad", format!("{} failed for good", message(seq)), format::error(*why))
         }
         Event::Again { seq, wait: millis, error: why } => {
-            ("warn", format!("{} is tried again in {}", message(seq), wait(millis)), format::error(*why))
+            ("warn", format!("{} will be retried in {}", message(seq), wait(millis)), format::error(*why))
         }
         Event::Paced { seq, wait: millis } => (
             "",
             format!("{} waits {}", message(seq), wait(millis)),
-            "The number was sent another message a moment ago.".to_owned(),
+            "Another message was sent to this number a moment ago.".to_owned(),
         ),
         Event::Unknown { seq, error: why } => {
-            ("warn", format!("{}: nobody knows whether it went out", message(seq)), format::error(*why))
+            ("warn", format!("{}: the outcome is unknown", message(seq)), format::error(*why))
         }
         Event::TooLate { seq } => {
-            ("bad", format!("{} was not sent: its code had expired", message(seq)), nothing())
+            ("bad", format!("{} was not sent: the code had expired", message(seq)), nothing())
         }
         Event::NotNeeded { seq } => {
             ("", format!("{} was not sent: the verification had ended", message(seq)), nothing())
         }
         Event::WrongCode { left } => {
-            let more = if *left == 1 { "1 more try".to_owned() } else { format!("{left} more tries") };
-            ("warn", "A wrong code was typed".to_owned(), format!("{}.", format::sentence(&more)))
+            let more = if *left == 1 { "1 try left".to_owned() } else { format!("{left} tries left") };
+            ("warn", "A wrong code was entered".to_owned(), format!("{}.", format::sentence(&more)))
         }
         Event::Ended(status) => {
             let (class, text) = match status {
-                Status::Approved => ("good", "Approved: the right code was typed"),
-                Status::Expired => ("bad", "Expired: the right code did not come in time"),
+                Status::Approved => ("good", "Approved: the correct code was entered"),
+                Status::Expired => ("bad", "Expired: the correct code was not entered in time"),
                 Status::Failed => ("bad", "Failed: too many wrong codes"),
                 Status::Canceled => ("", "Canceled by the application"),
                 Status::Pending => ("", "Pending"),

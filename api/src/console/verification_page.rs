@@ -58,25 +58,25 @@ fn verification_page(
     };
     let facts = [
         ("Client", client.clone()),
-        ("For", row.key.purpose.to_string()),
-        ("Telecom operator", console.carriers.lookup(&phone).unwrap_or("not known").to_owned()),
-        ("Asked for", format::moment(row.created_at)),
-        ("Code good until", format::moment(row.expires_at)),
+        ("Purpose", row.key.purpose.to_string()),
+        ("Carrier", console.carriers.lookup(&phone).unwrap_or("unknown").to_owned()),
+        ("Requested", format::moment(row.created_at)),
+        ("Code valid until", format::moment(row.expires_at)),
         ("Ended", row.ended_at.map_or("not yet".to_owned(), format::moment)),
-        ("Wrong codes left", row.checks_remaining.to_string()),
-        ("Id", row.id.to_string()),
+        ("Tries left", row.checks_remaining.to_string()),
+        ("ID", row.id.to_string()),
     ];
     let content = html! {
         div ."stack loose" {
-            (heading(html! { "A verification of " (phone) }, badges))
+            (heading(html! { "Verification of " (phone) }, badges))
             @if row.error.is_some() { p ."message bad" { (format::error(row.error)) } }
-            section ."card stack" aria-label="What it is" {
+            section ."card stack" aria-label="Facts" {
                 dl .pairs {
                     @for (name, value) in facts { div { dt { (name) } dd { (value) } } }
                 }
                 form .row method="post" action="/console/find" {
                     input type="hidden" name="q" value=(phone);
-                    button .small { "All about this number" }
+                    button .small { "Show this number" }
                 }
             }
             (timeline_section(row))
@@ -94,8 +94,8 @@ fn timeline_section(row: &Verification) -> Markup {
         (entry, Some(after).filter(|_| at != row.created_at))
     });
     html! {
-        section ."card stack" aria-labelledby="story" {
-            h2 #story { "What happened" }
+        section ."card stack" aria-labelledby="timeline" {
+            h2 #timeline { "Timeline" }
             ol .timeline {
                 @for (entry, after) in entries {
                     @match entry {
@@ -110,13 +110,13 @@ fn timeline_section(row: &Verification) -> Markup {
                                 }
                             }
                         },
-                        Entry::LeftOut(count) => li .soft { p { (count) " entries were left out here" } },
+                        Entry::LeftOut(count) => li .soft { p { (count) " entries are left out here" } },
                         Entry::Unread(text) => li { p { code { (text) } } },
                     }
                 }
             }
             @if row.history.as_str().is_empty() {
-                p .soft { "It was made before stories were kept." }
+                p .soft { "This verification has no timeline: it was created by an older release." }
             }
         }
     }
@@ -127,11 +127,11 @@ fn message_table(messages: &[Message]) -> Markup {
     let columns = [
         Text("No."),
         Text("State"),
-        Text("Asked for"),
-        Text("Changed"),
-        Number("Calls"),
+        Text("Requested"),
+        Text("Updated"),
+        Number("Gateway calls"),
         Number("Parts"),
-        Text("Why"),
+        Text("Error"),
     ];
     let rows = html! {
         @for message in messages {
