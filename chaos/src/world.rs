@@ -15,7 +15,7 @@ use hulak_common::rng::Rng;
 use hulak_runtime::shutdown::Shutdown;
 use hulak_sandbox::{Faults, Sandbox, SandboxConfig};
 use hulak_testkit::services::{Durability, Postgres, PostgresOptions, RabbitMq};
-use hulak_worker::gateway::sparrow::install_tls;
+use hulak_worker::gateways::sparrow::install_tls;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::net::TcpListener;

@@ -16,7 +16,7 @@ use crate::faults::{Change, Faults, InvalidFault};
 use crate::fields::read_body;
 use crate::ledger::last_ten_digits;
 use crate::page::Inbox;
-use crate::{Sandbox, hosts, live, page};
+use crate::{Sandbox, host_guard, live, page};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
@@ -32,7 +32,7 @@ pub(crate) fn routes(sandbox: Sandbox) -> Router {
         .route("/faults", get(faults).put(put_faults))
         .route("/stats.json", get(|State(sandbox): State<Sandbox>| async move { Json(sandbox.stats()) }))
         .route("/log.json", get(log))
-        .layer(middleware::from_fn_with_state(sandbox.clone(), hosts::guard))
+        .layer(middleware::from_fn_with_state(sandbox.clone(), host_guard::guard))
         .layer(middleware::from_fn(protect))
         .with_state(sandbox)
 }

@@ -14,7 +14,7 @@ use crate::faults::{Fate, Forced};
 use crate::fields::Fields;
 use crate::ledger::{Receipt, Submission};
 use crate::refusal::Refusal;
-use crate::{Sandbox, silence};
+use crate::{Sandbox, no_answer};
 
 pub(crate) fn routes(sandbox: Sandbox) -> Router {
     let sms = on(MethodFilter::GET.or(MethodFilter::POST), send).head(no_head);
@@ -150,11 +150,11 @@ impl Sandbox {
             }
             (Ok(_), Fate::Drop) => {
                 ledger.count_dropped();
-                silence::after(Duration::ZERO)
+                no_answer::after(Duration::ZERO)
             }
             (Ok(_), Fate::Timeout) => {
                 ledger.count_timed_out();
-                silence::after(silence::HOLD)
+                no_answer::after(no_answer::HOLD)
             }
             (Ok(receipt), Fate::Answer | Fate::Error) => receipt.into_response(),
         }
@@ -194,8 +194,8 @@ impl Sandbox {
         let fate = self.draw_fate();
         match (self.try_credit(fields, fate), fate) {
             (Err(failure), _) => failure.into_response(),
-            (Ok(_), Fate::Drop) => silence::after(Duration::ZERO),
-            (Ok(_), Fate::Timeout) => silence::after(silence::HOLD),
+            (Ok(_), Fate::Drop) => no_answer::after(Duration::ZERO),
+            (Ok(_), Fate::Timeout) => no_answer::after(no_answer::HOLD),
             (Ok(body), Fate::Answer | Fate::Error) => Json(body).into_response(),
         }
     }

@@ -8,12 +8,12 @@ mod fault_form;
 mod faults;
 mod fields;
 mod gateway;
-mod hosts;
+mod host_guard;
 mod ledger;
 mod live;
+mod no_answer;
 mod page;
 mod refusal;
-mod silence;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -208,7 +208,7 @@ pub async fn run(listener: TcpListener, sandbox: Sandbox, shutdown: Shutdown) ->
     // A second `run` of the same simulator keeps the first address; both are the operator's own.
     let _ = sandbox.0.bound.set(bound);
     let _ = sandbox.0.shutdown.set(shutdown.clone());
-    let service = silence::keeping(sandbox.router(), shutdown.clone());
+    let service = no_answer::keeping(sandbox.router(), shutdown.clone());
     let options =
         ServeOptions { max_connections: 8192, header_timeout: IDLE, drain: DRAIN, ..ServeOptions::default() };
     serve(listener, service, options, shutdown).await

@@ -28,9 +28,9 @@ use hulak_testkit::answer::{Answer, eventually};
 use hulak_testkit::database::TestDatabase;
 use hulak_testkit::fixtures::rules;
 use hulak_worker::Worker;
-use hulak_worker::gateway::Sparrow;
-use hulak_worker::gateway::sparrow::SparrowConfig;
-pub use hulak_worker::gateway::sparrow::install_tls;
+use hulak_worker::gateways::sparrow::Sparrow;
+use hulak_worker::gateways::sparrow::SparrowConfig;
+pub use hulak_worker::gateways::sparrow::install_tls;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

@@ -7,7 +7,7 @@ use clap::Args;
 use hulak_runtime::settings::{Environment, SettingError, some_duration};
 use url::Url;
 
-use crate::gateway::sparrow::SparrowConfig;
+use crate::gateways::sparrow::SparrowConfig;
 
 /// A claim has to outlast the call made under it, and the writing down after it.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(10);

@@ -15,7 +15,7 @@ use hulak_runtime::shutdown::Shutdown;
 use hulak_service::connect;
 use hulak_service::health::ask_ready;
 use hulak_worker::config::{AddressArgs, GatewayArgs};
-use hulak_worker::gateway::Sparrow;
+use hulak_worker::gateways::sparrow::Sparrow;
 use hulak_worker::{Worker, run};
 
 /// Connections to the database: batches keep two or three of them busy.

@@ -25,7 +25,7 @@ use crate::breaker::{Breaker, Pass, Verdict};
 use crate::config::LEASE_MARGIN;
 use crate::decoy::Mimic;
 use crate::gateway::{Answer, Gateway};
-use crate::pacing::Pacer;
+use crate::rate_limiter::Pacer;
 
 type Reply<T> = Result<T, Arc<StoreError>>;
 

@@ -10,7 +10,7 @@ use hulak_store::{Monitor, Store};
 use uuid::Uuid;
 
 use crate::breaker::Breaker;
-use crate::pacing::Pacer;
+use crate::rate_limiter::Pacer;
 use crate::sender::Sender;
 
 /// Between two reports: a pause holds within a second. Apart from the signs of life, whose lateness would cost the share.

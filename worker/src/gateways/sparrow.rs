@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Answer, Gateway, Probe};
+use crate::gateway::{Answer, Gateway, Probe};
 
 /// An answer is a line of JSON; whatever is larger is not read further.
 const MAX_ANSWER: usize = 64 * 1024;

@@ -1,7 +1,5 @@
 //! The SMS gateway, and what its answers mean for us.
 
-pub mod sparrow;
-
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,8 +7,6 @@ use hulak_common::phone::PhoneNumber;
 use hulak_common::verification::{DeliveryError, DeliveryFault};
 use hulak_runtime::metrics::Call;
 use secrecy::SecretString;
-
-pub use sparrow::Sparrow;
 
 /// How a send ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,3 @@
+//! The gateways that a worker can call: one file each.
+
+pub mod sparrow;
