@@ -88,7 +88,7 @@ struct DeliveryErrorView {
     code: String,
     /// The gateway's own code, when it gave one.
     #[schema(required)]
-    gateway_code: Option<i32>,
+    gateway_code: Option<String>,
 }
 
 impl VerificationView {

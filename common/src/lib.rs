@@ -5,7 +5,8 @@
 //! - What is verified: [`verification`] and its messages, [`status`], [`timeline`], [`phone_record`], [`hosted_page`].
 //! - Who asks: [`client`], [`account`], [`origin`], [`staff`] and [`audit`] for operators.
 //! - Rules: [`rules`], [`limits`] (windows of a number), [`rate_limit`] (a client's or an address's), [`idempotency`].
-//! - Messages: [`sms_template`], [`sms`] (parts), [`job`] (what travels over the broker), [`usage`], [`worker_registry`].
+//! - Messages: [`sms_template`], [`sms`] (parts), [`job`] (what travels over the broker), [`gateway_codes`], [`usage`],
+//!   [`worker_registry`].
 //! - Foundations: [`time`], [`clock`], [`rng`], [`text_enum`], [`trace_context`].
 
 pub mod account;
@@ -14,6 +15,7 @@ pub mod audit;
 pub mod client;
 pub mod clock;
 pub mod code;
+pub mod gateway_codes;
 pub mod hosted_page;
 pub mod idempotency;
 pub mod job;

@@ -1,5 +1,6 @@
 //! The statuses of a verification and of its messages, and why a message did not go out.
 
+use crate::gateway_codes::GatewayCode;
 use crate::text_enum::text_enum;
 
 text_enum! {
@@ -49,13 +50,13 @@ impl Delivery {
 text_enum! {
     /// Why a message did not go out, or has not yet.
     DeliveryFault {
-        /// The gateway knows no such receiver (1007, 1011).
+        /// The gateway knows no such receiver.
         InvalidReceiver => "invalid-receiver",
-        /// The gateway refused the message itself (1000, 1010).
+        /// The gateway refused the message itself.
         InvalidMessage => "invalid-message",
         /// The gateway could not be reached, or said to come back later.
         GatewayUnavailable => "gateway-unavailable",
-        /// The gateway refuses the whole account (1001 to 1006, 1008, 1012, 1013).
+        /// The gateway refuses the whole account.
         AccountRefused => "account-refused",
         /// The request was written but no readable answer came.
         NoAnswer => "no-answer",
@@ -69,6 +70,6 @@ text_enum! {
 pub struct DeliveryError {
     /// The reason.
     pub code: DeliveryFault,
-    /// The gateway's own `response_code`.
-    pub gateway_code: Option<i32>,
+    /// The gateway's own code.
+    pub gateway_code: Option<GatewayCode>,
 }

@@ -194,7 +194,7 @@ fn write_error(f: &mut fmt::Formatter<'_>, error: Option<DeliveryError>) -> fmt:
     match error {
         None => Ok(()),
         Some(DeliveryError { code, gateway_code: None }) => write!(f, "/{code}"),
-        Some(DeliveryError { code, gateway_code: Some(number) }) => write!(f, "/{code}/{number}"),
+        Some(DeliveryError { code, gateway_code: Some(own) }) => write!(f, "/{code}/{own}"),
     }
 }
 
@@ -257,12 +257,14 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
+    use crate::gateway_codes::GatewayCode;
     use crate::status::DeliveryFault;
 
     const BEGIN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn any_error() -> impl Strategy<Value = Option<DeliveryError>> {
-        let error = (select(DeliveryFault::ALL), any::<Option<i32>>())
+        let gateway_code = "[A-Za-z0-9._-]{0,32}".prop_map(|text| GatewayCode::new(&text));
+        let error = (select(DeliveryFault::ALL), gateway_code)
             .prop_map(|(code, gateway_code)| DeliveryError { code, gateway_code });
         proptest::option::of(error)
     }
@@ -304,7 +306,13 @@ mod tests {
             (14, Event::Claimed { seq: 1 }),
             (80, Event::Again { seq: 1, wait: 900, error: error(DeliveryFault::GatewayUnavailable, None) }),
             (990, Event::Claimed { seq: 1 }),
-            (1_050, Event::Failed { seq: 1, error: error(DeliveryFault::InvalidReceiver, Some(1007)) }),
+            (
+                1_050,
+                Event::Failed {
+                    seq: 1,
+                    error: error(DeliveryFault::InvalidReceiver, GatewayCode::new("1007")),
+                },
+            ),
             (40_000, Event::WrongCode { left: 4 }),
             (300_012, Event::Ended(Status::Expired)),
         ]);

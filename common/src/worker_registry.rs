@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::gateway_codes::GatewayCode;
 use crate::time::Timestamp;
 
 /// A pause: an operator has stopped sending.
@@ -31,7 +32,7 @@ pub struct WorkerState {
     /// Its circuit to the gateway: `closed`, `trial`, `open`.
     pub circuit: String,
     /// The gateway's code that opened it.
-    pub gateway_code: Option<i32>,
+    pub gateway_code: Option<GatewayCode>,
     /// Whether it has stopped because of a pause.
     pub paused: bool,
     /// Its share of the account's rate, in messages a second.

@@ -27,11 +27,8 @@ use hulak_service::connect;
 use hulak_store::{Database, Sqlite, Store};
 use hulak_worker::Worker;
 use hulak_worker::config::GatewayArgs;
-use hulak_worker::gateways::sparrow::Sparrow;
-use hulak_worker::gateways::sparrow::SparrowConfig;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
-use url::Url;
 
 /// Verifies phone numbers in Nepal: everything in one process.
 #[derive(Debug, Parser)]
@@ -105,11 +102,11 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
     let api_key = environment.api_key()?.map_or_else(|| data.api_key(&rng), Ok)?;
     let operator_key = data.operator_key(&rng)?;
 
-    let simulated = environment.secret("HULAK_SPARROW_TOKEN")?.is_none() && cli.gateway.sparrow_url.is_none();
+    let simulated = !cli.gateway.sparrow.are_set(environment)?;
     let simulator = if simulated { Some(bind("HULAK_SANDBOX_ADDR", cli.sandbox_addr).await?) } else { None };
-    let sparrow = match &simulator {
-        Some(listener) => simulated_gateway(cli, listener.local_addr()?)?,
-        None => cli.gateway.sparrow(environment, cli.rules.claim_lease)?,
+    let gateway = match &simulator {
+        Some(listener) => cli.gateway.simulated(listener.local_addr()?, cli.rules.claim_lease)?,
+        None => cli.gateway.client(environment, cli.rules.claim_lease)?,
     };
     let public = bind("HULAK_HTTP_ADDR", cli.addresses.http_addr).await?;
     let admin = bind("HULAK_ADMIN_ADDR", cli.addresses.admin_addr).await?;
@@ -169,7 +166,7 @@ async fn run(cli: &Cli) -> Result<(), Failure> {
         rate: cli.gateway.gateway_rate,
         concurrency: cli.gateway.gateway_concurrency,
         carriers,
-        gateway: Arc::new(Sparrow::new(sparrow)?),
+        gateway,
         clock: Arc::clone(&clock),
         rng: rng.clone(),
         store: Arc::clone(&store),
@@ -204,16 +201,6 @@ async fn simulate(
     let Some(listener) = listener else { return Ok(()) };
     let sandbox = Sandbox::new(SandboxConfig { sign_up, ..SandboxConfig::default() }, clock, rng);
     Ok(hulak_sandbox::run(listener, sandbox, shutdown).await?)
-}
-
-fn simulated_gateway(cli: &Cli, address: SocketAddr) -> Result<SparrowConfig, Failure> {
-    let mut config = cli.gateway.with_credentials(
-        "simulated".to_owned().into(),
-        "Hulak".to_owned(),
-        cli.rules.claim_lease,
-    )?;
-    config.base = Url::parse(&format!("http://{address}/v2"))?;
-    Ok(config)
 }
 
 /// The SQLite file, unless another database is named.

@@ -217,7 +217,10 @@ fn delivery_error(
     code: Option<String>,
     gateway_code: Option<i32>,
 ) -> Result<Option<DeliveryError>, StoreError> {
-    code.map(|code| Ok(DeliveryError { code: parse(&code, "error")?, gateway_code })).transpose()
+    code.map(|code| {
+        Ok(DeliveryError { code: parse(&code, "error")?, gateway_code: gateway_code.map(Into::into) })
+    })
+    .transpose()
 }
 
 impl TryFrom<NumberRow> for Number {

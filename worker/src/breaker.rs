@@ -1,13 +1,14 @@
-//! The circuit to the gateway. It opens when the gateway refuses the whole account: no message is to blame, so none is
-//! tried until a probe, and then one real message, shows that the account is in order again.
+//! The circuit to the gateway. It opens when the gateway refuses the whole account: then no message is sent until a probe, and
+//! after it one real message as a trial, shows that the account is in order again.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use hulak_common::gateway_codes::GatewayCode;
 use hulak_runtime::metrics;
 use tokio::sync::watch;
 
-/// The wait after the n-th refusal in a row doubles up to this.
+/// The longest wait before a probe. The wait starts at a second and doubles with each refusal in a row.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// Whether messages may go out.
@@ -15,16 +16,16 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 pub enum Phase {
     /// They may.
     Closed,
-    /// A probe was good: one message may go, and its answer decides.
+    /// A probe was good: one message may go out, and its result closes or opens the circuit.
     Trial,
     /// They may not.
     Open,
-    /// They may not, because an operator says so; whether the circuit is open is asked again when sending goes on.
+    /// They may not, because an operator paused sending; when sending resumes, the circuit decides again.
     Paused,
 }
 
 impl Phase {
-    /// Whether no message may go out.
+    /// Whether it stops all messages.
     #[must_use]
     pub const fn stops(self) -> bool {
         matches!(self, Self::Open | Self::Paused)
@@ -34,20 +35,20 @@ impl Phase {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// Whether the one message of the trial is out.
+    /// Whether the message of the trial is being sent.
     trying: bool,
     /// Refusals in a row.
     refusals: u32,
-    /// How often it has opened.
+    /// How often the circuit has opened.
     openings: u64,
-    /// The gateway's code with the last of them.
-    code: Option<i32>,
-    /// Whether an operator has stopped sending.
+    /// The gateway's code of the last refusal.
+    code: Option<GatewayCode>,
+    /// Whether an operator has paused sending.
     paused: bool,
 }
 
 impl State {
-    /// What is shown to the world.
+    /// The phase that the worker acts on.
     const fn shown(&self) -> Phase {
         if self.paused { Phase::Paused } else { self.phase }
     }
@@ -60,21 +61,21 @@ pub struct Breaker {
     phase: watch::Sender<Phase>,
 }
 
-/// Leave to send one message. Dropping it without [`Pass::settle`] tells nothing about the account.
+/// The permission to send one message. A pass that is dropped without [`Pass::settle`] says nothing about the account.
 #[derive(Debug)]
 pub struct Pass<'a> {
     breaker: &'a Breaker,
     trial: bool,
-    /// See [`State::openings`]: what was sent before it opened tells nothing about the account as it is now.
+    /// [`State::openings`] when the message was sent: a result from before the last opening says nothing about the account now.
     openings: u64,
 }
 
-/// What a message's answer tells about the account.
+/// The state of the account, as a message or a probe shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AccountState {
     /// It is in order.
     Good,
-    /// It is refused.
+    /// The gateway refuses it.
     Refused,
 }
 
@@ -95,20 +96,20 @@ impl Breaker {
         }
     }
 
-    /// Where it stands, and whenever that changes.
+    /// The phase, and its changes.
     #[must_use]
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
 
-    /// Waits for leave to send one message. `None` while the circuit is open.
+    /// Waits for the permission to send one message. `None` while the circuit is open or sending is paused.
     pub async fn pass(&self) -> Option<Pass<'_>> {
         let mut phase = self.phase.subscribe();
         loop {
             phase.borrow_and_update();
             match self.try_pass() {
                 Ok(pass) => return pass,
-                // Another message is on trial.
+                // Another message is the trial.
                 Err(()) => phase.changed().await.ok()?,
             }
         }
@@ -126,14 +127,14 @@ impl Breaker {
         })
     }
 
-    /// Stops sending, or lets it go on. The circuit stays as it is.
+    /// Pauses or resumes sending. The circuit does not change.
     pub fn pause(&self, paused: bool) {
         self.change(|state| state.paused = paused);
     }
 
-    /// The circuit itself, whether sending is paused or not, with the gateway's code when it is not closed.
+    /// The circuit, whether or not sending is paused, and the gateway's code when it is not closed.
     #[must_use]
-    pub fn circuit(&self) -> (&'static str, Option<i32>) {
+    pub fn circuit(&self) -> (&'static str, Option<GatewayCode>) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.phase {
             Phase::Trial => ("trial", state.code),
@@ -142,26 +143,26 @@ impl Breaker {
         }
     }
 
-    /// Notes with which code the gateway refuses the account.
-    pub fn refused_with(&self, code: i32) {
+    /// Stores the code with which the gateway refuses the account.
+    pub fn refused_with(&self, code: GatewayCode) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).code = Some(code);
     }
 
-    /// How long to wait before the next probe.
+    /// The wait before the next probe.
     #[must_use]
     pub fn wait(&self) -> Duration {
         let refusals = self.state.lock().unwrap_or_else(PoisonError::into_inner).refusals;
         Duration::from_secs(1 << refusals.saturating_sub(1).min(6)).min(MAX_WAIT)
     }
 
-    /// A probe's answer.
-    pub fn probed(&self, verdict: Verdict) {
-        self.change(|state| match (state.phase, verdict) {
-            (Phase::Open, Verdict::Good) => {
+    /// Takes the result of a probe.
+    pub fn probed(&self, account: AccountState) {
+        self.change(|state| match (state.phase, account) {
+            (Phase::Open, AccountState::Good) => {
                 state.phase = Phase::Trial;
                 state.trying = false;
             }
-            (Phase::Open, Verdict::Refused) => state.refusals = state.refusals.saturating_add(1),
+            (Phase::Open, AccountState::Refused) => state.refusals = state.refusals.saturating_add(1),
             _ => {}
         });
     }
@@ -187,7 +188,7 @@ impl Default for Breaker {
 }
 
 impl Pass<'_> {
-    /// Whether the message may still go: while it waited for its turn the circuit may have opened, or sending been paused.
+    /// Whether the message may still be sent: while it waited, the circuit may have opened or sending may have been paused.
     #[must_use]
     pub fn renew(&mut self) -> bool {
         let (trial, openings) = (self.trial, &mut self.openings);
@@ -197,7 +198,7 @@ impl Pass<'_> {
         })
     }
 
-    /// Resolves when the message may not go any more.
+    /// Resolves when the message must not be sent any more.
     pub async fn voided(&self) {
         if self.trial {
             return std::future::pending().await;
@@ -207,27 +208,27 @@ impl Pass<'_> {
             self.breaker.phase().wait_for(|phase| *phase != Phase::Closed).await.map(|phase| *phase);
     }
 
-    /// What the message's answer tells. Answers whether the circuit has just opened.
-    pub fn settle(mut self, verdict: Verdict) -> bool {
+    /// Takes the result of the message. Answers whether it opened the circuit.
+    pub fn settle(mut self, account: AccountState) -> bool {
         let trial = std::mem::take(&mut self.trial);
         let openings = self.openings;
         self.breaker.change(|state| {
             if trial {
                 state.trying = false;
             }
-            match (verdict, state.phase) {
-                (Verdict::Good, Phase::Trial) if trial => {
+            match (account, state.phase) {
+                (AccountState::Good, Phase::Trial) if trial => {
                     state.phase = Phase::Closed;
                     state.refusals = 0;
                     false
                 }
-                (Verdict::Good, Phase::Closed) => {
+                (AccountState::Good, Phase::Closed) => {
                     state.refusals = 0;
                     false
                 }
-                // Messages that were already out when it opened come back with the same refusal: counted once, also when
-                // they come back during the trial, or after it.
-                (Verdict::Refused, Phase::Closed | Phase::Trial) if openings == state.openings => {
+                // Messages in flight when the circuit opened get the same refusal, perhaps during the trial or after it:
+                // they do not count again.
+                (AccountState::Refused, Phase::Closed | Phase::Trial) if openings == state.openings => {
                     state.openings += 1;
                     state.refusals = state.refusals.saturating_add(1);
                     state.phase = Phase::Open;
@@ -242,7 +243,7 @@ impl Pass<'_> {
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         if self.trial {
-            // The trial told nothing: the next message is on trial.
+            // The trial had no result: the next message is the trial.
             let breaker = self.breaker;
             breaker.change(|state| state.trying = false);
             breaker.phase.send_modify(|_| {});
@@ -258,47 +259,47 @@ mod tests {
     async fn one_message_goes_first_after_a_good_probe() {
         let breaker = Breaker::new();
         let (first, late) = (breaker.pass().await.unwrap(), breaker.pass().await.unwrap());
-        assert!(first.settle(Verdict::Refused));
-        assert!(!late.settle(Verdict::Refused), "a late refusal of the same kind is not a new one");
+        assert!(first.settle(AccountState::Refused));
+        assert!(!late.settle(AccountState::Refused), "a late refusal of the same kind is not a new one");
         assert!(breaker.pass().await.is_none());
         assert_eq!(breaker.wait(), Duration::from_secs(1));
 
-        breaker.probed(Verdict::Good);
+        breaker.probed(AccountState::Good);
         let trial = breaker.pass().await.unwrap();
-        assert!(breaker.try_pass().is_err(), "only one message is on trial");
-        assert!(trial.settle(Verdict::Refused));
+        assert!(breaker.try_pass().is_err(), "there is one trial at a time");
+        assert!(trial.settle(AccountState::Refused));
         assert_eq!(breaker.wait(), Duration::from_secs(2));
 
-        breaker.probed(Verdict::Good);
+        breaker.probed(AccountState::Good);
         drop(breaker.pass().await.unwrap());
         let again = breaker.pass().await.unwrap();
-        assert!(!again.settle(Verdict::Good));
+        assert!(!again.settle(AccountState::Good));
         assert_eq!(*breaker.phase().borrow(), Phase::Closed);
         assert!(breaker.pass().await.is_some() && breaker.pass().await.is_some());
     }
 
     #[tokio::test]
-    async fn what_was_out_when_it_opened_has_no_say_in_the_trial() {
+    async fn what_was_in_flight_when_it_opened_does_not_decide_the_trial() {
         let breaker = Breaker::new();
         let mut passes = Vec::new();
         for _ in 0..4 {
             passes.push(breaker.pass().await.unwrap());
         }
-        passes.pop().unwrap().settle(Verdict::Refused);
+        passes.pop().unwrap().settle(AccountState::Refused);
         let mut waiting = passes.pop().unwrap();
-        assert!(!waiting.renew(), "it was not sent yet, and may not be");
+        assert!(!waiting.renew(), "it was not sent yet, and must not be");
         waiting.voided().await;
 
-        breaker.probed(Verdict::Good);
+        breaker.probed(AccountState::Good);
         let mut trial = breaker.pass().await.unwrap();
         assert!(trial.renew() && !waiting.renew());
-        assert!(!passes.pop().unwrap().settle(Verdict::Refused));
+        assert!(!passes.pop().unwrap().settle(AccountState::Refused));
         assert_eq!(*breaker.phase().borrow(), Phase::Trial, "an old refusal ends no trial");
-        trial.settle(Verdict::Good);
-        assert!(!passes.pop().unwrap().settle(Verdict::Refused));
+        trial.settle(AccountState::Good);
+        assert!(!passes.pop().unwrap().settle(AccountState::Refused));
         assert_eq!(*breaker.phase().borrow(), Phase::Closed, "nor does it open the circuit again");
-        // One that waited all the time, and is sent now, does.
-        assert!(waiting.renew() && waiting.settle(Verdict::Refused));
+        // The refusal of a message that waited and is sent now does.
+        assert!(waiting.renew() && waiting.settle(AccountState::Refused));
         assert_eq!(breaker.wait(), Duration::from_secs(1));
     }
 
@@ -308,32 +309,35 @@ mod tests {
         let mut waiting = breaker.pass().await.unwrap();
         breaker.pause(true);
         waiting.voided().await;
-        assert!(!waiting.renew(), "it has its permit, and may not go");
+        assert!(!waiting.renew(), "it has its pass, and must not be sent");
         assert!(breaker.pass().await.is_none());
         assert_eq!(breaker.circuit(), ("closed", None));
         breaker.pause(false);
-        breaker.refused_with(1012);
-        assert!(breaker.pass().await.unwrap().settle(Verdict::Refused));
+        breaker.refused_with(1012.into());
+        assert!(breaker.pass().await.unwrap().settle(AccountState::Refused));
         breaker.pause(true);
-        assert_eq!((*breaker.phase().borrow(), breaker.circuit()), (Phase::Paused, ("open", Some(1012))));
+        assert_eq!(
+            (*breaker.phase().borrow(), breaker.circuit()),
+            (Phase::Paused, ("open", Some(1012.into())))
+        );
         breaker.pause(false);
         assert_eq!(*breaker.phase().borrow(), Phase::Open, "the account is still refused");
-        breaker.probed(Verdict::Good);
+        breaker.probed(AccountState::Good);
         breaker.pause(true);
         assert!(breaker.pass().await.is_none());
         breaker.pause(false);
-        assert!(!breaker.pass().await.unwrap().settle(Verdict::Good));
+        assert!(!breaker.pass().await.unwrap().settle(AccountState::Good));
         assert_eq!(*breaker.phase().borrow(), Phase::Closed);
     }
 
     #[tokio::test]
     async fn the_wait_doubles_up_to_a_minute() {
         let breaker = Breaker::new();
-        breaker.pass().await.unwrap().settle(Verdict::Refused);
+        breaker.pass().await.unwrap().settle(AccountState::Refused);
         let waits: Vec<_> = (0..8)
             .map(|_| {
                 let wait = breaker.wait().as_secs();
-                breaker.probed(Verdict::Refused);
+                breaker.probed(AccountState::Refused);
                 wait
             })
             .collect();
@@ -341,10 +345,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_a_trial_hears_its_end() {
+    async fn a_message_that_waits_for_a_trial_goes_after_it() {
         let breaker = std::sync::Arc::new(Breaker::new());
-        breaker.pass().await.unwrap().settle(Verdict::Refused);
-        breaker.probed(Verdict::Good);
+        breaker.pass().await.unwrap().settle(AccountState::Refused);
+        breaker.probed(AccountState::Good);
         let trial = breaker.pass().await.unwrap();
         let waiter = tokio::spawn({
             let breaker = std::sync::Arc::clone(&breaker);
@@ -352,7 +356,7 @@ mod tests {
         });
         tokio::task::yield_now().await;
         assert!(!waiter.is_finished());
-        trial.settle(Verdict::Good);
+        trial.settle(AccountState::Good);
         assert!(waiter.await.unwrap());
     }
 }

@@ -1,27 +1,25 @@
 //! The worker's own settings.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use hulak_runtime::settings::{Environment, SettingError, some_duration};
-use url::Url;
 
-use crate::gateways::sparrow::SparrowConfig;
+use crate::gateway::Gateway;
+use crate::gateways::sparrow::{Sparrow, SparrowArgs, SparrowConfig};
 
-/// A claim has to outlast the call made under it, and the writing down after it.
+/// How much longer a claim must hold than a call may take: the outcome is recorded after the call.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
-/// The gateway, and what is sent through it.
+/// The gateway, and how much is sent through it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Gateway")]
 pub struct GatewayArgs {
-    /// The gateway's base address.
-    #[arg(long, env = "HULAK_SPARROW_URL", hide_env_values = true)]
-    pub sparrow_url: Option<Url>,
-    /// The sender identity given by the gateway.
-    #[arg(long, env = "HULAK_SPARROW_FROM", hide_env_values = true)]
-    pub sparrow_from: Option<String>,
+    /// The account.
+    #[command(flatten)]
+    pub sparrow: SparrowArgs,
     /// How long a call may take.
     #[arg(long, env = "HULAK_GATEWAY_TIMEOUT", default_value = "10s", hide_env_values = true, value_parser = some_duration)]
     pub gateway_timeout: Duration,
@@ -33,6 +31,17 @@ pub struct GatewayArgs {
     pub gateway_concurrency: u16,
 }
 
+/// Why there is no client for the gateway.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// A setting is missing or wrong.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The TLS backend cannot be set up.
+    #[error(transparent)]
+    Client(#[from] reqwest::Error),
+}
+
 /// Where the worker listens.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Addresses")]
@@ -42,55 +51,46 @@ pub struct AddressArgs {
     pub admin_addr: SocketAddr,
 }
 
-/// The gateway's address unless another one is set.
-const SPARROW: &str = "https://api.sparrowsms.com/v2";
-
 impl GatewayArgs {
-    /// The gateway as the settings have it.
+    /// A client of the gateway that the settings name.
     ///
     /// # Errors
-    /// When the token or the sender is missing, the address is no http address, or the lease is too short for the timeout.
-    pub fn sparrow(&self, environment: Environment, lease: Duration) -> Result<SparrowConfig, SettingError> {
-        let token =
-            environment.required_secret("HULAK_SPARROW_TOKEN", "the account's token at the SMS gateway")?;
-        let from = self.sparrow_from.clone().filter(|from| !from.is_empty());
-        let from = from.ok_or_else(|| {
-            SettingError::new("HULAK_SPARROW_FROM", "is not set: the sender identity given by the gateway")
-        })?;
-        self.with_credentials(token, from, lease)
+    /// When a setting is missing or wrong, the lease is too short for the timeout, or TLS cannot be set up.
+    pub fn client(
+        &self,
+        environment: Environment,
+        lease: Duration,
+    ) -> Result<Arc<dyn Gateway>, GatewayError> {
+        self.check(lease)?;
+        let config = self.sparrow.config(environment, self.gateway_timeout, self.connections())?;
+        Ok(Arc::new(Sparrow::new(config)?))
     }
 
-    /// The gateway with these credentials.
+    /// A client of the simulator at this address.
     ///
     /// # Errors
-    /// When the address is no http address, or the lease is too short for the timeout.
-    pub fn with_credentials(
+    /// When the lease is too short for the timeout, or TLS cannot be set up.
+    pub fn simulated(
         &self,
-        token: secrecy::SecretString,
-        from: String,
+        simulator: SocketAddr,
         lease: Duration,
-    ) -> Result<SparrowConfig, SettingError> {
-        if lease < self.gateway_timeout + LEASE_MARGIN {
-            let least = self.gateway_timeout + LEASE_MARGIN;
-            return Err(SettingError::new(
-                "HULAK_CLAIM_LEASE",
-                format!("must be at least {}s: HULAK_GATEWAY_TIMEOUT and 10s", least.as_secs()),
-            ));
+    ) -> Result<Arc<dyn Gateway>, GatewayError> {
+        self.check(lease)?;
+        let config = SparrowConfig::simulated(simulator, self.gateway_timeout, self.connections())?;
+        Ok(Arc::new(Sparrow::new(config)?))
+    }
+
+    fn check(&self, lease: Duration) -> Result<(), SettingError> {
+        let least = self.gateway_timeout + LEASE_MARGIN;
+        if lease >= least {
+            return Ok(());
         }
-        let base = match &self.sparrow_url {
-            Some(url) => url.clone(),
-            None => Url::parse(SPARROW).map_err(|error| SettingError::new("HULAK_SPARROW_URL", error))?,
-        };
-        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-            return Err(SettingError::new("HULAK_SPARROW_URL", "must begin with https:// (or http://)"));
-        }
-        Ok(SparrowConfig {
-            base,
-            token,
-            from,
-            timeout: self.gateway_timeout,
-            connections: usize::from(self.gateway_concurrency),
-        })
+        let problem = format!("must be at least {}s: HULAK_GATEWAY_TIMEOUT and 10s", least.as_secs());
+        Err(SettingError::new("HULAK_CLAIM_LEASE", problem))
+    }
+
+    fn connections(&self) -> usize {
+        usize::from(self.gateway_concurrency)
     }
 }
 

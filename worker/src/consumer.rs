@@ -1,4 +1,4 @@
-//! Takes jobs from the broker, as many messages at a time as this worker may have in hand.
+//! Takes jobs from the broker, for as many messages at a time as this worker may work on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,57 +12,57 @@ use tokio_util::task::TaskTracker;
 use crate::breaker::Breaker;
 use crate::sender::{Handled, Sender};
 
-/// What consuming takes.
+/// The loop that takes jobs.
 #[derive(Debug)]
-pub struct Intake {
+pub struct JobLoop {
     /// The broker.
     pub broker: Arc<dyn Broker>,
     /// Sends the messages.
     pub sender: Arc<Sender>,
     /// The circuit to the gateway.
     pub breaker: Arc<Breaker>,
-    /// How the database is doing.
+    /// Whether the database is up.
     pub monitor: Monitor,
     /// Calls to the gateway at a time.
     pub concurrency: u16,
-    /// When to stop.
+    /// Ends the loop.
     pub shutdown: Shutdown,
 }
 
 /// Why no more jobs are taken for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pause {
-    Stopping,
+enum StopReason {
+    Shutdown,
     CircuitOpen,
-    DatabaseAway,
-    BrokerGone,
+    DatabaseDown,
+    BrokerDown,
 }
 
-impl Intake {
-    /// Consumes until the stop. While the circuit is open, sending paused or the database away it does not: the jobs stay with the
-    /// broker, the messages in the store.
+impl JobLoop {
+    /// Consumes until shutdown, but not while the circuit is open, sending is paused or the database is down: then the jobs stay
+    /// in the broker, and the messages in the store.
     pub async fn run(self) {
-        let slots = Arc::new(Semaphore::new(usize::from(self.places())));
+        let slots = Arc::new(Semaphore::new(usize::from(self.slots())));
         while !self.shutdown.has_begun() {
             let Some(mut consumer) = self.open().await else { return };
             let tracker = TaskTracker::new();
-            let pause = loop {
+            let reason = loop {
                 match self.next(&mut *consumer, &slots).await {
                     Ok((delivery, slot)) => self.begin(delivery, slot, &slots, &tracker).await,
-                    Err(pause) => break pause,
+                    Err(reason) => break reason,
                 }
             };
-            tracing::debug!(?pause, "taking no more jobs");
-            // What has begun is finished and acknowledged on the connection it came by.
+            tracing::debug!(?reason, "taking no more jobs");
+            // A job that has begun is finished and acknowledged on the connection that delivered it.
             tracker.close();
             tokio::select! { () = tracker.wait() => {}, () = self.shutdown.aborted() => {} }
             consumer.close().await;
         }
     }
 
-    /// Messages in hand at a time: half as many again as there may be calls, so that the gateway does not wait while the
-    /// database claims the next ones and records the last ones.
-    const fn places(&self) -> u16 {
+    /// Messages to work on at a time: 50% more than there may be calls, so that the gateway does not wait while the database claims
+    /// the next messages and records the last ones.
+    const fn slots(&self) -> u16 {
         self.concurrency.saturating_add(self.concurrency / 2)
     }
 
@@ -70,30 +70,30 @@ impl Intake {
         let mut phase = self.breaker.phase();
         let opened = async {
             self.monitor.up().await;
-            // The breaker outlives this call, so waiting cannot fail.
+            // The breaker outlives this loop, so waiting cannot fail.
             let _ready = phase.wait_for(|phase| !phase.stops()).await.map(|phase| *phase);
-            self.broker.consume(self.places()).await.ok()
+            self.broker.consume(self.slots()).await.ok()
         };
         tokio::select! { consumer = opened => consumer, () = self.shutdown.begun() => None }
     }
 
-    /// The next job, with a slot for its first message: a job is not taken before there is room for it.
+    /// The next job, with a slot for its first message: a job is not taken before there is a free slot.
     async fn next(
         &self,
         consumer: &mut dyn Consumer,
         slots: &Arc<Semaphore>,
-    ) -> Result<(Delivery, OwnedSemaphorePermit), Pause> {
+    ) -> Result<(Delivery, OwnedSemaphorePermit), StopReason> {
         let mut phase = self.breaker.phase();
         let next = async {
-            let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| Pause::Stopping)?;
-            let delivery = consumer.next().await.ok_or(Pause::BrokerGone)?;
+            let slot = Arc::clone(slots).acquire_owned().await.map_err(|_| StopReason::Shutdown)?;
+            let delivery = consumer.next().await.ok_or(StopReason::BrokerDown)?;
             Ok((delivery, slot))
         };
         tokio::select! {
             biased;
-            () = self.shutdown.begun() => Err(Pause::Stopping),
-            _ = phase.wait_for(|phase| phase.stops()) => Err(Pause::CircuitOpen),
-            () = self.monitor.away() => Err(Pause::DatabaseAway),
+            () = self.shutdown.begun() => Err(StopReason::Shutdown),
+            _ = phase.wait_for(|phase| phase.stops()) => Err(StopReason::CircuitOpen),
+            () = self.monitor.away() => Err(StopReason::DatabaseDown),
             next = next => next,
         }
     }
@@ -106,7 +106,7 @@ impl Intake {
         tracker: &TaskTracker,
     ) {
         let messages: Vec<_> = delivery.job.messages().collect();
-        let ticket = Arc::new(Ticket::new(delivery, messages.len()));
+        let progress = Arc::new(Progress::new(delivery, messages.len()));
         let mut slot = Some(slot);
         for message in messages {
             let permit = match slot.take() {
@@ -116,48 +116,48 @@ impl Intake {
                         slot = Arc::clone(slots).acquire_owned() => slot.ok(),
                         () = self.shutdown.begun() => None,
                     };
-                    // The rest of the job is not begun: its ticket gives it back.
+                    // The rest of the job is not begun, so the job is requeued when its progress is dropped.
                     let Some(acquired) = acquired else { return };
                     acquired
                 }
             };
-            let (sender, ticket) = (Arc::clone(&self.sender), Arc::clone(&ticket));
+            let (sender, progress) = (Arc::clone(&self.sender), Arc::clone(&progress));
             tracker.spawn(async move {
                 let handled = sender.handle(message).await;
-                ticket.note(handled);
+                progress.add(handled);
                 drop(permit);
             });
         }
     }
 }
 
-/// A job in work: acknowledged when the last of its messages is done, given back when one was not begun.
+/// The progress of a job. When it is dropped, the job is acknowledged if all its messages are done, and requeued otherwise.
 #[derive(Debug)]
-struct Ticket {
+struct Progress {
     delivery: Option<Delivery>,
     left: AtomicUsize,
-    give_back: AtomicBool,
+    requeue: AtomicBool,
 }
 
-impl Ticket {
+impl Progress {
     fn new(delivery: Delivery, messages: usize) -> Self {
-        Self { delivery: Some(delivery), left: AtomicUsize::new(messages), give_back: AtomicBool::new(false) }
+        Self { delivery: Some(delivery), left: AtomicUsize::new(messages), requeue: AtomicBool::new(false) }
     }
 
-    fn note(&self, handled: Handled) {
+    fn add(&self, handled: Handled) {
         self.left.fetch_sub(1, Ordering::AcqRel);
-        if handled == Handled::GiveBack {
-            self.give_back.store(true, Ordering::Release);
+        if handled == Handled::Requeue {
+            self.requeue.store(true, Ordering::Release);
         }
     }
 }
 
-impl Drop for Ticket {
+impl Drop for Progress {
     fn drop(&mut self) {
         let Some(delivery) = self.delivery.take() else { return };
-        // A message whose handling panicked was not noted: its claim remembers it, so its job need not come again, but
-        // nothing is lost when it does.
-        let again = self.give_back.load(Ordering::Acquire) || self.left.load(Ordering::Acquire) > 0;
-        tokio::spawn(async move { if again { delivery.requeue().await } else { delivery.ack().await } });
+        // A message whose handling panicked was not counted. Its claim ends it in any case, so the second delivery of its job is
+        // not needed, but harmless.
+        let requeue = self.requeue.load(Ordering::Acquire) || self.left.load(Ordering::Acquire) > 0;
+        tokio::spawn(async move { if requeue { delivery.requeue().await } else { delivery.ack().await } });
     }
 }

@@ -1,5 +1,5 @@
-//! What the gateway has been like lately, for messages that only seem to be sent: whoever watches a stranger's sign-in sees
-//! the same delays and the same troubles as everybody else.
+//! Replays the recent behaviour of the gateway for decoy messages, so that an observer of a stranger's sign-in sees the same
+//! delays and failures as with a real message.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -7,32 +7,32 @@ use std::time::Duration;
 
 use hulak_common::rng::Rng;
 
-use crate::gateway::Answer;
+use crate::gateway::SendResult;
 
-/// Calls remembered: few enough that an outage shows at once, and its end too.
+/// Calls kept: few enough that an outage shows at once, and its end too.
 const CALLS: usize = 16;
-/// Before the first call: about what a gateway across the country takes.
-const FIRST: (Duration, Answer) = (Duration::from_millis(150), Answer::Accepted);
+/// Used before the first call: about the time that a call to a gateway in the same country takes.
+const FIRST: (Duration, SendResult) = (Duration::from_millis(150), SendResult::Accepted);
 
 /// The latest calls: how long each took, and how it ended.
 #[derive(Debug, Default)]
-pub struct Mimic(Mutex<VecDeque<(Duration, Answer)>>);
+pub struct RecentCalls(Mutex<VecDeque<(Duration, SendResult)>>);
 
-impl Mimic {
-    /// Remembers a call. What says something about its receiver alone is left out.
-    pub fn note(&self, took: Duration, answer: Answer) {
-        if matches!(answer, Answer::Refused(_)) {
+impl RecentCalls {
+    /// Adds a call. A refusal of one receiver is left out: it says nothing about other receivers.
+    pub fn add(&self, took: Duration, result: SendResult) {
+        if matches!(result, SendResult::Refused(_)) {
             return;
         }
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if calls.len() == CALLS {
             calls.pop_front();
         }
-        calls.push_back((took, answer));
+        calls.push_back((took, result));
     }
 
-    /// A call like one of those.
-    pub fn sample(&self, rng: &Rng) -> (Duration, Answer) {
+    /// One of them at random.
+    pub fn sample(&self, rng: &Rng) -> (Duration, SendResult) {
         let calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         #[expect(
             clippy::cast_possible_truncation,
@@ -47,25 +47,25 @@ impl Mimic {
 
 #[cfg(test)]
 mod tests {
-    use hulak_common::verification::{DeliveryError, DeliveryFault};
+    use hulak_common::verification::DeliveryFault;
 
     use super::*;
 
-    const UNKNOWN: (Duration, Answer) = (Duration::from_secs(5), Answer::Unknown);
+    const UNKNOWN: (Duration, SendResult) = (Duration::from_secs(5), SendResult::Unknown);
 
     #[test]
     fn samples_are_of_the_latest_calls() {
-        let (mimic, rng) = (Mimic::default(), Rng::seeded(1));
-        assert_eq!(mimic.sample(&rng), FIRST);
-        let refused = DeliveryError { code: DeliveryFault::InvalidReceiver, gateway_code: Some(1007) };
-        mimic.note(Duration::from_millis(1), Answer::Refused(refused));
-        assert_eq!(mimic.sample(&rng), FIRST, "that was about one receiver");
+        let (calls, rng) = (RecentCalls::default(), Rng::seeded(1));
+        assert_eq!(calls.sample(&rng), FIRST);
+        let refused = SendResult::refused(DeliveryFault::InvalidReceiver, 1007.into());
+        calls.add(Duration::from_millis(1), refused);
+        assert_eq!(calls.sample(&rng), FIRST, "that was about one receiver");
         for _ in 0..CALLS {
-            mimic.note(Duration::from_millis(3), Answer::Accepted);
+            calls.add(Duration::from_millis(3), SendResult::Accepted);
         }
         for _ in 0..CALLS {
-            mimic.note(UNKNOWN.0, UNKNOWN.1);
+            calls.add(UNKNOWN.0, UNKNOWN.1);
         }
-        assert!((0..100).all(|_| mimic.sample(&rng) == UNKNOWN));
+        assert!((0..100).all(|_| calls.sample(&rng) == UNKNOWN));
     }
 }

@@ -1,31 +1,32 @@
-//! The SMS gateway, and what its answers mean for us.
+//! What a worker needs of an SMS gateway: two calls, and what their answers mean. The clients are in [`crate::gateways`].
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hulak_common::gateway_codes::GatewayCode;
 use hulak_common::phone::PhoneNumber;
 use hulak_common::verification::{DeliveryError, DeliveryFault};
 use hulak_runtime::metrics::Call;
 use secrecy::SecretString;
 
-/// How a send ended.
+/// How a call to send a message ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum SendResult {
     /// The gateway took the message.
     Accepted,
-    /// It refuses this message for good: the receiver, or the message itself, cannot be used.
+    /// The gateway refuses this message for good: its receiver or its text cannot be used.
     Refused(DeliveryError),
-    /// It refuses everything of this account. That says nothing about the message.
-    Account {
-        /// Its code for it.
-        gateway_code: i32,
+    /// The gateway refuses everything of this account. That says nothing about the message.
+    AccountRefused {
+        /// The gateway's code.
+        gateway_code: GatewayCode,
     },
-    /// Nothing was sent; later it may be.
+    /// Nothing was sent; a later call may succeed.
     NotNow {
         /// How long the gateway asks us to wait.
         retry_after: Option<Duration>,
     },
-    /// The request was written and no readable answer came. Nobody can find out.
+    /// The request was written and no readable answer came: the message may have been sent.
     Unknown,
 }
 
@@ -37,12 +38,17 @@ pub enum Probe {
         /// Credits left, when the gateway says.
         credits: Option<f64>,
     },
-    /// The account is refused.
-    Refused {
-        /// The gateway's code for it.
-        gateway_code: i32,
+    /// The account is refused because it has no credits left.
+    OutOfCredits {
+        /// The gateway's code.
+        gateway_code: GatewayCode,
     },
-    /// No answer that tells anything.
+    /// The account is refused for another reason.
+    Refused {
+        /// The gateway's code.
+        gateway_code: GatewayCode,
+    },
+    /// No readable answer.
     NoAnswer,
 }
 
@@ -50,19 +56,19 @@ pub enum Probe {
 #[async_trait]
 pub trait Gateway: Send + Sync + std::fmt::Debug + 'static {
     /// Sends one message. Ends within the gateway timeout.
-    async fn send(&self, to: PhoneNumber, text: &SecretString) -> Answer;
-    /// Asks how the account is doing. Costs nothing.
+    async fn send(&self, to: PhoneNumber, text: &SecretString) -> SendResult;
+    /// Asks for the state of the account. Costs nothing.
     async fn probe(&self) -> Probe;
 }
 
-impl Answer {
-    /// What is counted of it.
+impl SendResult {
+    /// The label that metrics count it under.
     #[must_use]
     pub const fn call(&self) -> Call {
         match self {
             Self::Accepted => Call::Accepted,
             Self::Refused(_) => Call::Refused,
-            Self::Account { .. } => Call::Account,
+            Self::AccountRefused { .. } => Call::Account,
             Self::NotNow { .. } => Call::NotNow,
             Self::Unknown => Call::Unknown,
         }
@@ -70,17 +76,17 @@ impl Answer {
 
     /// The gateway's own code, when it refused.
     #[must_use]
-    pub const fn gateway_code(&self) -> Option<i32> {
+    pub const fn gateway_code(&self) -> Option<GatewayCode> {
         match self {
             Self::Refused(error) => error.gateway_code,
-            Self::Account { gateway_code } => Some(*gateway_code),
+            Self::AccountRefused { gateway_code } => Some(*gateway_code),
             Self::Accepted | Self::NotNow { .. } | Self::Unknown => None,
         }
     }
 
     /// A refusal of one message.
     #[must_use]
-    pub fn refused(code: DeliveryFault, gateway_code: i32) -> Self {
+    pub const fn refused(code: DeliveryFault, gateway_code: GatewayCode) -> Self {
         Self::Refused(DeliveryError { code, gateway_code: Some(gateway_code) })
     }
 }

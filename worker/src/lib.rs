@@ -1,5 +1,14 @@
-//! A worker: takes jobs from the broker, keeps each number's pace and the account's rate, calls the gateway, and writes
-//! down what happened. Any number of them run side by side.
+//! A worker takes send jobs from the broker, calls the gateway within the account's rate, and records the outcomes. Any number of
+//! workers run side by side.
+//!
+//! # Layout
+//! - [`run`] starts the tasks; [`config`] has the settings.
+//! - Sending: [`consumer`] takes jobs; [`sender`] handles one message: permit, claim, call, record; [`decoy`] replays the gateway's
+//!   recent behaviour for messages that are not sent.
+//! - The gateway: [`gateway`] is the trait, [`gateways`] has one client a file.
+//! - Limits: [`rate_limiter`] is this worker's share of the account's rate; [`breaker`] is the circuit, which stops sending while
+//!   the gateway refuses the account; [`probe`] asks the gateway when it may close.
+//! - In the background: [`relay`] publishes due messages, [`reaper`] ends expired ones, [`status_report`] tells the registry.
 
 pub mod breaker;
 pub mod config;
@@ -34,20 +43,22 @@ use hulak_service::metrics_history::Sampler;
 use hulak_service::outbox::Outbox;
 use hulak_store::{Monitor, Store, StoreError};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use breaker::Breaker;
-use consumer::Intake;
+use consumer::JobLoop;
 use gateway::Gateway;
-use rate_limiter::Pacer;
+use rate_limiter::RateLimiter;
 use sender::{Sender, SenderParts};
-use status_report::Report;
+use status_report::StatusReport;
 
-/// What a worker is made of. A test or another program brings its own parts.
+/// What a worker is made of.
 #[derive(Debug)]
 pub struct Worker {
     /// The keys that codes are derived with.
     pub keyring: Keyring,
-    /// What messages say.
+    /// The texts of messages.
     pub templates: Templates,
     /// How long a claim holds.
     pub lease: Duration,
@@ -57,13 +68,13 @@ pub struct Worker {
     pub rate: f64,
     /// Calls to the gateway at a time.
     pub concurrency: u16,
-    /// Who issued which prefix, for metrics.
+    /// Which carrier has which prefix, for metrics.
     pub carriers: Carriers,
     /// The gateway.
     pub gateway: Arc<dyn Gateway>,
     /// The time.
     pub clock: SharedClock,
-    /// Claims and jitter.
+    /// Makes ids and jitter.
     pub rng: Rng,
     /// The database.
     pub store: Arc<dyn Store>,
@@ -80,58 +91,72 @@ pub enum WorkerError {
     /// The listener broke.
     #[error("the listener broke: {0}")]
     Listener(#[from] std::io::Error),
-    /// A part of it died.
-    #[error("a part of the worker died: {0}")]
+    /// A task died.
+    #[error("a task of the worker died: {0}")]
     Died(#[from] tokio::task::JoinError),
 }
 
-/// The admin address has few callers.
+/// Connections to the admin address: only operators and monitoring connect.
 const ADMIN_CONNECTIONS: usize = 64;
 
-/// Works until a stop is asked for and what is in flight is finished. Without `admin` it serves no admin address: the
-/// one-process shape has the API's.
+/// Works until shutdown, and until the messages in flight are finished. Without `admin` there is no admin address, because the
+/// API's serves the whole process.
 ///
 /// # Errors
-/// When the schema cannot be used, the listener breaks, or a part dies.
+/// When the schema cannot be used, the listener breaks, or a task dies.
 pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown) -> Result<(), WorkerError> {
-    let Worker {
-        keyring,
-        templates,
-        lease,
-        timeout,
-        rate,
-        concurrency,
-        carriers,
-        gateway,
-        clock,
-        rng,
-        store,
-        broker,
-    } = worker;
-    metrics::start(&carriers);
+    metrics::start(&worker.carriers);
     metrics::worker();
-    let id = rng.uuid();
+    let id = worker.rng.uuid();
     let monitor = Monitor::new();
-    let announcer = EventPublisher::start(Arc::clone(&broker));
+    let (store, clock, rng) = (Arc::clone(&worker.store), Arc::clone(&worker.clock), worker.rng.clone());
+    let vitals =
+        Vitals { monitor: monitor.clone(), broker: Arc::clone(&worker.broker), store: Arc::clone(&store) };
+    let mut tasks = start(worker, id, &monitor, &shutdown);
+    if admin.is_some() {
+        // Otherwise the API does this for the process.
+        tasks.spawn(gauges::watch(vitals.clone(), Arc::clone(&clock), shutdown.clone()));
+        let sampler = Sampler { process: id, store: Arc::clone(&store), clock: Arc::clone(&clock) };
+        tasks.spawn(sampler.run(monitor.clone(), shutdown.clone()));
+    }
+    let watching = monitor.run(Arc::clone(&store), clock, rng, shutdown.clone(), || async { Ok(()) });
+    let result = tokio::select! {
+        done = finish(&mut tasks, admin, vitals, shutdown.clone()) => done,
+        // It fails only when the schema cannot be used; that ends the program, too.
+        Err(error) = watching => Err(error.into()),
+    };
+    if result.is_err() {
+        shutdown.abort();
+    }
+    // Gives this worker's share of the rate to the others at once. If it fails, they take it when the heartbeats are missed.
+    let _failed = tokio::time::timeout(Duration::from_secs(1), store.leave(id)).await;
+    result
+}
+
+/// Starts the tasks of a worker.
+fn start(worker: Worker, id: Uuid, monitor: &Monitor, shutdown: &Shutdown) -> JoinSet<()> {
+    let Worker { concurrency, gateway, clock, rng, store, broker, .. } = worker;
+    let publisher = EventPublisher::start(Arc::clone(&broker));
     let outbox = Outbox::start(Arc::clone(&broker), Arc::clone(&store), Arc::clone(&clock), shutdown.clone());
-    let (breaker, pacer) = (Arc::new(Breaker::new()), Arc::new(Pacer::new(rate)));
+    let breaker = Arc::new(Breaker::new());
+    let rate_limiter = Arc::new(RateLimiter::new(worker.rate));
     let sender = Arc::new(Sender::new(SenderParts {
         store: Arc::clone(&store),
         monitor: monitor.clone(),
         gateway: Arc::clone(&gateway),
         breaker: Arc::clone(&breaker),
-        pacer: Arc::clone(&pacer),
-        announcer: announcer.clone(),
-        keyring,
-        templates,
-        lease,
-        timeout,
+        rate_limiter: Arc::clone(&rate_limiter),
+        publisher: publisher.clone(),
+        keyring: worker.keyring,
+        templates: worker.templates,
+        lease: worker.lease,
+        timeout: worker.timeout,
         concurrency: usize::from(concurrency),
         clock: Arc::clone(&clock),
         rng: rng.clone(),
         shutdown: shutdown.clone(),
     }));
-    let intake = Intake {
+    let jobs = JobLoop {
         broker: Arc::clone(&broker),
         sender: Arc::clone(&sender),
         breaker: Arc::clone(&breaker),
@@ -139,66 +164,30 @@ pub async fn run(worker: Worker, admin: Option<TcpListener>, shutdown: Shutdown)
         concurrency,
         shutdown: shutdown.clone(),
     };
-
-    let mut parts = tokio::task::JoinSet::new();
-    parts.spawn(intake.run());
-    parts.spawn(relay::run(
-        outbox,
-        Arc::clone(&store),
-        Arc::clone(&broker),
-        monitor.clone(),
-        Arc::clone(&clock),
-        shutdown.clone(),
-    ));
-    parts.spawn(reaper::run(
-        Arc::clone(&store),
-        announcer,
-        monitor.clone(),
-        Arc::clone(&clock),
-        shutdown.clone(),
-    ));
-    let report = Report {
+    let report = StatusReport {
         id,
         started_at: clock.now(),
         concurrency,
         sender,
         breaker: Arc::clone(&breaker),
-        pacer: Arc::clone(&pacer),
+        rate_limiter: Arc::clone(&rate_limiter),
         store: Arc::clone(&store),
     };
-    parts.spawn(report.run(monitor.clone(), shutdown.clone()));
-    parts.spawn(probe::run(breaker, gateway, rng.clone(), shutdown.clone()));
-    parts.spawn({
-        let (store, monitor, clock, shutdown) =
-            (Arc::clone(&store), monitor.clone(), Arc::clone(&clock), shutdown.clone());
-        async move { pacer.run(id, store, monitor, clock, shutdown).await }
-    });
-
-    let vitals = Vitals { monitor: monitor.clone(), broker, store: Arc::clone(&store) };
-    if admin.is_some() {
-        // Without an address of its own somebody else of this process looks.
-        let watching = gauges::watch(vitals.clone(), Arc::clone(&clock), shutdown.clone());
-        parts.spawn(watching);
-        let sampler = Sampler { process: id, store: Arc::clone(&store), clock: Arc::clone(&clock) };
-        parts.spawn(sampler.run(monitor.clone(), shutdown.clone()));
-    }
-    let watching = monitor.run(Arc::clone(&store), clock, rng, shutdown.clone(), || async { Ok(()) });
-    let result = tokio::select! {
-        done = finish(&mut parts, admin, vitals, shutdown.clone()) => done,
-        // Only a schema that cannot be used ends the watch with an error; that ends the program too.
-        Err(error) = watching => Err(error.into()),
-    };
-    if result.is_err() {
-        shutdown.abort();
-    }
-    // The others take over this one's share of the rate at once; if this fails they do when it has been silent a while.
-    let _unheard = tokio::time::timeout(Duration::from_secs(1), store.leave(id)).await;
-    result
+    let mut tasks = JoinSet::new();
+    let (monitor, shutdown) = (|| monitor.clone(), || shutdown.clone());
+    tasks.spawn(jobs.run());
+    tasks.spawn(relay::run(outbox, Arc::clone(&store), broker, monitor(), Arc::clone(&clock), shutdown()));
+    tasks.spawn(reaper::run(Arc::clone(&store), publisher, monitor(), Arc::clone(&clock), shutdown()));
+    tasks.spawn(report.run(monitor(), shutdown()));
+    tasks.spawn(probe::run(breaker, gateway, rng, shutdown()));
+    let (monitor, shutdown) = (monitor(), shutdown());
+    tasks.spawn(async move { rate_limiter.run(id, store, monitor, clock, shutdown).await });
+    tasks
 }
 
-/// Waits for every part to end, which they do after a stop was asked for.
+/// Serves the admin address, and waits for every task to end: all of them do after shutdown begins.
 async fn finish(
-    parts: &mut tokio::task::JoinSet<()>,
+    tasks: &mut JoinSet<()>,
     admin: Option<TcpListener>,
     vitals: Vitals,
     shutdown: Shutdown,
@@ -219,7 +208,7 @@ async fn finish(
         }
     };
     let working = async {
-        while let Some(ended) = parts.join_next().await {
+        while let Some(ended) = tasks.join_next().await {
             ended?;
         }
         Ok::<(), WorkerError>(())

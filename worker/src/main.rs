@@ -15,7 +15,6 @@ use hulak_runtime::shutdown::Shutdown;
 use hulak_service::connect;
 use hulak_service::health::ask_ready;
 use hulak_worker::config::{AddressArgs, GatewayArgs};
-use hulak_worker::gateways::sparrow::Sparrow;
 use hulak_worker::{Worker, run};
 
 /// Connections to the database: batches keep two or three of them busy.
@@ -109,11 +108,7 @@ async fn work(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
     let keyring = environment.keyring()?;
     let rng = Rng::system();
     let clock: SharedClock = Arc::new(DatabaseClock::new());
-    let sparrow = cli.gateway.sparrow(environment, cli.rules.claim_lease)?;
-    if sparrow.base.scheme() == "http" {
-        tracing::warn!("HULAK_SPARROW_URL is plain http: the token and the codes travel in the open");
-    }
-    let gateway = Arc::new(Sparrow::new(sparrow)?);
+    let gateway = cli.gateway.client(environment, cli.rules.claim_lease)?;
     let store = connect::store(
         &cli.backends.database(environment)?,
         cli.rules.rules(keyring.clone()),

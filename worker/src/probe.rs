@@ -1,5 +1,5 @@
-//! Asks how the account at the gateway is doing: while the circuit is open, whether it may be closed; else, now and then,
-//! how many credits are left.
+//! Probes the account at the gateway: while the circuit is open, to learn when it may be closed; otherwise about once a minute,
+//! to learn how many credits are left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,66 +8,65 @@ use hulak_common::rng::Rng;
 use hulak_runtime::metrics;
 use hulak_runtime::shutdown::Shutdown;
 
-use crate::breaker::{Breaker, Phase, Verdict};
+use crate::breaker::{AccountState, Breaker, Phase};
 use crate::gateway::{Gateway, Probe};
 
-/// Between two questions about the credits; a fifth more or less, so that workers do not ask in step.
-const CREDITS: Duration = Duration::from_secs(60);
-/// The gateway's code for "no credits".
-const NO_CREDITS: i32 = 1012;
+/// Between two probes while the circuit is closed, with 20% of jitter, so that workers do not probe at the same time.
+const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Asks until the stop.
+/// Probes until shutdown.
 pub async fn run(breaker: Arc<Breaker>, gateway: Arc<dyn Gateway>, rng: Rng, shutdown: Shutdown) {
-    let asking = async {
+    let probing = async {
         let mut phase = breaker.phase();
-        // Soon after the start, so that a graph begins with a value.
-        let mut rest = Duration::from_secs(1);
+        // The first probe comes soon after the start, so that a graph begins with a value.
+        let mut interval = Duration::from_secs(1);
         loop {
             let open = tokio::select! {
-                // The breaker outlives this, so waiting cannot fail.
+                // The breaker outlives this task, so waiting cannot fail.
                 _ = phase.wait_for(|phase| *phase == Phase::Open) => true,
-                () = tokio::time::sleep(rest) => false,
+                () = tokio::time::sleep(interval) => false,
             };
+            let jitter = 0.8 + 0.4 * rng.fraction();
             if open {
                 // With jitter: all workers met the same refusal at about the same time.
-                tokio::time::sleep(breaker.wait().mul_f64(0.8 + 0.4 * rng.fraction())).await;
-                decide(&breaker, ask(&*gateway).await);
+                tokio::time::sleep(breaker.wait().mul_f64(jitter)).await;
+                tell(&breaker, probe(&*gateway).await);
             } else {
-                // The circuit is not opened by this: a message that is refused says more than a question.
-                ask(&*gateway).await;
-                rest = CREDITS.mul_f64(0.8 + 0.4 * rng.fraction());
+                // A probe does not open the circuit: only a refused message does.
+                probe(&*gateway).await;
+                interval = INTERVAL.mul_f64(jitter);
             }
         }
     };
-    tokio::select! { () = asking => {}, () = shutdown.begun() => {} }
+    tokio::select! { () = probing => {}, () = shutdown.begun() => {} }
 }
 
-async fn ask(gateway: &dyn Gateway) -> Probe {
+async fn probe(gateway: &dyn Gateway) -> Probe {
     let probe = gateway.probe().await;
     match probe {
         Probe::Good { credits: Some(credits) } => metrics::worker().credits(credits),
-        Probe::Refused { gateway_code: NO_CREDITS } => metrics::worker().credits(0.0),
+        Probe::OutOfCredits { .. } => metrics::worker().credits(0.0),
         Probe::Good { credits: None } | Probe::Refused { .. } | Probe::NoAnswer => {}
     }
     probe
 }
 
-/// What an answer means for an open circuit.
-fn decide(breaker: &Breaker, probe: Probe) {
+/// Tells an open circuit the result of a probe.
+fn tell(breaker: &Breaker, probe: Probe) {
     match probe {
         Probe::Good { .. } => {
-            tracing::info!("the gateway's account is in order again: one message goes first");
-            breaker.probed(Verdict::Good);
+            tracing::info!("the gateway accepts the account again: one message is sent as a trial");
+            breaker.probed(AccountState::Good);
         }
-        Probe::Refused { gateway_code } => {
+        Probe::OutOfCredits { gateway_code } | Probe::Refused { gateway_code } => {
             breaker.refused_with(gateway_code);
-            tracing::warn!(code = gateway_code, "the gateway still refuses the account");
-            breaker.probed(Verdict::Refused);
+            tracing::warn!(code = %gateway_code, "the gateway still refuses the account");
+            breaker.probed(AccountState::Refused);
         }
         Probe::NoAnswer => {
-            tracing::warn!("the gateway does not say how the account is doing");
-            // It is not to be asked as often as at first for as long as that lasts.
-            breaker.probed(Verdict::Refused);
+            tracing::warn!("the gateway did not answer a probe of the account");
+            // Counted as a refusal, so that the probes become rarer while the gateway does not answer.
+            breaker.probed(AccountState::Refused);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, Quota};
 use hulak_common::clock::{SharedClock, Stopwatch};
 use hulak_runtime::shutdown::Shutdown;
 use hulak_store::{Monitor, Store, WORKER_TTL};
@@ -14,44 +14,45 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, Sleep, interval, sleep};
 use uuid::Uuid;
 
-/// From one sign of life to the next.
+/// Between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// How long a share holds from the moment on when its sign of life was begun. Whoever hears of nobody for longer, because
-/// the database is slow or the process was not running, may have been joined by others, and takes no permits.
+/// How long a share is valid, from the start of its heartbeat. A worker without a heartbeat for longer, because the database is
+/// slow or the process did not run, may have been joined by others, so it takes no permits.
 ///
-/// A newcomer waits as long from its first sign of life on: by then every share that was taken without knowing of it has been
-/// renewed, or has run out.
+/// A new worker waits as long after its first heartbeat: by then every share that was computed without it has been renewed or
+/// has expired.
 const LEASE: Duration = Duration::from_millis(1_200);
-// Whoever is forgotten has no share any more.
+// A worker that the registry forgets has no valid share any more.
 const _: () = assert!(LEASE.as_millis() < WORKER_TTL.as_millis());
 
-/// Permits come a little slower than calls may go, so that what has bunched between the two thins out again.
+/// Permits come a little slower than calls may be made, so that calls that have bunched between the two spread out again.
 const PERMITS: f64 = 0.97;
 
 /// This worker's share of the account's rate.
 #[derive(Debug)]
-pub struct Pacer {
+pub struct RateLimiter {
     account_rate: f64,
     share: RwLock<Share>,
-    permits: Line,
-    calls: Line,
-    joined: watch::Sender<bool>,
-    /// Permits that were given back, for whoever is waiting.
-    spare: Semaphore,
+    permits: WaitQueue,
+    calls: WaitQueue,
+    /// Whether the share is valid.
+    valid: watch::Sender<bool>,
+    /// Permits that were given back, for those who wait.
+    returned: Semaphore,
     waiting: AtomicUsize,
 }
 
-impl Pacer {
-    /// The whole rate until others are heard of.
+impl RateLimiter {
+    /// The whole rate until other workers are known.
     #[must_use]
     pub fn new(account_rate: f64) -> Self {
         Self {
             account_rate,
             share: RwLock::new(Share::of(account_rate, 1)),
-            permits: Line::default(),
-            calls: Line::default(),
-            joined: watch::Sender::new(false),
-            spare: Semaphore::new(0),
+            permits: WaitQueue::default(),
+            calls: WaitQueue::default(),
+            valid: watch::Sender::new(false),
+            returned: Semaphore::new(0),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -60,21 +61,21 @@ impl Pacer {
     pub async fn permit(&self) {
         let _waiting = Waiting::enter(&self.waiting);
         tokio::select! {
-            spare = self.spare.acquire() => if let Ok(spare) = spare { spare.forget() },
-            () = self.permits.pass(self.share_held(), || self.limiter(|share| &share.permits)) => {}
+            returned = self.returned.acquire() => if let Ok(permit) = returned { permit.forget() },
+            () = self.permits.pass(self.valid_share(), || self.limiter(|share| &share.permits)) => {}
         }
     }
 
-    /// Waits until the call itself may go. It hardly ever waits: only when claims took long and several come back at
-    /// once, and then about as long as they took.
+    /// Waits until the call itself may be made. It waits only when claims took long and several come back at once, and then
+    /// about as long as the claims took.
     pub async fn call(&self) {
         self.calls.pass(std::future::ready(()), || self.limiter(|share| &share.calls)).await;
     }
 
-    async fn share_held(&self) {
-        let mut joined = self.joined.subscribe();
+    async fn valid_share(&self) {
+        let mut valid = self.valid.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
-        let _joined = joined.wait_for(|joined| *joined).await.map(|joined| *joined);
+        let _valid = valid.wait_for(|valid| *valid).await.map(|valid| *valid);
     }
 
     fn limiter(
@@ -84,12 +85,11 @@ impl Pacer {
         Arc::clone(which(&self.share.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Gives a permit back that was not used, because the message was not to be sent after all. Whoever waits takes it
-    /// at once, so that expired work costs no part of the rate. With nobody waiting it is forgotten: kept, it would be
-    /// a call more than the rate in some later second.
-    pub fn unused(&self) {
-        if self.waiting.load(Ordering::Relaxed) > self.spare.available_permits() {
-            self.spare.add_permits(1);
+    /// Gives back a permit whose message was not sent. A waiting message takes it at once, so that expired work costs no part of
+    /// the rate. While no message waits it is dropped: if kept, it would exceed the rate in a later second.
+    pub fn give_back(&self) {
+        if self.waiting.load(Ordering::Relaxed) > self.returned.available_permits() {
+            self.returned.add_permits(1);
         }
     }
 
@@ -109,7 +109,7 @@ impl Pacer {
         }
     }
 
-    /// Gives signs of life, and follows how many workers there are, until the stop.
+    /// Sends heartbeats, and follows the number of live workers, until shutdown.
     pub async fn run(
         &self,
         worker: Uuid,
@@ -120,41 +120,43 @@ impl Pacer {
     ) {
         let mut ticks = interval(HEARTBEAT);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // A stopwatch says how long it has been known: a timer tells that it has elapsed only to who has waited for it.
+        // A stopwatch measures how long this worker has been known: a timer would only be seen to elapse while it is awaited.
         let (mut lease, mut known) = (Box::pin(sleep(Duration::ZERO)), Stopwatch::start());
         while !shutdown.has_begun() {
             let ready = async {
                 ticks.tick().await;
                 monitor.up().await;
             };
-            tokio::select! { () = self.holding(&mut lease, ready) => {}, () = shutdown.begun() => return }
-            // Before it is asked: what is answered is true from then on.
+            tokio::select! { () = self.within(&mut lease, ready) => {}, () = shutdown.begun() => return }
+            // Started before the heartbeat: its answer is true from some moment after this one.
             let (renewed, asked) = (Box::pin(sleep(LEASE)), Stopwatch::start());
-            match self.holding(&mut lease, store.heartbeat(worker, clock.now())).await {
-                Ok(live) => {
-                    if lease.is_elapsed() {
-                        // The first one, or the first one in time: the others know of this worker from here on.
-                        known = Stopwatch::start();
-                    }
-                    lease = renewed;
-                    self.share_among(live);
-                    if (live == 1 || known.elapsed() >= LEASE) && asked.elapsed() < LEASE {
-                        self.joined.send_replace(true);
-                    }
+            let live = match self.within(&mut lease, store.heartbeat(worker, clock.now())).await {
+                Ok(live) => live,
+                Err(error) => {
+                    tracing::debug!(%error, "the heartbeat failed");
+                    continue;
                 }
-                Err(error) => tracing::debug!(%error, "no sign of life given"),
+            };
+            if lease.is_elapsed() {
+                // The first heartbeat, or the first one in time again: from here on the other workers know of this one.
+                known = Stopwatch::start();
+            }
+            lease = renewed;
+            self.share_among(live);
+            if (live == 1 || known.elapsed() >= LEASE) && asked.elapsed() < LEASE {
+                self.valid.send_replace(true);
             }
         }
     }
 
-    /// Waits for `work`. A share that runs out meanwhile is laid down.
-    async fn holding<T>(&self, lease: &mut Pin<Box<Sleep>>, work: impl Future<Output = T>) -> T {
+    /// Waits for `work`, and invalidates the share if its lease ends meanwhile.
+    async fn within<T>(&self, lease: &mut Pin<Box<Sleep>>, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         tokio::select! {
             biased;
             () = lease.as_mut() => {
-                if self.joined.send_replace(false) {
-                    tracing::warn!("no sign of life in time: this worker lays its share of the rate down");
+                if self.valid.send_replace(false) {
+                    tracing::warn!("heartbeat late: this worker stops sending until its share of the rate is renewed");
                 }
             }
             done = &mut work => return done,
@@ -163,13 +165,13 @@ impl Pacer {
     }
 }
 
-/// Those who wait for a limiter, one behind the other. Only the first waits at the limiter itself: when the share
-/// changes, at most one still goes by the old rate. With all of them there, a whole worker's concurrency would.
+/// A queue before a limiter. Only the first in it waits at the limiter itself: when the share changes, at most one message still
+/// goes by the old rate. If all waited there, a whole worker's concurrency would.
 #[derive(Debug, Default)]
-struct Line(Mutex<()>);
+struct WaitQueue(Mutex<()>);
 
-impl Line {
-    /// The first in line waits until it may go at all, and then for the limiter.
+impl WaitQueue {
+    /// Waits to be the first, then for `open`, then for the limiter.
     async fn pass(
         &self,
         open: impl Future<Output = ()>,
@@ -181,7 +183,7 @@ impl Line {
     }
 }
 
-/// What one of `live` workers may do.
+/// The limits of one of `live` workers.
 #[derive(Debug)]
 struct Share {
     live: u32,
@@ -196,7 +198,7 @@ impl Share {
     }
 }
 
-/// Counts itself among those who wait.
+/// Counts a waiting message for as long as it exists.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -212,13 +214,13 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// At most 10 ms worth at once: timers are coarse, and a fast gateway needs more than one message a tick.
+/// A burst of at most 10 ms of the rate: timers are coarse, and a fast gateway needs more than one message a tick.
 fn limiter(rate: f64) -> Arc<DefaultDirectRateLimiter> {
     let period = Duration::from_secs_f64(1.0 / rate.max(0.001));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 1000")]
     let burst = NonZeroU32::new((rate / 100.0).clamp(1.0, 1_000.0) as u32).unwrap_or(NonZeroU32::MIN);
     let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
-    Arc::new(RateLimiter::direct(quota))
+    Arc::new(governor::RateLimiter::direct(quota))
 }
 
 #[cfg(test)]
@@ -226,74 +228,74 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_waits_goes_by_the_share_of_the_moment() {
-        let pacer = Arc::new(Pacer::new(1_000.0));
-        pacer.joined.send_replace(true);
-        pacer.permit().await;
+    async fn a_waiting_message_goes_by_the_present_share() {
+        let limiter = Arc::new(RateLimiter::new(1_000.0));
+        limiter.valid.send_replace(true);
+        limiter.permit().await;
         // From here on the next permit is a minute away.
-        pacer.share_among(60_000);
-        pacer.permit().await;
+        limiter.share_among(60_000);
+        limiter.permit().await;
         let waiters: Vec<_> = (0..64)
             .map(|_| {
-                let pacer = Arc::clone(&pacer);
-                tokio::spawn(async move { pacer.permit().await })
+                let limiter = Arc::clone(&limiter);
+                tokio::spawn(async move { limiter.permit().await })
             })
             .collect();
-        while pacer.waiting.load(Ordering::Relaxed) < waiters.len() {
+        while limiter.waiting.load(Ordering::Relaxed) < waiters.len() {
             tokio::task::yield_now().await;
         }
-        // The first in line keeps its slow limiter; all others go by the new one, which is what frees them.
-        pacer.share_among(1);
-        pacer.unused();
+        // The first in the queue keeps its slow limiter; all others go by the new one, which is what frees them.
+        limiter.share_among(1);
+        limiter.give_back();
         for waiter in waiters {
             tokio::time::timeout(Duration::from_secs(5), waiter).await.unwrap().unwrap();
         }
     }
 
     #[tokio::test]
-    async fn a_share_that_ran_out_is_laid_down_by_all_who_wait() {
-        let pacer = Arc::new(Pacer::new(1_000.0));
-        pacer.joined.send_replace(true);
+    async fn an_expired_share_stops_all_that_wait() {
+        let limiter = Arc::new(RateLimiter::new(1_000.0));
+        limiter.valid.send_replace(true);
         let mut lease = Box::pin(sleep(Duration::from_secs(3_600)));
-        pacer.holding(&mut lease, std::future::ready(())).await;
-        pacer.permit().await;
+        limiter.within(&mut lease, std::future::ready(())).await;
+        limiter.permit().await;
         let mut lease = Box::pin(sleep(Duration::ZERO));
         lease.as_mut().await;
-        // The sign of life comes back, but too late.
-        pacer.holding(&mut lease, tokio::task::yield_now()).await;
+        // The heartbeat is answered, but too late.
+        limiter.within(&mut lease, tokio::task::yield_now()).await;
         let waiters: Vec<_> = (0..8)
             .map(|_| {
-                let pacer = Arc::clone(&pacer);
-                tokio::spawn(async move { pacer.permit().await })
+                let limiter = Arc::clone(&limiter);
+                tokio::spawn(async move { limiter.permit().await })
             })
             .collect();
-        while pacer.waiting.load(Ordering::Relaxed) < waiters.len() {
+        while limiter.waiting.load(Ordering::Relaxed) < waiters.len() {
             tokio::task::yield_now().await;
         }
-        // At a thousand a second they would be through long before ten permits' time is over.
-        assert!(tokio::time::timeout(Duration::from_millis(10), pacer.permit()).await.is_err());
-        pacer.joined.send_replace(true);
+        // At a thousand a second they would be through long before the time of ten permits is over.
+        assert!(tokio::time::timeout(Duration::from_millis(10), limiter.permit()).await.is_err());
+        limiter.valid.send_replace(true);
         for waiter in waiters {
             tokio::time::timeout(Duration::from_secs(5), waiter).await.unwrap().unwrap();
         }
     }
 
     #[tokio::test]
-    async fn a_permit_given_back_is_taken_by_who_waits_and_not_kept_otherwise() {
-        let pacer = Arc::new(Pacer::new(0.1));
-        pacer.joined.send_replace(true);
-        pacer.unused();
-        assert_eq!(pacer.spare.available_permits(), 0, "nobody waits, so it is forgotten");
-        pacer.permit().await;
+    async fn a_permit_given_back_goes_to_a_waiting_message_or_is_dropped() {
+        let limiter = Arc::new(RateLimiter::new(0.1));
+        limiter.valid.send_replace(true);
+        limiter.give_back();
+        assert_eq!(limiter.returned.available_permits(), 0, "no message waits, so it is dropped");
+        limiter.permit().await;
         let waiter = tokio::spawn({
-            let pacer = Arc::clone(&pacer);
-            async move { pacer.permit().await }
+            let limiter = Arc::clone(&limiter);
+            async move { limiter.permit().await }
         });
-        while pacer.waiting.load(Ordering::Relaxed) == 0 {
+        while limiter.waiting.load(Ordering::Relaxed) == 0 {
             tokio::task::yield_now().await;
         }
         // The next permit of its own would come in ten seconds.
-        pacer.unused();
+        limiter.give_back();
         tokio::time::timeout(Duration::from_secs(5), waiter).await.unwrap().unwrap();
     }
 }

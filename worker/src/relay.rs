@@ -1,5 +1,5 @@
-//! Publishes what is due and was not published, or not confirmed, or confirmed long ago. Any number of workers may do
-//! this side by side.
+//! Publishes due messages that were not published, not confirmed, or confirmed too long ago. Any number of workers may do this
+//! at the same time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use hulak_runtime::shutdown::Shutdown;
 use hulak_service::outbox::Outbox;
 use hulak_store::{Monitor, Store};
 
-/// Between two looks; due times are honoured to about this.
+/// Between two polls of the outbox: a message is published at most this long after its due time.
 const TICK: Duration = Duration::from_millis(200);
-/// Messages taken at once.
+/// Messages published at once.
 const BATCH: u32 = 512;
 
-/// Relays until the stop.
+/// Relays until shutdown.
 pub async fn run(
     outbox: Outbox,
     store: Arc<dyn Store>,
@@ -30,7 +30,7 @@ pub async fn run(
     loop {
         tokio::select! { () = tokio::time::sleep(TICK) => {}, () = shutdown.begun() => return }
         tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
-        // Without a broker nothing is taken off the table: it would only be put back.
+        // Without a broker no message is taken from the outbox: it would only be put back.
         while *health.borrow() == BrokerHealth::Up && !shutdown.has_begun() {
             let ids = match store.take_due(BATCH, clock.now()).await {
                 Ok(ids) => ids,
@@ -39,7 +39,7 @@ pub async fn run(
                     break;
                 }
             };
-            // Whose request it was is not kept: what is tried again much later belongs to no request any more.
+            // The trace of the request is not stored: a message that is retried much later belongs to no request.
             let messages: Vec<_> = ids.iter().copied().map(Outgoing::from).collect();
             let confirmed = outbox.publish(&messages).await;
             if !ids.is_empty() {

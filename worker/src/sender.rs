@@ -1,4 +1,4 @@
-//! One message: claim, call, record.
+//! Sends one message: claim, call the gateway, record the outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,41 +17,41 @@ use hulak_runtime::shutdown::Shutdown;
 use hulak_runtime::trace::{Span, Value, Work};
 use hulak_service::event_publisher::EventPublisher;
 use hulak_store::{AsClaimed, Claim, Claimed, Grant, Monitor, Outcome, Record, Recorded, Store, StoreError};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
-use crate::breaker::{Breaker, Pass, Verdict};
+use crate::breaker::{AccountState, Breaker, Pass};
 use crate::config::LEASE_MARGIN;
-use crate::decoy::Mimic;
-use crate::gateway::{Answer, Gateway};
-use crate::rate_limiter::Pacer;
+use crate::decoy::RecentCalls;
+use crate::gateway::{Gateway, SendResult};
+use crate::rate_limiter::RateLimiter;
 
 type Reply<T> = Result<T, Arc<StoreError>>;
 
-/// Between batches of claims, and of records, so that those of busy moments are worth their statements. A message waits for half of
-/// it then, and for none of it otherwise.
-const REST: Duration = Duration::from_millis(10);
+/// Between two batches of claims, and of records, so that a busy worker's batches are large. A message then waits for half of it,
+/// and in a quiet worker not at all.
+const BATCH_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long a message that the account's refusal stopped rests before the relay brings it again.
-const ACCOUNT_REST: Duration = Duration::from_secs(1);
+/// How long a message waits, before the relay publishes it again, when the gateway refused the account.
+const ACCOUNT_WAIT: Duration = Duration::from_secs(1);
 
-/// How long a job is kept whose claim failed.
+/// How long a job is kept when its claim failed, before it is requeued.
 const CLAIM_PAUSE: Duration = Duration::from_millis(500);
 
-/// How early a job may come for its message to be waited for, and how often.
+/// A message due within this time is waited for, this many times.
 const EARLY: Duration = Duration::from_secs(1);
 const EARLY_TRIES: usize = 3;
 
-/// What sending takes.
+/// Sends messages.
 #[derive(Debug)]
 pub struct Sender {
     parts: SenderParts,
     claims: Batcher<Claim, Reply<Claimed>>,
     records: Batcher<Record, Reply<Recorded>>,
-    mimic: Mimic,
-    /// Calls to the gateway that may still begin.
-    lines: Semaphore,
+    recent_calls: RecentCalls,
+    /// Slots for calls to the gateway.
+    call_slots: Semaphore,
 }
 
 /// What a [`Sender`] is made of.
@@ -59,19 +59,19 @@ pub struct Sender {
 pub struct SenderParts {
     /// The database.
     pub store: Arc<dyn Store>,
-    /// How the database is doing.
+    /// Whether the database is up.
     pub monitor: Monitor,
     /// The gateway.
     pub gateway: Arc<dyn Gateway>,
-    /// The circuit to it.
+    /// The circuit to the gateway.
     pub breaker: Arc<Breaker>,
-    /// This worker's share of its rate.
-    pub pacer: Arc<Pacer>,
-    /// Tells the pollers.
-    pub announcer: EventPublisher,
+    /// This worker's share of the account's rate.
+    pub rate_limiter: Arc<RateLimiter>,
+    /// Publishes the changes for the pollers.
+    pub publisher: EventPublisher,
     /// The keys that codes are derived with.
     pub keyring: Keyring,
-    /// What messages say.
+    /// The texts of messages.
     pub templates: Templates,
     /// How long a claim holds.
     pub lease: Duration,
@@ -81,25 +81,25 @@ pub struct SenderParts {
     pub concurrency: usize,
     /// The time.
     pub clock: SharedClock,
-    /// Claims and jitter.
+    /// Makes claim ids and jitter.
     pub rng: Rng,
-    /// When to stop.
+    /// Ends waiting.
     pub shutdown: Shutdown,
 }
 
-/// What became of a job's message.
+/// What became of a message of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handled {
-    /// Nothing is left to do under this job.
+    /// The job is done with it.
     Done,
-    /// It was not begun; the job has to come again.
-    GiveBack,
+    /// It was not begun: its job must be requeued.
+    Requeue,
 }
 
-/// What came of one try.
+/// The result of one attempt.
 enum Attempt {
     Over(Handled),
-    /// It is due so soon that it is worth waiting for.
+    /// The message is due so soon that it is worth waiting for.
     Early(Duration),
 }
 
@@ -107,40 +107,41 @@ impl Sender {
     /// Starts the batchers. Call it within a runtime.
     #[must_use]
     pub fn new(parts: SenderParts) -> Self {
-        let bounds = Bounds { queue: parts.concurrency.max(16) * 2, rest: REST, ..Bounds::default() };
+        let bounds =
+            Bounds { queue: parts.concurrency.max(16) * 2, rest: BATCH_INTERVAL, ..Bounds::default() };
         let claims = {
-            let (store, clock, announcer) =
-                (Arc::clone(&parts.store), Arc::clone(&parts.clock), parts.announcer.clone());
+            let (store, clock, publisher) =
+                (Arc::clone(&parts.store), Arc::clone(&parts.clock), parts.publisher.clone());
             Batcher::spawn(bounds, move |items: Vec<Claim>| {
-                let (store, clock, announcer) = (Arc::clone(&store), Arc::clone(&clock), announcer.clone());
+                let (store, clock, publisher) = (Arc::clone(&store), Arc::clone(&clock), publisher.clone());
                 async move {
                     let batch = store.claim(&items, clock.now()).await;
-                    announcer.announce(batch.events);
+                    publisher.announce(batch.events);
                     batch.answers
                 }
             })
         };
         let records = {
-            let (store, clock, announcer) =
-                (Arc::clone(&parts.store), Arc::clone(&parts.clock), parts.announcer.clone());
+            let (store, clock, publisher) =
+                (Arc::clone(&parts.store), Arc::clone(&parts.clock), parts.publisher.clone());
             Batcher::spawn(bounds, move |items: Vec<Record>| {
-                let (store, clock, announcer) = (Arc::clone(&store), Arc::clone(&clock), announcer.clone());
+                let (store, clock, publisher) = (Arc::clone(&store), Arc::clone(&clock), publisher.clone());
                 async move {
                     let batch = store.record(&items, clock.now()).await;
-                    announcer.announce(batch.events);
+                    publisher.announce(batch.events);
                     batch.answers
                 }
             })
         };
-        let lines = Semaphore::new(parts.concurrency);
-        Self { parts, claims, records, mimic: Mimic::default(), lines }
+        let call_slots = Semaphore::new(parts.concurrency);
+        Self { parts, claims, records, recent_calls: RecentCalls::default(), call_slots }
     }
 
-    /// Calls to the gateway under way.
+    /// Calls to the gateway in flight.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        u32::try_from(self.parts.concurrency.saturating_sub(self.lines.available_permits()))
-            .unwrap_or(u32::MAX)
+        let in_flight = self.parts.concurrency.saturating_sub(self.call_slots.available_permits());
+        u32::try_from(in_flight).unwrap_or(u32::MAX)
     }
 
     /// Handles one message of a job, from the permit to the record.
@@ -148,10 +149,10 @@ impl Sender {
         let work = Work::begin(&self.parts.rng, message.request);
         let span = tracing::info_span!("send", trace_id = %work.context.trace_id(), span_id = %work.context.span_id(),
             request_trace_id = work.request_trace().map(tracing::field::display));
-        self.tries(message.id, &work).instrument(span).await
+        self.attempts(message.id, &work).instrument(span).await
     }
 
-    async fn tries(&self, id: MessageId, work: &Work) -> Handled {
+    async fn attempts(&self, id: MessageId, work: &Work) -> Handled {
         for _ in 0..EARLY_TRIES {
             match self.attempt(id, work).await {
                 Attempt::Over(handled) => return handled,
@@ -160,34 +161,18 @@ impl Sender {
                 }
             }
         }
-        // The relay brings it at its time.
+        // The relay publishes it when it is due.
         Handled::Done
     }
 
     async fn attempt(&self, id: MessageId, work: &Work) -> Attempt {
-        // What is not begun when a stop is asked for is left to the other workers.
-        let leave = async {
-            loop {
-                let mut pass = self.parts.breaker.pass().await?;
-                // Where permits are slow, many wait for theirs when the first refusal comes back.
-                let permitted = tokio::select! {
-                    biased;
-                    () = pass.voided() => false,
-                    () = self.parts.pacer.permit() => true,
-                };
-                match (permitted, pass.renew()) {
-                    (true, true) => return Some(pass),
-                    (true, false) => self.parts.pacer.unused(),
-                    (false, _) => {}
-                }
-            }
-        };
-        let leave = tokio::select! {
+        // A message that is not begun before a shutdown is left to other workers.
+        let pass = tokio::select! {
             biased;
             () = self.parts.shutdown.begun() => None,
-            leave = leave => leave,
+            pass = self.permission() => pass,
         };
-        let Some(pass) = leave else { return Attempt::Over(Handled::GiveBack) };
+        let Some(pass) = pass else { return Attempt::Over(Handled::Requeue) };
         let claim = Claim { id, claim: self.parts.rng.uuid() };
         match self.claims.submit(claim).await {
             Ok(Ok(Claimed::Granted(mut grant))) => {
@@ -195,37 +180,56 @@ impl Sender {
                 let as_claimed = grant.as_claimed.take();
                 let (outcome, parts) = self.deliver(&grant, pass, work).await;
                 self.record(&grant, outcome, parts, as_claimed).await;
-                work.end(|span| sent(span, &grant, outcome));
+                work.end(|span| describe_send(span, &grant, outcome));
                 Attempt::Over(Handled::Done)
             }
             Ok(Ok(answer)) => {
-                self.parts.pacer.unused();
-                note(id, &answer);
+                self.parts.rate_limiter.give_back();
+                log_not_granted(id, &answer);
                 self.after(&answer)
             }
             Ok(Err(error)) => {
                 if matches!(*error, StoreError::Unavailable(_)) {
                     self.parts.monitor.report_trouble();
                 }
-                self.unclaimed(id, &error).await
+                self.not_claimed(id, &error).await
             }
-            Err(full) => self.unclaimed(id, &full).await,
+            Err(full) => self.not_claimed(id, &full).await,
         }
     }
 
-    /// The claim failed. The job comes again as soon as it is given back, so it is kept for a moment.
-    async fn unclaimed(&self, id: MessageId, reason: &(dyn std::fmt::Display + Sync)) -> Attempt {
-        self.parts.pacer.unused();
+    /// Waits for a pass of the circuit and a permit of the rate. `None` while the circuit is open or sending is paused.
+    async fn permission(&self) -> Option<Pass<'_>> {
+        loop {
+            let mut pass = self.parts.breaker.pass().await?;
+            // Where permits are slow, many messages wait for theirs when the first refusal comes back.
+            let permitted = tokio::select! {
+                biased;
+                () = pass.voided() => false,
+                () = self.parts.rate_limiter.permit() => true,
+            };
+            match (permitted, pass.renew()) {
+                (true, true) => return Some(pass),
+                (true, false) => self.parts.rate_limiter.give_back(),
+                (false, _) => {}
+            }
+        }
+    }
+
+    /// The claim failed. A requeued job is delivered again at once, so it is kept for a moment.
+    async fn not_claimed(&self, id: MessageId, reason: &(dyn std::fmt::Display + Sync)) -> Attempt {
+        self.parts.rate_limiter.give_back();
         tracing::warn!(%id, %reason, "not claimed; the job goes back");
         let pause = CLAIM_PAUSE.mul_f64(0.5 + self.parts.rng.fraction());
         tokio::select! { () = tokio::time::sleep(pause) => {}, () = self.parts.shutdown.begun() => {} }
-        Attempt::Over(Handled::GiveBack)
+        Attempt::Over(Handled::Requeue)
     }
 
     /// What to do after a claim that was not granted.
     fn after(&self, answer: &Claimed) -> Attempt {
         match answer {
-            // Processes' clocks differ by milliseconds, and a job may be here within one: it is not worth another one.
+            // The clocks of processes differ by milliseconds, and a job may arrive within one: then waiting is cheaper than
+            // another job.
             Claimed::NotDue(due_at) => match *due_at - self.parts.clock.now() {
                 wait if wait <= EARLY => Attempt::Early(wait + Duration::from_millis(1)),
                 _ => Attempt::Over(Handled::Done),
@@ -234,17 +238,17 @@ impl Sender {
         }
     }
 
-    /// How it went, and how many parts went out if some may have.
-    async fn deliver(&self, grant: &Grant, mut pass: Pass<'_>, work: &Work) -> (Outcome, Option<i16>) {
+    /// The outcome, and how many parts went out if some may have.
+    async fn deliver(&self, grant: &Grant, pass: Pass<'_>, work: &Work) -> (Outcome, Option<i16>) {
         let row = &grant.verification;
         if grant.route == Route::Null {
             return (Outcome::Accepted, None);
         }
-        // Taken before the pace is asked for, so that calls do not bunch behind it. There is one at once unless the gateway has
-        // just become slower; nothing closes them.
-        let _line = self.lines.acquire().await;
-        self.parts.pacer.call().await;
-        // A claim that took long to come back may not outlast the call: then nothing is tried.
+        // Taken before the rate limiter, so that calls do not bunch behind it. A slot is free at once unless the gateway has just
+        // become slower. The semaphore is never closed.
+        let _slot = self.call_slots.acquire().await;
+        self.parts.rate_limiter.call().await;
+        // A claim that took long may end before the call does: then no call is made.
         let age = self.parts.clock.now() - grant.claimed_at;
         if age + self.parts.timeout + LEASE_MARGIN / 2 > self.parts.lease {
             tracing::warn!(id = %grant.id, "the claim came too late to be used");
@@ -252,87 +256,97 @@ impl Sender {
         }
         let code = self.parts.keyring.code(row.key_id, &row.salt, row.id, row.epoch, row.code_length);
         let Some(code) = code else {
-            // The claim is refused for keys that are not known here, so this cannot be; it must not send garbage either.
+            // The store refuses a claim whose key is not known, so this does not happen; no wrong code may be sent either.
             tracing::error!(id = %grant.id, "the code's key is not known");
             return (Outcome::GivenBack { after: Duration::from_secs(60), error: None }, None);
         };
         let text = self.parts.templates.write(row, &code);
         if grant.route == Route::Decoy {
-            // No answer is known of it, so it settles nothing about the circuit.
-            let (took, answer) = self.mimic.sample(&self.parts.rng);
+            // No call is made, so the circuit learns nothing.
+            let (took, result) = self.recent_calls.sample(&self.parts.rng);
             tokio::time::sleep(took).await;
-            return (self.outcome(grant, answer), None);
+            return (self.outcome(grant, result), None);
         }
+        self.call(grant, &text, pass, work).await
+    }
+
+    async fn call(
+        &self,
+        grant: &Grant,
+        text: &SecretString,
+        mut pass: Pass<'_>,
+        work: &Work,
+    ) -> (Outcome, Option<i16>) {
         if !pass.renew() {
-            // It opened while the claim was made.
-            return (Outcome::GivenBack { after: ACCOUNT_REST, error: None }, None);
+            // The circuit opened while the claim was made.
+            return (Outcome::GivenBack { after: ACCOUNT_WAIT, error: None }, None);
         }
         let watch = Stopwatch::start();
-        let answer = self.parts.gateway.send(grant.phone, &text).await;
+        let result = self.parts.gateway.send(grant.phone, text).await;
         let took = watch.elapsed();
-        self.mimic.note(took, answer);
-        metrics::worker().called(answer.call(), took);
-        let (name, code) = (answer.call().as_str(), answer.gateway_code());
+        self.recent_calls.add(took, result);
+        metrics::worker().called(result.call(), took);
+        let (name, code) = (result.call().as_str(), result.gateway_code().map(tracing::field::display));
         tracing::info!(id = %grant.id, to = %grant.phone.masked(), attempt = grant.attempt, answer = name, code,
             ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "called the gateway");
-        work.part(&self.parts.rng, "gateway", took, |span| called(span, answer));
-        self.settle(grant, answer, pass);
-        let parts = match answer {
-            Answer::Accepted | Answer::Unknown => i16::try_from(measure(text.expose_secret()).parts).ok(),
+        work.part(&self.parts.rng, "gateway", took, |span| describe_call(span, result));
+        self.settle(grant, result, pass);
+        let parts = match result {
+            SendResult::Accepted | SendResult::Unknown => {
+                i16::try_from(measure(text.expose_secret()).parts).ok()
+            }
             _ => None,
         };
-        (self.outcome(grant, answer), parts)
+        (self.outcome(grant, result), parts)
     }
 
-    /// What an answer means for the circuit.
-    fn settle(&self, grant: &Grant, answer: Answer, pass: Pass<'_>) {
-        match answer {
-            Answer::Accepted => {
-                pass.settle(Verdict::Good);
+    /// Tells the circuit what a result says about the account.
+    fn settle(&self, grant: &Grant, result: SendResult, pass: Pass<'_>) {
+        match result {
+            SendResult::Accepted => {
+                pass.settle(AccountState::Good);
             }
-            Answer::Refused(error) => {
-                pass.settle(Verdict::Good);
+            SendResult::Refused(error) => {
+                pass.settle(AccountState::Good);
                 if error.code == DeliveryFault::InvalidMessage {
-                    tracing::error!(id = %grant.id, code = error.gateway_code, "the gateway refuses what we wrote");
+                    let code = error.gateway_code.map(tracing::field::display);
+                    tracing::error!(id = %grant.id, code, "the gateway refuses the text of a message");
                 }
             }
-            Answer::Account { gateway_code } => {
-                self.parts.breaker.refused_with(gateway_code);
-                if pass.settle(Verdict::Refused) {
+            SendResult::AccountRefused { gateway_code: code } => {
+                self.parts.breaker.refused_with(code);
+                if pass.settle(AccountState::Refused) {
                     metrics::worker().circuit_opened();
-                    tracing::error!(
-                        code = gateway_code,
-                        "the gateway refuses the account: sending stops until it does not"
-                    );
+                    tracing::error!(%code, "the gateway refuses the account: sending stops until it does not");
                 }
             }
-            Answer::NotNow { .. } | Answer::Unknown => {}
+            SendResult::NotNow { .. } | SendResult::Unknown => {}
         }
     }
 
-    /// What an answer means for the message.
-    fn outcome(&self, grant: &Grant, answer: Answer) -> Outcome {
-        match answer {
-            Answer::Accepted => Outcome::Accepted,
-            Answer::Refused(error) => Outcome::Refused(error),
-            Answer::Account { gateway_code } => {
+    /// What a result means for the message.
+    fn outcome(&self, grant: &Grant, result: SendResult) -> Outcome {
+        match result {
+            SendResult::Accepted => Outcome::Accepted,
+            SendResult::Refused(error) => Outcome::Refused(error),
+            SendResult::AccountRefused { gateway_code } => {
                 let error =
                     DeliveryError { code: DeliveryFault::AccountRefused, gateway_code: Some(gateway_code) };
-                Outcome::GivenBack { after: ACCOUNT_REST, error: Some(error) }
+                Outcome::GivenBack { after: ACCOUNT_WAIT, error: Some(error) }
             }
-            Answer::NotNow { retry_after } => {
+            SendResult::NotNow { retry_after } => {
                 let after = backoff(grant.attempt, self.parts.rng.fraction(), retry_after);
                 let error = DeliveryError { code: DeliveryFault::GatewayUnavailable, gateway_code: None };
                 Outcome::Retry { after, error }
             }
-            Answer::Unknown => {
+            SendResult::Unknown => {
                 Outcome::Ambiguous(DeliveryError { code: DeliveryFault::NoAnswer, gateway_code: None })
             }
         }
     }
 
-    /// Writes the outcome down. While the store is away the outcome is kept and tried again: it is all that is known of
-    /// a message that may be on somebody's phone.
+    /// Records the outcome. While the database is down the outcome is kept and tried again: without it, a message that may have
+    /// been delivered would count as unknown.
     async fn record(
         &self,
         grant: &Grant,
@@ -342,7 +356,7 @@ impl Sender {
     ) {
         let mut attempts = 0;
         loop {
-            // Only once: an attempt that failed may have been written all the same.
+            // Used once: a failed attempt may have been written all the same.
             let as_claimed = as_claimed.take();
             let record = Record { id: grant.id, claim: grant.claim, outcome, parts, as_claimed };
             let reason = match self.records.submit(record).await {
@@ -370,8 +384,8 @@ impl Sender {
     }
 }
 
-/// What is collected of a send: whose it is only by its id.
-fn sent(span: Span, grant: &Grant, outcome: Outcome) -> Span {
+/// The attributes of a send's span. Only the message's id says whose it is.
+fn describe_send(span: Span, grant: &Grant, outcome: Outcome) -> Span {
     let name = match outcome {
         Outcome::Accepted => "accepted",
         Outcome::Refused(_) => "refused",
@@ -388,24 +402,24 @@ fn sent(span: Span, grant: &Grant, outcome: Outcome) -> Span {
         .with("hulak.outcome", Value::Text(name))
 }
 
-/// What is collected of a call.
-fn called(span: Span, answer: Answer) -> Span {
-    let span = Span { failed: answer != Answer::Accepted, ..span };
-    let span = span.with("hulak.gateway.answer", Value::Text(answer.call().as_str()));
-    match answer.gateway_code() {
-        Some(code) => span.with("hulak.gateway.code", Value::Number(code.into())),
+/// The attributes of a call's span.
+fn describe_call(span: Span, result: SendResult) -> Span {
+    let span = Span { failed: result != SendResult::Accepted, ..span };
+    let span = span.with("hulak.gateway.answer", Value::Text(result.call().as_str()));
+    match result.gateway_code() {
+        Some(code) => span.with("hulak.gateway.code", Value::Name(code.to_string())),
         None => span,
     }
 }
 
-fn note(id: MessageId, answer: &Claimed) {
+fn log_not_granted(id: MessageId, answer: &Claimed) {
     match answer {
         Claimed::UnknownKey => {
-            tracing::error!(%id, "its code was made with a secret that is not known here: set HULAK_SECRET_PREVIOUS; \
-                other workers are asked");
+            tracing::error!(%id, "the message's code was made with a secret that is not known here: set \
+                HULAK_SECRET_PREVIOUS; other workers may know it");
         }
         Claimed::Missing => tracing::warn!(%id, "there is no such message"),
-        Claimed::Paced(until) | Claimed::NotDue(until) => tracing::debug!(%id, %until, "not yet"),
+        Claimed::Paced(until) | Claimed::NotDue(until) => tracing::debug!(%id, %until, "not due yet"),
         Claimed::Done | Claimed::Expired | Claimed::Canceled | Claimed::Granted(_) => {
             tracing::debug!(%id, "nothing to send");
         }

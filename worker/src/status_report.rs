@@ -1,4 +1,4 @@
-//! What this worker says of itself, and whether an operator has stopped sending.
+//! Reports the state of this worker to the registry, and learns from the answer whether an operator has paused sending.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,48 +10,51 @@ use hulak_store::{Monitor, Store};
 use uuid::Uuid;
 
 use crate::breaker::Breaker;
-use crate::rate_limiter::Pacer;
+use crate::rate_limiter::RateLimiter;
 use crate::sender::Sender;
 
-/// Between two reports: a pause holds within a second. Apart from the signs of life, whose lateness would cost the share.
-const EVERY: Duration = Duration::from_millis(500);
+/// Between two reports: a pause takes effect within a second. Separate from the heartbeats, because a late heartbeat would cost
+/// this worker its share of the rate.
+const INTERVAL: Duration = Duration::from_millis(500);
 
-/// What is told.
+/// What the reports are made of.
 #[derive(Debug)]
-pub struct Report {
-    /// This worker, as the registry knows it.
+pub struct StatusReport {
+    /// This worker's id in the registry.
     pub id: Uuid,
-    /// When it began.
+    /// When it started.
     pub started_at: Timestamp,
-    /// Messages in flight at most.
+    /// Calls to the gateway at a time, at most.
     pub concurrency: u16,
-    /// Knows how many are in flight.
+    /// Knows how many calls are in flight.
     pub sender: Arc<Sender>,
-    /// The circuit, which also holds the pause.
+    /// The circuit to the gateway, which also holds the pause.
     pub breaker: Arc<Breaker>,
     /// Knows the share of the rate.
-    pub pacer: Arc<Pacer>,
-    /// Where it is told.
+    pub rate_limiter: Arc<RateLimiter>,
+    /// The database.
     pub store: Arc<dyn Store>,
 }
 
-impl Report {
-    /// Tells until the stop. While the database is away the pause stays as it was.
+impl StatusReport {
+    /// Reports until shutdown. While the database is down, the pause stays as it was.
     pub async fn run(self, monitor: Monitor, shutdown: Shutdown) {
         let mut paused = false;
         loop {
             tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
             match self.store.report(self.id, &self.state(paused)).await {
                 Ok(now) => {
-                    if now != paused {
-                        tracing::warn!(paused = now, "an operator has stopped sending, or let it go on");
+                    match (paused, now) {
+                        (false, true) => tracing::warn!("sending paused by an operator"),
+                        (true, false) => tracing::warn!("sending resumed by an operator"),
+                        _ => {}
                     }
                     paused = now;
                     self.breaker.pause(paused);
                 }
-                Err(error) => tracing::debug!(%error, "nothing told"),
+                Err(error) => tracing::debug!(%error, "the status report failed"),
             }
-            tokio::select! { () = tokio::time::sleep(EVERY) => {}, () = shutdown.begun() => return }
+            tokio::select! { () = tokio::time::sleep(INTERVAL) => {}, () = shutdown.begun() => return }
         }
     }
 
@@ -65,7 +68,7 @@ impl Report {
             circuit: circuit.to_owned(),
             gateway_code,
             paused,
-            share: self.pacer.share(),
+            share: self.rate_limiter.share(),
         }
     }
 }

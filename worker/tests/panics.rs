@@ -18,13 +18,13 @@ use hulak_store::{Create, Created, Database, Sqlite, Store};
 use hulak_testkit::answer::eventually;
 use hulak_testkit::fixtures::{live_key, rules};
 use hulak_worker::Worker;
-use hulak_worker::gateway::{Answer, Gateway, Probe};
+use hulak_worker::gateway::{Gateway, Probe, SendResult};
 use secrecy::SecretString;
 use uuid::Uuid;
 
 const UNLUCKY: &str = "9813131313";
 
-/// Accepts everything but one number, at which it comes apart.
+/// Accepts every number but one, for which it panics.
 #[derive(Debug, Default)]
 struct Brittle {
     panics: AtomicUsize,
@@ -32,12 +32,12 @@ struct Brittle {
 
 #[async_trait]
 impl Gateway for Brittle {
-    async fn send(&self, to: PhoneNumber, _text: &SecretString) -> Answer {
+    async fn send(&self, to: PhoneNumber, _text: &SecretString) -> SendResult {
         if to.national().as_str() == UNLUCKY {
             self.panics.fetch_add(1, Ordering::SeqCst);
             panic!("unlucky");
         }
-        Answer::Accepted
+        SendResult::Accepted
     }
 
     async fn probe(&self) -> Probe {
@@ -77,7 +77,7 @@ async fn a_panic_costs_one_job_and_no_worker() {
         lease,
         timeout: Duration::from_millis(500),
         rate: 1_000.0,
-        // One slot: were it not given back, nothing else would be sent.
+        // One slot: if the panic kept it, nothing else would be sent.
         concurrency: 1,
         carriers: Carriers::builtin(),
         gateway: Arc::clone(&gateway) as Arc<dyn Gateway>,
@@ -97,7 +97,7 @@ async fn a_panic_costs_one_job_and_no_worker() {
         })
         .await;
     }
-    // Its claim remembers it: nobody knows what became of the call, until its lease has run out.
+    // Its claim holds until its lease ends: then the call counts as ambiguous.
     let state = delivery(&*store, &unlucky).await;
     assert!(matches!(state, Delivery::Sending | Delivery::Queued), "{state:?}");
     let counted = || async {

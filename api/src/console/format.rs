@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use hulak_common::gateway_codes::{GatewayCode, meaning};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{DeliveryError, DeliveryFault};
 
-use super::gateway_codes;
-
 /// What a code of the gateway means, as a sentence.
-pub(super) fn gateway_code(code: i32) -> String {
-    format!("The gateway says {code}: {}.", gateway_codes::meaning(code))
+pub(super) fn gateway_code(code: GatewayCode) -> String {
+    let meaning = meaning(code).unwrap_or("a code that its documentation does not list");
+    format!("The gateway says {code}: {meaning}.")
 }
 
 /// Why a message failed, by the name of its error.
@@ -31,11 +31,11 @@ pub(super) fn error(error: Option<DeliveryError>) -> String {
     match error {
         None => String::new(),
         Some(DeliveryError { code, gateway_code: None }) => format!("{}.", sentence(fault(code.as_str()))),
-        Some(DeliveryError { code: DeliveryFault::InvalidReceiver, gateway_code: Some(number) }) => {
-            format!("{} (gateway code {number}).", sentence(fault("invalid-receiver")))
+        Some(DeliveryError { code: DeliveryFault::InvalidReceiver, gateway_code: Some(own) }) => {
+            format!("{} (gateway code {own}).", sentence(fault("invalid-receiver")))
         }
-        Some(DeliveryError { code, gateway_code: Some(number) }) => {
-            format!("{}. {}", sentence(fault(code.as_str())), gateway_code(number))
+        Some(DeliveryError { code, gateway_code: Some(own) }) => {
+            format!("{}. {}", sentence(fault(code.as_str())), gateway_code(own))
         }
     }
 }
@@ -129,13 +129,13 @@ mod tests {
 
     #[test]
     fn an_error_is_a_sentence_with_the_gateways_code() {
-        let why = |code, number| error(Some(DeliveryError { code, gateway_code: Some(number) }));
+        let why = |code, own| error(Some(DeliveryError { code, gateway_code: GatewayCode::new(own) }));
         assert_eq!(
             why(DeliveryFault::InvalidReceiver, 1007),
             "The gateway does not know the receiver (gateway code 1007)."
         );
         assert_eq!(
-            why(DeliveryFault::AccountRefused, 1012),
+            why(DeliveryFault::AccountRefused, "1012"),
             "The gateway refuses the account. The gateway says 1012: no credits left."
         );
     }

@@ -12,7 +12,6 @@ mod chart;
 mod dead_letters_page;
 mod form;
 mod format;
-mod gateway_codes;
 mod layout;
 mod metrics_cache;
 mod middleware;

@@ -156,7 +156,11 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     fn worker(circuit: &str, code: Option<i32>) -> WorkerRecord {
-        let state = WorkerState { circuit: circuit.to_owned(), gateway_code: code, ..WorkerState::default() };
+        let state = WorkerState {
+            circuit: circuit.to_owned(),
+            gateway_code: code.map(Into::into),
+            ..WorkerState::default()
+        };
         WorkerRecord { id: Uuid::nil(), seen_at: NOW, state: Some(state) }
     }
 

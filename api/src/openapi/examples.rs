@@ -78,7 +78,7 @@ pub(super) fn masked() -> Value {
 pub(super) fn refused() -> Value {
     let delivery = json!({
         "status": "failed", "messages": 1, "last_sent_at": null, "next_attempt_at": null,
-        "error": {"code": "invalid-receiver", "gateway_code": 1007}
+        "error": {"code": "invalid-receiver", "gateway_code": "1007"}
     });
     with(sent(), &[("delivery", delivery)])
 }

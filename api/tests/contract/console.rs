@@ -273,7 +273,7 @@ async fn a_failed_verification_is_found_by_its_number(shape: Shape) {
         let found = desk.call(Method::POST, "/operator/search", Some(json!({ "q": spelling }))).await;
         let row = &found.body["data"][0];
         assert_eq!((row["id"].as_str(), row["client"].as_str()), (Some(&*id), Some("default")), "{found:?}");
-        assert_eq!(row["delivery"]["error"], json!({"code": "invalid-receiver", "gateway_code": 1007}));
+        assert_eq!(row["delivery"]["error"], json!({"code": "invalid-receiver", "gateway_code": "1007"}));
     }
     let found = desk.get(&format!("/operator/verifications/{id}")).await;
     let events: Vec<_> =

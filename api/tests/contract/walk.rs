@@ -137,7 +137,7 @@ async fn a_refused_message_says_why(shape: Shape) {
     stack.set_faults(Faults { response_code: Some(1007), ..Faults::none() });
     let id = begin(&stack, json!({"phone": PHONE})).await.id();
     let body = stack.until(&id, |body| body["delivery"]["status"] == "failed").await;
-    assert_eq!(body["delivery"]["error"], json!({"code": "invalid-receiver", "gateway_code": 1007}));
+    assert_eq!(body["delivery"]["error"], json!({"code": "invalid-receiver", "gateway_code": "1007"}));
     assert_eq!(body["delivery"]["last_sent_at"], Value::Null);
     assert_eq!(body["status"], "pending", "another message may still arrive");
     let number = stack.get(&format!("/v1/phones/{PHONE}")).await;

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use hulak_common::client::{Change, SettingsChange};
 use hulak_store::{Database, Sqlite, Store as _};
 use hulak_testkit_stack::{Answer, rules};
-use hulak_worker::gateway::sparrow::install_tls;
+use hulak_worker::gateways::sparrow::install_tls;
 use serde_json::Value;
 
 /// A running `hulak`, killed when it goes out of scope.

@@ -234,7 +234,7 @@ fn bind_state(statement: Statement, rows: &[&Verification]) -> Statement {
         .bind(nullable(rows, |row| row.last_sent_at))
         .bind(nullable(rows, |row| row.next_attempt_at))
         .bind(nullable(rows, |row| row.error.map(|error| error.code.as_str())))
-        .bind(nullable(rows, |row| row.error.and_then(|error| error.gateway_code)))
+        .bind(nullable(rows, |row| row.error.and_then(|error| error.gateway_code?.to_number())))
         .bind(nullable(rows, |row| row.ended_at))
         .bind(column(rows, |row| row.updated_at))
         .bind(column(rows, |row| row.version))
@@ -269,7 +269,7 @@ fn bind_progress(statement: Statement, rows: &[&Message]) -> Statement {
         .bind(nullable(rows, |row| row.claim))
         .bind(nullable(rows, |row| row.lease_until))
         .bind(nullable(rows, |row| row.error.map(|error| error.code.as_str())))
-        .bind(nullable(rows, |row| row.error.and_then(|error| error.gateway_code)))
+        .bind(nullable(rows, |row| row.error.and_then(|error| error.gateway_code?.to_number())))
         .bind(column(rows, |row| row.updated_at))
         .bind(nullable(rows, |row| row.parts))
 }

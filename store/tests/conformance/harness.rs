@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hulak_common::code::{Code, Keyring, Salt, Secret};
+use hulak_common::gateway_codes::GatewayCode;
 use hulak_common::job::{MessageId, StatusEvent};
 use hulak_common::limits::NumberLimits;
 use hulak_common::phone::PhoneNumber;
@@ -90,7 +91,7 @@ pub(crate) const NO_ANSWER: DeliveryError =
 pub(crate) const BUSY: DeliveryError =
     DeliveryError { code: DeliveryFault::GatewayUnavailable, gateway_code: None };
 pub(crate) const NO_RECEIVER: DeliveryError =
-    DeliveryError { code: DeliveryFault::InvalidReceiver, gateway_code: Some(1007) };
+    DeliveryError { code: DeliveryFault::InvalidReceiver, gateway_code: GatewayCode::new("1007") };
 
 pub(crate) fn secret(fill: u8) -> Secret {
     Secret::from_bytes(vec![fill; 32]).unwrap()

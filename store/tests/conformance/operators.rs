@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hulak_common::audit::{Act, AuditEntry};
 use hulak_common::client::NewKey;
+use hulak_common::gateway_codes::GatewayCode;
 use hulak_common::rng::Rng;
 use hulak_common::staff::{BlockEverywhere, NewSession, Operator, Search};
 use hulak_common::time::Timestamp;
@@ -194,7 +195,7 @@ async fn workers_tell_of_themselves(kind: Kind) {
         in_flight: 3,
         concurrency: 64,
         circuit: "open".to_owned(),
-        gateway_code: Some(1012),
+        gateway_code: GatewayCode::new("1012"),
         paused: true,
         share: 12.5,
     };

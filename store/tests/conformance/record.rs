@@ -1,5 +1,6 @@
 //! Outcomes: what each does to the message, its verification and the number.
 
+use hulak_common::gateway_codes::GatewayCode;
 use hulak_common::job::MessageId;
 use hulak_common::limits::NumberLimits;
 use hulak_common::rules::{AmbiguousPolicy, Rules};
@@ -101,7 +102,8 @@ async fn given_back_spends_no_attempt(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
     let grant = world.grant(&pending, at(1)).await;
-    let account = DeliveryError { code: DeliveryFault::AccountRefused, gateway_code: Some(1012) };
+    let account =
+        DeliveryError { code: DeliveryFault::AccountRefused, gateway_code: GatewayCode::new("1012") };
     let given_back = Outcome::GivenBack { after: secs(4), error: Some(account) };
     assert_eq!(world.record(&grant, given_back, at(2)).await, Recorded::Done(Delivery::Queued));
     let row = world.message(grant.id).await;

@@ -30,7 +30,7 @@ async fn a_receiver_that_is_refused_fails_with_the_gateways_reason(shape: Shape)
     stack.set_faults(forced(1007));
     let id = ask(&stack, "9812345678").await;
     let failed = until_delivery(&stack, &id, "failed").await;
-    assert_eq!(failed["delivery"]["error"], json!({ "code": "invalid-receiver", "gateway_code": 1007 }));
+    assert_eq!(failed["delivery"]["error"], json!({ "code": "invalid-receiver", "gateway_code": "1007" }));
     assert_eq!(failed["status"], "pending");
     assert_eq!(number(&stack, "9812345678").await["otp_count"], 0);
     stack.stop().await;

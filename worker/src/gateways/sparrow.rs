@@ -1,25 +1,85 @@
-//! Sparrow SMS. Source: the gateway's public documentation (repository sparrowsms/apidocs), and answers seen in public
-//! client code.
+//! Sparrow SMS: its settings and its client. Its codes are in [`hulak_common::gateway_codes::sparrow`], where the console reads
+//! them, too.
+//!
+//! Source: the gateway's public documentation (repository sparrowsms/apidocs), and answers seen in public client code.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use clap::Args;
+use hulak_common::gateway_codes::sparrow::CODES;
+use hulak_common::gateway_codes::{GatewayCode, KnownCode, Refused};
 use hulak_common::phone::PhoneNumber;
 use hulak_common::verification::DeliveryFault;
+use hulak_runtime::settings::{Environment, SettingError};
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use crate::gateway::{Answer, Gateway, Probe};
+use crate::gateway::{Gateway, Probe, SendResult};
 
-/// An answer is a line of JSON; whatever is larger is not read further.
+/// An answer is a line of JSON; a larger one is not read to its end.
 const MAX_ANSWER: usize = 64 * 1024;
 /// How much of an unexpected answer goes to the log.
 const LOGGED: usize = 200;
-/// The longest that a `Retry-After` is believed.
+/// The longest `Retry-After` that is followed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// The gateway's API unless another address is set.
+const API: &str = "https://api.sparrowsms.com/v2";
+
+/// Sparrow's settings, besides the token.
+#[derive(Debug, Clone, Args)]
+pub struct SparrowArgs {
+    /// The gateway's base address.
+    #[arg(long, env = "HULAK_SPARROW_URL", hide_env_values = true)]
+    sparrow_url: Option<Url>,
+    /// The sender identity given by the gateway.
+    #[arg(long, env = "HULAK_SPARROW_FROM", hide_env_values = true)]
+    sparrow_from: Option<String>,
+}
+
+impl SparrowArgs {
+    /// Whether a real account is set: its token, or another address for the API.
+    ///
+    /// # Errors
+    /// When the token cannot be read.
+    pub fn are_set(&self, environment: Environment) -> Result<bool, SettingError> {
+        Ok(self.sparrow_url.is_some() || environment.secret("HULAK_SPARROW_TOKEN")?.is_some())
+    }
+
+    /// The client's configuration from these settings.
+    ///
+    /// # Errors
+    /// When the token or the sender is missing, or the address is no http address.
+    pub fn config(
+        &self,
+        environment: Environment,
+        timeout: Duration,
+        connections: usize,
+    ) -> Result<SparrowConfig, SettingError> {
+        let token =
+            environment.required_secret("HULAK_SPARROW_TOKEN", "the account's token at the SMS gateway")?;
+        let from = self.sparrow_from.clone().filter(|from| !from.is_empty());
+        let from = from.ok_or_else(|| {
+            SettingError::new("HULAK_SPARROW_FROM", "is not set: the sender identity given by the gateway")
+        })?;
+        let base = match &self.sparrow_url {
+            Some(url) => url.clone(),
+            None => Url::parse(API).map_err(|error| SettingError::new("HULAK_SPARROW_URL", error))?,
+        };
+        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+            return Err(SettingError::new("HULAK_SPARROW_URL", "must begin with https:// (or http://)"));
+        }
+        if base.scheme() == "http" {
+            tracing::warn!("HULAK_SPARROW_URL is plain http: the token and the codes are sent unencrypted");
+        }
+        Ok(SparrowConfig { base, token, from, timeout, connections })
+    }
+}
 
 /// What a client is made of.
 #[derive(Debug, Clone)]
@@ -30,10 +90,32 @@ pub struct SparrowConfig {
     pub token: SecretString,
     /// The sender identity.
     pub from: String,
-    /// How long a call may take, connecting included.
+    /// How long a call may take, the connection included.
     pub timeout: Duration,
     /// Connections kept for reuse.
     pub connections: usize,
+}
+
+impl SparrowConfig {
+    /// A client of the simulator at this address.
+    ///
+    /// # Errors
+    /// When the address makes no URL.
+    pub fn simulated(
+        simulator: SocketAddr,
+        timeout: Duration,
+        connections: usize,
+    ) -> Result<Self, SettingError> {
+        let base = Url::parse(&format!("http://{simulator}/v2"));
+        let base = base.map_err(|error| SettingError::new("HULAK_SANDBOX_ADDR", error))?;
+        Ok(Self {
+            base,
+            token: "simulated".to_owned().into(),
+            from: "Hulak".to_owned(),
+            timeout,
+            connections,
+        })
+    }
 }
 
 /// A client of the gateway.
@@ -63,7 +145,7 @@ fn below(base: &Url, path: &str) -> Url {
     url
 }
 
-/// Chooses the TLS implementation for the whole process; again changes nothing.
+/// Chooses the TLS implementation for the whole process; a second call changes nothing.
 pub fn install_tls() {
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
 }
@@ -77,11 +159,11 @@ impl Sparrow {
         install_tls();
         let http = Client::builder()
             .timeout(config.timeout)
-            // Well before the whole call's time is over: only a connection that was given up says that nothing was sent.
+            // Shorter than the whole call: only a failed connection proves that nothing was sent.
             .connect_timeout((config.timeout / 2).min(Duration::from_secs(5)))
             .pool_max_idle_per_host(config.connections)
-            // Shorter than servers commonly keep idle connections: a request written to one that the server is just
-            // closing would end as unknown.
+            // Shorter than servers commonly keep idle connections: a request written to a connection that the server is
+            // just closing would have an unknown outcome.
             .pool_idle_timeout(Duration::from_secs(20))
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
@@ -93,7 +175,7 @@ impl Sparrow {
 
 #[async_trait]
 impl Gateway for Sparrow {
-    async fn send(&self, to: PhoneNumber, text: &SecretString) -> Answer {
+    async fn send(&self, to: PhoneNumber, text: &SecretString) -> SendResult {
         let national = to.national();
         // A form-encoded POST: a GET would put the token and the code into the logs of proxies.
         let form = [
@@ -106,11 +188,11 @@ impl Gateway for Sparrow {
             Ok(response) => classify(response).await,
             Err(error) if error.is_connect() || error.is_builder() => {
                 tracing::warn!(error = %root(&error), "the gateway cannot be reached");
-                Answer::NotNow { retry_after: None }
+                SendResult::NotNow { retry_after: None }
             }
             Err(error) => {
                 tracing::warn!(error = %root(&error), "the gateway did not answer");
-                Answer::Unknown
+                SendResult::Unknown
             }
         }
     }
@@ -127,13 +209,13 @@ impl Gateway for Sparrow {
             {
                 Probe::Good { credits }
             }
-            Some(Ok(Credit { response_code, .. })) => Probe::Refused { gateway_code: response_code },
+            Some(Ok(Credit { response_code, .. })) => refused_account(response_code.into()),
             _ => Probe::NoAnswer,
         }
     }
 }
 
-/// The innermost cause: reqwest's own text names the address, which is of no use, and never the form.
+/// The innermost cause: reqwest's own text adds only the address.
 fn root(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -153,14 +235,14 @@ async fn read(mut response: Response) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-async fn classify(response: Response) -> Answer {
+async fn classify(response: Response) -> SendResult {
     let status = response.status();
     let retry_after = retry_after(response.headers());
     let text = read(response).await;
     let answer = judge(status.as_u16(), text.as_deref().and_then(code), retry_after);
     match answer {
-        Answer::Accepted | Answer::Refused(_) | Answer::Account { .. } => {}
-        Answer::NotNow { .. } | Answer::Unknown => {
+        SendResult::Accepted | SendResult::Refused(_) | SendResult::AccountRefused { .. } => {}
+        SendResult::NotNow { .. } | SendResult::Unknown => {
             let body = text.as_deref().map(masked).unwrap_or_default();
             tracing::warn!(status = status.as_u16(), body, ?answer, "unexpected answer of the gateway");
         }
@@ -175,27 +257,36 @@ fn code(text: &str) -> Option<i32> {
 
 /// What a status and a `response_code` mean.
 #[must_use]
-pub fn judge(status: u16, code: Option<i32>, retry_after: Option<Duration>) -> Answer {
-    match (status, code) {
-        (200, Some(200)) => Answer::Accepted,
-        (200 | 400..=499, Some(code)) if known(code).is_some() => known(code).unwrap_or(Answer::Unknown),
-        // Taken by something in between, or after the message was handed on: nobody can tell.
-        (100..=399 | 501 | 504..=599, _) => Answer::Unknown,
-        _ => Answer::NotNow { retry_after },
+pub fn judge(status: u16, code: Option<i32>, retry_after: Option<Duration>) -> SendResult {
+    match (status, code, code.and_then(refusal)) {
+        (200, Some(200), _) => SendResult::Accepted,
+        (200 | 400..=499, _, Some(refusal)) => refusal,
+        // The answer may come from a proxy, or after the message was passed on: the outcome is unknown.
+        (100..=399 | 501 | 504..=599, ..) => SendResult::Unknown,
+        _ => SendResult::NotNow { retry_after },
     }
 }
 
-fn known(code: i32) -> Option<Answer> {
-    Some(match code {
-        1007 | 1011 => Answer::refused(DeliveryFault::InvalidReceiver, code),
-        1000 | 1010 => Answer::refused(DeliveryFault::InvalidMessage, code),
-        1001..=1006 | 1008 | 1012 | 1013 => Answer::Account { gateway_code: code },
-        _ => return None,
+/// What a documented code says about a message.
+fn refusal(code: i32) -> Option<SendResult> {
+    let code = GatewayCode::from(code);
+    Some(match KnownCode::find(&CODES, code)?.refused {
+        Refused::Receiver => SendResult::refused(DeliveryFault::InvalidReceiver, code),
+        Refused::Message => SendResult::refused(DeliveryFault::InvalidMessage, code),
+        Refused::Account | Refused::Credits => SendResult::AccountRefused { gateway_code: code },
     })
 }
 
-/// How long the gateway asks us to wait. A date is read by the gateway's own clock, which is the answer's `Date`: without
-/// one it tells nothing.
+/// What a code says about the account.
+fn refused_account(gateway_code: GatewayCode) -> Probe {
+    match KnownCode::find(&CODES, gateway_code) {
+        Some(KnownCode { refused: Refused::Credits, .. }) => Probe::OutOfCredits { gateway_code },
+        _ => Probe::Refused { gateway_code },
+    }
+}
+
+/// How long the gateway asks us to wait. A date is compared with the gateway's own clock, the answer's `Date`; without that
+/// header it is ignored.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
     let asked = text(RETRY_AFTER)?;
@@ -211,7 +302,7 @@ fn http_date(text: &str) -> Option<jiff::Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
 }
 
-/// The beginning of an answer without any digit: an echo of our request must not put a number or a code into the log.
+/// The beginning of an answer with its digits masked: an echo of our request must not put a number or a code into the log.
 fn masked(text: &str) -> String {
     text.chars().take(LOGGED).map(|c| if c.is_numeric() { '•' } else { c }).collect()
 }
@@ -222,32 +313,42 @@ mod tests {
 
     #[test]
     fn every_documented_answer_has_its_meaning() {
-        assert_eq!(judge(200, Some(200), None), Answer::Accepted);
-        for code in [1007, 1011] {
-            assert_eq!(judge(403, Some(code), None), Answer::refused(DeliveryFault::InvalidReceiver, code));
-        }
-        for code in [1000, 1010] {
-            assert_eq!(judge(403, Some(code), None), Answer::refused(DeliveryFault::InvalidMessage, code));
+        assert_eq!(judge(200, Some(200), None), SendResult::Accepted);
+        for (fault, codes) in
+            [(DeliveryFault::InvalidReceiver, [1007, 1011]), (DeliveryFault::InvalidMessage, [1000, 1010])]
+        {
+            for code in codes {
+                assert_eq!(judge(403, Some(code), None), SendResult::refused(fault, code.into()));
+            }
         }
         for code in [1001, 1002, 1003, 1004, 1005, 1006, 1008, 1012, 1013] {
-            assert_eq!(judge(403, Some(code), None), Answer::Account { gateway_code: code });
+            let refused = SendResult::AccountRefused { gateway_code: code.into() };
+            assert_eq!(judge(403, Some(code), None), refused);
+        }
+        assert_eq!(refused_account(1012.into()), Probe::OutOfCredits { gateway_code: 1012.into() });
+        for code in [1001, 1002, 1013, 1009] {
+            assert_eq!(refused_account(code.into()), Probe::Refused { gateway_code: code.into() });
         }
         let wait = Some(Duration::from_secs(7));
         for (status, code) in
             [(429, None), (500, None), (502, None), (503, None), (403, None), (403, Some(1009)), (404, None)]
         {
-            assert_eq!(judge(status, code, wait), Answer::NotNow { retry_after: wait }, "{status} {code:?}");
+            assert_eq!(
+                judge(status, code, wait),
+                SendResult::NotNow { retry_after: wait },
+                "{status} {code:?}"
+            );
         }
         for (status, code) in
             [(200, None), (200, Some(1009)), (301, None), (302, None), (504, None), (204, None)]
         {
-            assert_eq!(judge(status, code, None), Answer::Unknown, "{status} {code:?}");
+            assert_eq!(judge(status, code, None), SendResult::Unknown, "{status} {code:?}");
         }
     }
 
     proptest::proptest! {
-        /// Whatever a gateway, or something in its place, may say: a message is sent only by a 200 with 200 in it, and
-        /// nothing that is not documented fails it for good. `make fuzz` tries a million.
+        /// Any answer of a gateway, or of a proxy before it: only a 200 with 200 in its body sends a message, and no
+        /// undocumented answer fails one for good. `make fuzz` tries a million.
         #[test]
         fn any_answer_is_understood(
             status in 100_u16..1_000,
@@ -255,12 +356,15 @@ mod tests {
         ) {
             let code = code(&text);
             match judge(status, code, None) {
-                Answer::Accepted => proptest::prop_assert_eq!((status, code), (200, Some(200))),
-                Answer::Refused(error) => {
-                    proptest::prop_assert!([1000, 1007, 1010, 1011].contains(&error.gateway_code.unwrap()));
+                SendResult::Accepted => proptest::prop_assert_eq!((status, code), (200, Some(200))),
+                SendResult::Refused(error) => {
+                    let code = error.gateway_code.and_then(GatewayCode::to_number).unwrap();
+                    proptest::prop_assert!([1000, 1007, 1010, 1011].contains(&code));
                 }
-                Answer::Account { gateway_code } => proptest::prop_assert!((1001..=1013).contains(&gateway_code)),
-                Answer::NotNow { .. } | Answer::Unknown => {}
+                SendResult::AccountRefused { gateway_code } => {
+                    proptest::prop_assert!((1001..=1013).contains(&gateway_code.to_number().unwrap()));
+                }
+                SendResult::NotNow { .. } | SendResult::Unknown => {}
             }
             proptest::prop_assert!(masked(&text).chars().all(|c| !c.is_numeric()));
         }
@@ -294,14 +398,14 @@ mod tests {
         assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 
-    /// A short timeout for the whole call is no reason to call an attempt ambiguous that never got a connection.
+    /// An attempt without a connection is not ambiguous, however short the timeout of the whole call is.
     #[tokio::test]
     async fn a_gateway_that_takes_no_connection_was_sent_nothing() {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
         let listener = socket.listen(1).unwrap();
         let address = listener.local_addr().unwrap();
-        // With its queue full, a listener leaves those who come without an answer.
+        // A listener with a full queue answers no further connection.
         let connect =
             || tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(address));
         let mut queue = Vec::new();
@@ -318,7 +422,7 @@ mod tests {
         });
         let to = PhoneNumber::parse("9812345678").unwrap();
         let answer = sparrow.unwrap().send(to, &"text".to_owned().into()).await;
-        assert_eq!(answer, Answer::NotNow { retry_after: None });
+        assert_eq!(answer, SendResult::NotNow { retry_after: None });
     }
 
     #[test]
