@@ -42,7 +42,7 @@ async function counted(page, id) {
   return figures.reduce((sum, text) => sum + Number(text.replaceAll(",", "")), 0);
 }
 
-scene("nobody gets in without an operator's key", { silent: false }, async ({ page }) => {
+scene("only an operator's key signs in", { silent: false }, async ({ page }) => {
   await page.goto(`${admin}/console`);
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
   await accessible(page);
@@ -149,7 +149,7 @@ scene("sending is paused and resumed with the keyboard", {}, async ({ page }) =>
   await shot(page, "console-record");
 });
 
-scene("whoever signs out is out", { silent: false }, async ({ page }) => {
+scene("signing out ends the session", { silent: false }, async ({ page }) => {
   await signIn(page);
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByRole("heading", { name: "Sign in" }).waitFor();

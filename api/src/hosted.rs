@@ -1,4 +1,4 @@
-//! The hosted page itself: one document, whose words are in one place.
+//! The hosted page: one document for each language, with its texts in `words.json`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,21 +10,21 @@ use maud::{PreEscaped, html};
 /// Whether hosted pages are served.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum HostedPages {
-    /// They are not there.
+    /// Not served.
     #[default]
     Off,
-    /// Those that client applications make.
+    /// Served for the pages that client applications create.
     On,
-    /// The same, and whoever comes without one gets a demonstration. Only where nothing reaches a real phone: a
-    /// stranger could send messages to whom it likes.
+    /// As `On`, and a visitor without a page gets a demonstration. Only for a simulated gateway: with a real one
+    /// strangers could send messages to any number.
     Demonstration {
-        /// Where its messages are read.
+        /// The address of the inbox with the demonstration's messages.
         inbox: String,
     },
 }
 
 impl HostedPages {
-    /// Where the messages of a demonstration are read.
+    /// The address of the inbox with the messages of demonstrations.
     pub(crate) fn inbox(&self) -> Option<&str> {
         match self {
             Self::Demonstration { inbox } => Some(inbox),
@@ -35,24 +35,24 @@ impl HostedPages {
 
 static STYLE: Asset = Asset::style("verify.css", include_str!("hosted/verify.css"));
 static SCRIPT: Asset = Asset::script("verify.js", include_str!("hosted/verify.js"));
-/// What the page loads.
+/// The page's own files.
 pub(crate) static FILES: [&Asset; 2] = [&STYLE, &SCRIPT];
 
 const WORDS: &str = include_str!("hosted/words.json");
 const BODY: &str = include_str!("hosted/verify.html");
 
-/// A language's words by their names.
+/// The texts of one language by their names.
 type Words = BTreeMap<String, String>;
 
-/// The words of each language.
+/// The texts of each language.
 static CATALOGUE: LazyLock<BTreeMap<String, Words>> =
-    // The tests read the same text, so it can be read.
+    // The tests read the same file, so it is valid JSON.
     LazyLock::new(|| serde_json::from_str(WORDS).unwrap_or_default());
 
 static IN_ENGLISH: LazyLock<String> = LazyLock::new(|| render(Locale::En));
 static IN_NEPALI: LazyLock<String> = LazyLock::new(|| render(Locale::Ne));
 
-/// The page. Its script has the words of the other language too, and says what the server says in the person's own.
+/// The page in this language. Its script has the texts of both languages, and shows problems in the visitor's own.
 pub(crate) fn page(locale: Locale) -> &'static str {
     match locale {
         Locale::En => &IN_ENGLISH,
@@ -74,12 +74,12 @@ fn render(locale: Locale) -> String {
     Page { lang: locale.as_str(), title, head, files: &FILES, body }.render()
 }
 
-/// JSON as it may stand in a `script` element, which ends at the first `</`.
+/// JSON for the inside of a `script` element, which would end at the first `</`.
 fn data(json: &str) -> String {
     json.replace('<', "\\u003c")
 }
 
-/// The language that a browser asks for first, of those that there are (`Accept-Language`, RFC 9110).
+/// The supported language that the browser prefers (`Accept-Language`, RFC 9110).
 pub(crate) fn preferred(accepted: &str) -> Locale {
     let weighed = accepted.split(',').filter_map(|part| {
         let mut parts = part.split(';').map(str::trim);
@@ -88,7 +88,7 @@ pub(crate) fn preferred(accepted: &str) -> Locale {
         let locale = language.parse::<Locale>().ok()?;
         (weight > 0.0).then_some((locale, weight))
     });
-    // Of those that weigh the same, the first.
+    // Of languages with the same weight, the first.
     let best = weighed.reduce(|best, next| if next.1 > best.1 { next } else { best });
     best.map_or(Locale::En, |(locale, _)| locale)
 }
@@ -100,27 +100,27 @@ mod tests {
     use super::*;
     use crate::problem::Kind;
 
-    /// The places in a text that something is put into: `{wait}`.
-    fn places(text: &str) -> BTreeSet<&str> {
+    /// The placeholders in a text: `{wait}`.
+    fn placeholders(text: &str) -> BTreeSet<&str> {
         text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect()
     }
 
     #[test]
-    fn both_languages_say_the_same() {
+    fn both_languages_have_the_same_texts() {
         let all: BTreeMap<String, Words> = serde_json::from_str(WORDS).unwrap();
         let (en, ne) = (&all["en"], &all["ne"]);
         assert_eq!(en.keys().collect::<Vec<_>>(), ne.keys().collect::<Vec<_>>());
         for (name, text) in en {
-            assert_eq!(places(text), places(&ne[name]), "{name}");
+            assert_eq!(placeholders(text), placeholders(&ne[name]), "{name}");
             assert!(!ne[name].is_empty() && !text.is_empty(), "{name}");
         }
     }
 
     #[test]
-    fn every_failure_that_a_person_can_meet_has_words() {
+    fn every_problem_that_a_visitor_can_meet_has_a_text() {
         let words = &CATALOGUE["en"];
         let ours = [
-            // The page never does these, whatever the person does.
+            // The page never causes these problems.
             Kind::MalformedJson,
             Kind::BadRequest,
             Kind::Forbidden,
@@ -136,23 +136,23 @@ mod tests {
             Kind::RequestTimeout,
         ];
         for kind in Kind::ALL.iter().filter(|kind| !ours.contains(kind)) {
-            assert!(words.contains_key(&format!("problem.{}", kind.slug())), "{} has no words", kind.slug());
+            assert!(words.contains_key(&format!("problem.{}", kind.slug())), "{} has no text", kind.slug());
         }
     }
 
     #[test]
-    fn every_word_of_the_page_is_in_the_catalogue() {
+    fn every_text_of_the_page_is_in_the_catalogue() {
         for locale in [Locale::En, Locale::Ne] {
             let page = page(locale);
             assert!(page.contains(&format!("<html lang=\"{}\">", locale.as_str())));
-            // The catalogue itself has places, for the script.
+            // The catalogue itself has placeholders, which the script fills.
             let (before, rest) = page.split_once("<script type=\"application/json\"").unwrap();
             let (_, after) = rest.split_once("</script>").unwrap();
             assert!(
-                places(before).is_empty() && places(after).is_empty(),
+                placeholders(before).is_empty() && placeholders(after).is_empty(),
                 "{:?} {:?}",
-                places(before),
-                places(after)
+                placeholders(before),
+                placeholders(after)
             );
         }
         let words = &CATALOGUE["en"];
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_is_answered_in_its_language() {
+    fn the_page_is_in_the_language_that_the_browser_prefers() {
         for (accepted, locale) in [
             ("", Locale::En),
             ("ne", Locale::Ne),

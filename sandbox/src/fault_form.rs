@@ -5,10 +5,10 @@ use maud::{Markup, html};
 use crate::faults::{FORCED_STATUSES, Faults};
 use crate::refusal::Refusal;
 
-/// Answers that take longer than this are worth a word.
+/// Answers that take longer than this are mentioned.
 const SLOW_MS: u64 = 1_000;
 
-/// Ready-made faults: name, and the body of the `PUT /faults` that makes them.
+/// Presets: the name, and the body of the `PUT /faults` that makes them.
 const PRESETS: [(&str, &str); 6] = [
     ("No faults", "{}"),
     ("Slow", "{\"latency_ms\":3000,\"jitter_ms\":2000}"),
@@ -18,7 +18,7 @@ const PRESETS: [(&str, &str); 6] = [
     ("No credits", "{\"response_code\":1012}"),
 ];
 
-/// What is wrong at present, for people; `None` when nothing is.
+/// The faults that are set, in words; `None` when there are none.
 pub(crate) fn describe(faults: &Faults, credits: u64) -> Option<String> {
     let mut words = Vec::new();
     if credits == 0 {
@@ -42,7 +42,7 @@ pub(crate) fn describe(faults: &Faults, credits: u64) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// A forced code with its words: `1012 (No Credits Available)`.
+/// A forced code with its name: `1012 (No Credits Available)`.
 fn answer(code: u16) -> String {
     Refusal::from_code(code).map_or_else(|| format!("HTTP {code}"), |refusal| format!("{code} ({refusal})"))
 }
@@ -54,7 +54,7 @@ fn span(latency_ms: u64, jitter_ms: u64) -> String {
     format!("{latency_ms} to {} ms", latency_ms + jitter_ms)
 }
 
-/// A share as people write it: no digits that say nothing.
+/// A share in percent, without zeros at its end.
 fn percent(rate: f64) -> String {
     let text = format!("{:.2}", rate * 100.0);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -146,7 +146,7 @@ mod tests {
     use crate::faults::Change;
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn the_faults_that_are_set_are_described() {
         assert_eq!(describe(&Faults::default(), 1), None);
         assert_eq!(describe(&Faults { latency_ms: 1_000, ..Faults::none() }, 1), None);
         for (faults, words) in [
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_preset_can_be_taken() {
+    fn every_preset_is_valid() {
         for (name, fields) in PRESETS {
             let fields: serde_json::Value = serde_json::from_str(fields).unwrap();
             Change::read(Faults::default(), fields.as_object().unwrap())

@@ -14,10 +14,10 @@ use crate::ledger::{Message, Stats, around_code};
 
 static STYLE: Asset = Asset::style("inbox.css", include_str!("assets/inbox.css"));
 static SCRIPT: Asset = Asset::script("inbox.js", include_str!("assets/inbox.js"));
-/// What the page loads.
+/// The page's own files.
 pub(crate) static FILES: [&Asset; 2] = [&STYLE, &SCRIPT];
 
-static OPERATORS: LazyLock<Carriers> = LazyLock::new(Carriers::builtin);
+static CARRIERS: LazyLock<Carriers> = LazyLock::new(Carriers::builtin);
 
 /// What the page shows.
 #[derive(Debug)]
@@ -26,13 +26,13 @@ pub(crate) struct Inbox<'a> {
     pub(crate) messages: &'a [Arc<Message>],
     /// Whether there are older ones.
     pub(crate) more: bool,
-    /// What was searched for.
+    /// The search text; empty without a search.
     pub(crate) asked: &'a str,
     pub(crate) stats: Stats,
     pub(crate) faults: &'a Faults,
-    /// How the browser calls us: `localhost:8081`.
+    /// The host that the browser asked for: `localhost:8081`.
     pub(crate) host: &'a str,
-    /// A page that asks for codes.
+    /// The address of the hosted page, which sends codes to this inbox.
     pub(crate) sign_up: Option<&'a str>,
 }
 
@@ -169,7 +169,7 @@ struct Talk<'a> {
     messages: Vec<&'a Message>,
 }
 
-/// By number, that with the newest message first.
+/// The messages by number; the number with the newest message is first.
 fn talks(messages: &[Arc<Message>]) -> Vec<Talk<'_>> {
     let mut talks: Vec<Talk<'_>> = Vec::new();
     let mut places = std::collections::HashMap::new();
@@ -186,12 +186,12 @@ fn talks(messages: &[Arc<Message>]) -> Vec<Talk<'_>> {
 impl Talk<'_> {
     fn render(&self) -> Markup {
         let (to, count) = (self.to, self.messages.len());
-        let operator = PhoneNumber::parse(to).ok().and_then(|phone| OPERATORS.lookup(&phone));
+        let carrier = PhoneNumber::parse(to).ok().and_then(|phone| CARRIERS.lookup(&phone));
         html! {
             article ."card flush talk" data-key=(to) aria-labelledby={ "to-" (to) } {
                 header {
                     h2 .figures id={ "to-" (to) } { (to) }
-                    @if let Some(operator) = operator { span ."badge plain" { (operator) } }
+                    @if let Some(carrier) = carrier { span ."badge plain" { (carrier) } }
                     span ."faint small" data-count {
                         (count) @if count == 1 { " message" } @else { " messages" }
                     }

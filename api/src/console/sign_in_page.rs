@@ -20,7 +20,7 @@ pub(super) fn sign_in_page(status: StatusCode, error: Option<&str>) -> Response 
                 input #key name="key" type="password" autocomplete="current-password" required autofocus
                     spellcheck="false" aria-describedby=[described_by] aria-invalid=[invalid];
                 span .hint {
-                    "It begins with ho_. " code { "hulak-api keys create --client NAME --operator" }
+                    "It begins with ho_. " code { "hulak keys create --client NAME --operator" }
                     " makes one; the one-process shape keeps one in the file " code { "operator-key" }
                     " of its data directory."
                 }

@@ -10,28 +10,28 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 both_shapes!(
-    only_operators_come_in,
+    only_operators_are_let_in,
     a_session_begins_and_ends,
     a_revoked_key_ends_its_sessions,
-    another_sites_page_can_do_nothing,
+    a_page_of_another_site_can_do_nothing,
     wrong_keys_are_bounded,
-    a_pause_holds_until_somebody_resumes,
+    a_pause_holds_until_an_operator_resumes,
     a_number_is_blocked_for_all_clients,
     a_failed_verification_is_found_by_its_number,
-    the_bill_counts_messages_and_parts,
-    dead_letters_are_looked_at_and_thrown_away,
-    every_act_is_in_the_record,
-    pages_run_no_script_of_anybody_else,
+    the_usage_counts_messages_and_parts,
+    dead_letters_are_shown_and_deleted,
+    every_action_is_in_the_audit_log,
+    pages_run_no_foreign_script,
 );
 
 /// A stack with an operator, and a client that follows no redirect.
-struct Desk {
+struct Console {
     stack: Stack,
     key: ApiKey,
     http: reqwest::Client,
 }
 
-impl Desk {
+impl Console {
     async fn open(shape: Shape) -> Self {
         let stack = start(shape).await;
         let rng = Rng::system();
@@ -66,7 +66,7 @@ impl Desk {
         answer.body
     }
 
-    /// What a page of ours sends.
+    /// A form as one of our pages sends it.
     fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.request(Method::POST, path)
@@ -89,7 +89,7 @@ impl Desk {
         text(self.request(Method::GET, path).header("cookie", cookie)).await
     }
 
-    /// The acts in the record, the oldest first.
+    /// The actions in the audit log, oldest first.
     async fn acts(&self) -> Vec<(String, String, String)> {
         let record = self.get("/operator/record").await;
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -107,8 +107,8 @@ async fn text(request: RequestBuilder) -> (u16, String) {
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
-async fn only_operators_come_in(shape: Shape) {
-    let desk = Desk::open(shape).await;
+async fn only_operators_are_let_in(shape: Shape) {
+    let console = Console::open(shape).await;
     let calls = [
         (Method::GET, "/operator/status"),
         (Method::GET, "/operator/usage"),
@@ -123,74 +123,74 @@ async fn only_operators_come_in(shape: Shape) {
         (Method::GET, "/console/dead"),
     ];
     for (method, path) in calls {
-        let bare = desk.request(method.clone(), path).header("origin", desk.admin());
+        let bare = console.request(method.clone(), path).header("origin", console.admin());
         assert_eq!(Answer::of(bare).await.status, 401, "{path}");
-        let clients = desk.request(method.clone(), path).bearer_auth(desk.stack.key.expose());
+        let clients = console.request(method.clone(), path).bearer_auth(console.stack.key.expose());
         let answer = Answer::of(clients).await;
         assert_eq!(answer.status, 403, "{path}: {answer:?}");
     }
-    assert_eq!(desk.call(Method::GET, "/operator/status", None).await.status, 200);
-    let (status, page) = text(desk.request(Method::GET, "/console")).await;
+    assert_eq!(console.call(Method::GET, "/operator/status", None).await.status, 200);
+    let (status, page) = text(console.request(Method::GET, "/console")).await;
     assert!(status == 200 && page.contains("Operator's key") && !page.contains("id=\"live\""), "{page}");
-    desk.close().await;
+    console.close().await;
 }
 
 async fn a_session_begins_and_ends(shape: Shape) {
-    let desk = Desk::open(shape).await;
-    let cookie = desk.sign_in().await;
-    let (status, page) = desk.page("/console", &cookie).await;
+    let console = Console::open(shape).await;
+    let cookie = console.sign_in().await;
+    let (status, page) = console.page("/console", &cookie).await;
     assert!(status == 200 && page.contains("id=\"live\"") && page.contains("staff"), "{page}");
-    let live = desk.page("/console/live?range=day", &cookie).await;
+    let live = console.page("/console/live?range=day", &cookie).await;
     assert!(
         live.0 == 200 && live.1.contains("a bar is half an hour")
             || live.1.contains("No verification was requested")
     );
-    let out = Answer::of(desk.form("/console/sign-out", &[]).header("cookie", &cookie)).await;
+    let out = Answer::of(console.form("/console/sign-out", &[]).header("cookie", &cookie)).await;
     assert_eq!(out.status, 303, "{out:?}");
     assert!(
         out.header("set-cookie").starts_with("hulak_session=; ")
             && out.header("set-cookie").contains("Max-Age=0")
     );
-    assert_eq!(desk.page("/console/live", &cookie).await.0, 401);
+    assert_eq!(console.page("/console/live", &cookie).await.0, 401);
     let (status, page) =
-        text(desk.form("/console/sign-in", &[("key", "ho_nobodyknowsthiskeyatallatall")])).await;
+        text(console.form("/console/sign-in", &[("key", "ho_nobodyknowsthiskeyatallatall")])).await;
     assert!(status == 401 && page.contains("not an operator's key"), "{page}");
-    desk.close().await;
+    console.close().await;
 }
 
 async fn a_revoked_key_ends_its_sessions(shape: Shape) {
-    let desk = Desk::open(shape).await;
-    let cookie = desk.sign_in().await;
-    desk.stack.store.revoke_key(&desk.key.hash(), machine_time()).await.unwrap();
-    assert_eq!(desk.page("/console/live", &cookie).await.0, 401);
-    assert_eq!(desk.call(Method::GET, "/operator/status", None).await.status, 401);
-    desk.close().await;
+    let console = Console::open(shape).await;
+    let cookie = console.sign_in().await;
+    console.stack.store.revoke_key(&console.key.hash(), machine_time()).await.unwrap();
+    assert_eq!(console.page("/console/live", &cookie).await.0, 401);
+    assert_eq!(console.call(Method::GET, "/operator/status", None).await.status, 401);
+    console.close().await;
 }
 
-async fn another_sites_page_can_do_nothing(shape: Shape) {
-    let desk = Desk::open(shape).await;
-    let cookie = desk.sign_in().await;
-    let post = || desk.request(Method::POST, "/console/pause").header("cookie", &cookie);
+async fn a_page_of_another_site_can_do_nothing(shape: Shape) {
+    let console = Console::open(shape).await;
+    let cookie = console.sign_in().await;
+    let post = || console.request(Method::POST, "/console/pause").header("cookie", &cookie);
     for request in [
         post(),
         post().header("origin", "http://evil.example"),
         post().header("origin", "null"),
-        post().header("origin", desk.admin()).header("sec-fetch-site", "cross-site"),
-        post().header("origin", desk.admin()).header("sec-fetch-site", "same-site"),
+        post().header("origin", console.admin()).header("sec-fetch-site", "cross-site"),
+        post().header("origin", console.admin()).header("sec-fetch-site", "same-site"),
     ] {
         assert_eq!(Answer::of(request).await.status, 403);
     }
-    assert_eq!(desk.get("/operator/status").await["pause"], Value::Null);
+    assert_eq!(console.get("/operator/status").await["pause"], Value::Null);
     let ours = post().header("sec-fetch-site", "same-origin");
     assert_eq!(Answer::of(ours).await.status, 303);
-    assert_eq!(desk.get("/operator/status").await["pause"]["by"], "staff");
-    desk.close().await;
+    assert_eq!(console.get("/operator/status").await["pause"]["by"], "staff");
+    console.close().await;
 }
 
 async fn wrong_keys_are_bounded(shape: Shape) {
-    let desk = Desk::open(shape).await;
+    let console = Console::open(shape).await;
     let wrong =
-        || desk.request(Method::GET, "/operator/status").bearer_auth("ho_nobodyknowsthiskeyatallatall");
+        || console.request(Method::GET, "/operator/status").bearer_auth("ho_nobodyknowsthiskeyatallatall");
     let mut statuses = Vec::new();
     for _ in 0..12 {
         statuses.push(Answer::of(wrong()).await.status);
@@ -203,15 +203,15 @@ async fn wrong_keys_are_bounded(shape: Shape) {
     .await;
     assert_eq!((refused.problem(), refused.body["policy"].as_str()), ("rate-limited", Some("address")));
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
-    desk.close().await;
+    console.close().await;
 }
 
-async fn a_pause_holds_until_somebody_resumes(shape: Shape) {
-    let desk = Desk::open(shape).await;
+async fn a_pause_holds_until_an_operator_resumes(shape: Shape) {
+    let console = Console::open(shape).await;
     let pause = Some(json!({"reason": "the bill is not paid"}));
-    assert_eq!(desk.call(Method::PUT, "/operator/pause", pause).await.status, 204);
-    let status = eventually("a worker that has heard of it", || async {
-        let status = desk.get("/operator/status").await;
+    assert_eq!(console.call(Method::PUT, "/operator/pause", pause).await.status, 204);
+    let status = eventually("a worker that knows of the pause", || async {
+        let status = console.get("/operator/status").await;
         (status["workers"][0]["paused"] == true).then_some(status)
     })
     .await;
@@ -219,173 +219,174 @@ async fn a_pause_holds_until_somebody_resumes(shape: Shape) {
     assert_eq!(status["verdict"]["sentence"], "Sending is paused.");
     assert_eq!(status["pause"]["reason"], "the bill is not paid");
 
-    let id = begin(&desk.stack, json!({ "phone": PHONE })).await.id();
+    let id = begin(&console.stack, json!({ "phone": PHONE })).await.id();
     eventually("a message that waits", || async {
-        (desk.get("/operator/status").await["queue"]["waiting"] == 1).then_some(())
+        (console.get("/operator/status").await["queue"]["waiting"] == 1).then_some(())
     })
     .await;
-    let resumed: String = desk.get("/operator/status").await["at"].as_str().unwrap().to_owned();
-    assert_eq!(desk.call(Method::DELETE, "/operator/pause", None).await.status, 204);
-    sent(&desk.stack, &id).await;
-    let found = desk.get(&format!("/operator/verifications/{id}")).await;
+    let resumed: String = console.get("/operator/status").await["at"].as_str().unwrap().to_owned();
+    assert_eq!(console.call(Method::DELETE, "/operator/pause", None).await.status, 204);
+    sent(&console.stack, &id).await;
+    let found = console.get(&format!("/operator/verifications/{id}")).await;
     let claimed = found["history"].as_array().unwrap().iter().find(|entry| entry["event"] == "c1").unwrap();
     assert!(moment(&claimed["at"]) >= moment(&json!(resumed)), "{found}");
-    desk.close().await;
+    console.close().await;
 }
 
 async fn a_number_is_blocked_for_all_clients(shape: Shape) {
-    let desk = Desk::open(shape).await;
-    let other = another_client(&desk.stack, "other").await;
+    let console = Console::open(shape).await;
+    let other = another_client(&console.stack, "other").await;
     let block = Some(json!({"phone": "९८१२३४५६७८", "reason": "fraud"}));
-    assert_eq!(desk.call(Method::PUT, "/operator/block", block).await.status, 204);
-    for key in [&desk.stack.key, &other] {
+    assert_eq!(console.call(Method::PUT, "/operator/block", block).await.status, 204);
+    for key in [&console.stack.key, &other] {
         let answer =
-            call(&desk.stack, key.expose(), Method::POST, VERIFICATIONS, Some(json!({"phone": PHONE}))).await;
+            call(&console.stack, key.expose(), Method::POST, VERIFICATIONS, Some(json!({"phone": PHONE})))
+                .await;
         assert_problem(&answer, 403, "phone-blocked");
     }
-    let seen = desk.stack.get(&format!("/v1/phones/{PHONE}")).await;
+    let seen = console.stack.get(&format!("/v1/phones/{PHONE}")).await;
     assert_eq!(seen.body["blocked_until"], "9999-12-30T00:00:00.000Z", "{seen:?}");
-    // A client lifts its own blocks only.
+    // A client lifts only its own blocks.
     let path = format!("/v1/phones/{PHONE}/block");
-    call(&desk.stack, other.expose(), Method::DELETE, &path, None).await;
-    let answer = desk.stack.post(VERIFICATIONS, json!({ "phone": PHONE })).await;
+    call(&console.stack, other.expose(), Method::DELETE, &path, None).await;
+    let answer = console.stack.post(VERIFICATIONS, json!({ "phone": PHONE })).await;
     assert_problem(&answer, 403, "phone-blocked");
 
-    let cookie = desk.sign_in().await;
-    let found = desk.form("/console/find", &[("q", PHONE)]).header("cookie", &cookie);
+    let cookie = console.sign_in().await;
+    let found = console.form("/console/find", &[("q", PHONE)]).header("cookie", &cookie);
     let (status, page) = text(found).await;
     assert!(status == 200 && page.contains("for good: fraud"), "{page}");
-    let lift = desk.form("/console/unblock", &[("phone", PHONE)]).header("cookie", &cookie);
+    let lift = console.form("/console/unblock", &[("phone", PHONE)]).header("cookie", &cookie);
     let (status, page) = text(lift).await;
     assert!(status == 200 && page.contains("The number is not blocked."), "{page}");
-    begin(&desk.stack, json!({ "phone": PHONE })).await;
-    let bad = desk.call(Method::PUT, "/operator/block", Some(json!({"phone": "12345"}))).await;
+    begin(&console.stack, json!({ "phone": PHONE })).await;
+    let bad = console.call(Method::PUT, "/operator/block", Some(json!({"phone": "12345"}))).await;
     assert_eq!((bad.status, bad.problem()), (422, "invalid-phone"));
-    desk.close().await;
+    console.close().await;
 }
 
 async fn a_failed_verification_is_found_by_its_number(shape: Shape) {
-    let desk = Desk::open(shape).await;
-    desk.stack.set_faults(Faults { response_code: Some(1007), ..Faults::default() });
-    let id = begin(&desk.stack, json!({ "phone": PHONE })).await.id();
-    desk.stack.until(&id, |body| body["delivery"]["status"] == "failed").await;
+    let console = Console::open(shape).await;
+    console.stack.set_faults(Faults { response_code: Some(1007), ..Faults::default() });
+    let id = begin(&console.stack, json!({ "phone": PHONE })).await.id();
+    console.stack.until(&id, |body| body["delivery"]["status"] == "failed").await;
     for spelling in ["9812345678", "+977 981-2345678", "९८१२३४५६७८", &id] {
-        let found = desk.call(Method::POST, "/operator/search", Some(json!({ "q": spelling }))).await;
+        let found = console.call(Method::POST, "/operator/search", Some(json!({ "q": spelling }))).await;
         let row = &found.body["data"][0];
         assert_eq!((row["id"].as_str(), row["client"].as_str()), (Some(&*id), Some("default")), "{found:?}");
         assert_eq!(row["delivery"]["error"], json!({"code": "invalid-receiver", "gateway_code": "1007"}));
     }
-    let found = desk.get(&format!("/operator/verifications/{id}")).await;
+    let found = console.get(&format!("/operator/verifications/{id}")).await;
     let events: Vec<_> =
         found["history"].as_array().unwrap().iter().map(|entry| entry["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["n1", "c1", "f1/invalid-receiver/1007"]);
     assert_eq!(found["messages"][0]["state"], "failed");
 
-    let cookie = desk.sign_in().await;
-    let (status, page) = desk.page(&format!("/console/verifications/{id}"), &cookie).await;
+    let cookie = console.sign_in().await;
+    let (status, page) = console.page(&format!("/console/verifications/{id}"), &cookie).await;
     assert!(status == 200 && page.contains("Message 1 failed for good") && page.contains("1007"), "{page}");
     for (path, status) in [
         ("/console/verifications/01990000-0000-7000-8000-000000000001", 404),
         ("/console/verifications/x", 400),
     ] {
-        assert_eq!(desk.page(path, &cookie).await.0, status, "{path}");
+        assert_eq!(console.page(path, &cookie).await.0, status, "{path}");
     }
-    let nonsense = desk.form("/console/find", &[("q", "nonsense")]).header("cookie", &cookie);
+    let nonsense = console.form("/console/find", &[("q", "nonsense")]).header("cookie", &cookie);
     let (status, page) = text(nonsense).await;
     assert!(status == 422 && page.contains("in any spelling"), "{page}");
-    desk.close().await;
+    console.close().await;
 }
 
-async fn the_bill_counts_messages_and_parts(shape: Shape) {
-    let desk = Desk::open(shape).await;
-    let (id, _) = begin_sent(&desk.stack, json!({ "phone": PHONE })).await;
-    let (nepali, _) = begin_sent(&desk.stack, json!({ "phone": OTHER_PHONE, "locale": "ne" })).await;
+async fn the_usage_counts_messages_and_parts(shape: Shape) {
+    let console = Console::open(shape).await;
+    let (id, _) = begin_sent(&console.stack, json!({ "phone": PHONE })).await;
+    let (nepali, _) = begin_sent(&console.stack, json!({ "phone": OTHER_PHONE, "locale": "ne" })).await;
     let parts = |found: &Value| found["messages"][0]["parts"].as_i64().unwrap();
-    let sum = parts(&desk.get(&format!("/operator/verifications/{id}")).await)
-        + parts(&desk.get(&format!("/operator/verifications/{nepali}")).await);
-    let usage = desk.get("/operator/usage?days=2").await;
+    let sum = parts(&console.get(&format!("/operator/verifications/{id}")).await)
+        + parts(&console.get(&format!("/operator/verifications/{nepali}")).await);
+    let usage = console.get("/operator/usage?days=2").await;
     let row = &usage["data"][0];
     assert_eq!(
         (row["client"].as_str(), row["messages"].as_i64(), row["parts"].as_i64()),
         (Some("default"), Some(2), Some(sum))
     );
-    let csv = desk.request(Method::GET, "/console/bill.csv?days=2").bearer_auth(desk.key.expose());
+    let csv = console.request(Method::GET, "/console/bill.csv?days=2").bearer_auth(console.key.expose());
     let (status, csv) = text(csv).await;
     assert!(status == 200 && csv.ends_with(&format!(",\"default\",2,{sum},0,0,0\r\n")), "{csv}");
     for days in ["0", "401", "x"] {
-        let answer = desk.call(Method::GET, &format!("/operator/usage?days={days}"), None).await;
+        let answer = console.call(Method::GET, &format!("/operator/usage?days={days}"), None).await;
         assert!(matches!(answer.status, 400 | 422), "{answer:?}");
     }
-    desk.close().await;
+    console.close().await;
 }
 
-async fn dead_letters_are_looked_at_and_thrown_away(shape: Shape) {
-    let desk = Desk::open(shape).await;
-    assert_eq!(desk.get("/operator/dead").await, json!({"count": 0, "oldest": []}));
-    let cookie = desk.sign_in().await;
-    let (status, page) = desk.page("/console/dead", &cookie).await;
+async fn dead_letters_are_shown_and_deleted(shape: Shape) {
+    let console = Console::open(shape).await;
+    assert_eq!(console.get("/operator/dead").await, json!({"count": 0, "oldest": []}));
+    let cookie = console.sign_in().await;
+    let (status, page) = console.page("/console/dead", &cookie).await;
     assert!(status == 200 && page.contains("There are no dead letters."), "{page}");
-    let purged = desk.call(Method::DELETE, "/operator/dead", None).await;
+    let purged = console.call(Method::DELETE, "/operator/dead", None).await;
     assert_eq!((purged.status, purged.body), (200, json!({"purged": 0})));
-    desk.close().await;
+    console.close().await;
 }
 
-/// In one process there are none: what cannot be read never gets on the queue.
+/// Only in production shape: in one process no unreadable job gets on the queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_no_worker_can_read_is_shown_and_thrown_away() {
-    let desk = Desk::open(Shape::Production).await;
+async fn a_job_that_no_worker_can_read_is_shown_and_deleted() {
+    let console = Console::open(Shape::Production).await;
     let letters = [r#"{"v":1,"what":"<script>alert(1)</script>"}"#, "rubbish"];
     for letter in letters {
-        desk.stack.put_on_queue(letter.as_bytes()).await;
+        console.stack.put_on_queue(letter.as_bytes()).await;
     }
     let buried = async || {
         eventually("the dead letters", || async {
-            (desk.get("/operator/status").await["queue"]["dead"] == 2).then_some(())
+            (console.get("/operator/status").await["queue"]["dead"] == 2).then_some(())
         })
         .await;
     };
     buried().await;
-    let seen = desk.get("/operator/dead").await;
+    let seen = console.get("/operator/dead").await;
     let mut payloads: Vec<_> = seen["oldest"].as_array().unwrap().iter().map(|one| &one["payload"]).collect();
     payloads.sort_unstable_by_key(|payload| payload.as_str());
     assert_eq!((seen["count"].as_i64(), payloads), (Some(2), vec![&json!(letters[1]), &json!(letters[0])]));
     assert!(seen["oldest"][0]["reason"] == "rejected" && seen["oldest"][0]["died_at"].is_string(), "{seen}");
-    // Looking leaves them where they are.
+    // Reading them leaves them in the queue.
     buried().await;
-    let cookie = desk.sign_in().await;
-    let (status, page) = desk.page("/console/dead", &cookie).await;
+    let cookie = console.sign_in().await;
+    let (status, page) = console.page("/console/dead", &cookie).await;
     assert!(status == 200 && page.contains("2 dead letters") && page.contains("rubbish"), "{page}");
     assert!(page.contains("&lt;script&gt;") && !page.contains("<script>alert"), "{page}");
 
     buried().await;
-    let purge = desk.form("/console/purge", &[]).header("cookie", &cookie);
+    let purge = console.form("/console/purge", &[]).header("cookie", &cookie);
     assert_eq!(Answer::of(purge).await.status, 303);
-    assert_eq!(desk.get("/operator/dead").await, json!({"count": 0, "oldest": []}));
-    desk.stack.put_on_queue(b"more rubbish").await;
+    assert_eq!(console.get("/operator/dead").await, json!({"count": 0, "oldest": []}));
+    console.stack.put_on_queue(b"more rubbish").await;
     eventually("another one", || async {
-        (desk.get("/operator/status").await["queue"]["dead"] == 1).then_some(())
+        (console.get("/operator/status").await["queue"]["dead"] == 1).then_some(())
     })
     .await;
-    let purged = desk.call(Method::DELETE, "/operator/dead", None).await;
+    let purged = console.call(Method::DELETE, "/operator/dead", None).await;
     assert_eq!((purged.status, purged.body), (200, json!({"purged": 1})));
-    let acts = desk.acts().await;
+    let acts = console.acts().await;
     let names: Vec<_> = acts.iter().map(|(act, ..)| act.as_str()).collect();
     let expected =
         [Act::DeadLetters, Act::SignIn, Act::DeadLetters, Act::Purge, Act::DeadLetters, Act::Purge];
     assert_eq!(names, expected.map(Act::as_str));
     assert!(acts.iter().all(|(_, who, _)| who == "staff"), "{acts:?}");
-    // The others' messages go on.
-    begin_sent(&desk.stack, json!({ "phone": PHONE })).await;
-    desk.close().await;
+    // Messages are still sent.
+    begin_sent(&console.stack, json!({ "phone": PHONE })).await;
+    console.close().await;
 }
 
-async fn every_act_is_in_the_record(shape: Shape) {
-    let desk = Desk::open(shape).await;
-    let wrong = desk.form("/console/sign-in", &[("key", "my-password")]);
+async fn every_action_is_in_the_audit_log(shape: Shape) {
+    let console = Console::open(shape).await;
+    let wrong = console.form("/console/sign-in", &[("key", "my-password")]);
     assert_eq!(text(wrong).await.0, 401);
-    let cookie = desk.sign_in().await;
+    let cookie = console.sign_in().await;
     let act = async |path: &str, fields: &[(&str, &str)]| {
-        let (status, page) = text(desk.form(path, fields).header("cookie", &cookie)).await;
+        let (status, page) = text(console.form(path, fields).header("cookie", &cookie)).await;
         assert!(status == 200 || status == 303, "{path}: {status} {page}");
     };
     act("/console/find", &[("q", PHONE)]).await;
@@ -394,10 +395,10 @@ async fn every_act_is_in_the_record(shape: Shape) {
     act("/console/pause", &[("reason", "bill")]).await;
     act("/console/resume", &[]).await;
     act("/console/purge", &[]).await;
-    assert_eq!(desk.page("/console/dead", &cookie).await.0, 200);
-    assert_eq!(desk.page("/console/bill.csv", &cookie).await.0, 200);
+    assert_eq!(console.page("/console/dead", &cookie).await.0, 200);
+    assert_eq!(console.page("/console/bill.csv", &cookie).await.0, 200);
     act("/console/sign-out", &[]).await;
-    let acts = desk.acts().await;
+    let acts = console.acts().await;
     let names: Vec<_> = acts.iter().map(|(act, ..)| act.as_str()).collect();
     let expected = [
         Act::SignInRefused,
@@ -414,20 +415,20 @@ async fn every_act_is_in_the_record(shape: Shape) {
     ];
     assert_eq!(names, expected.map(Act::as_str));
     assert!(acts[1..].iter().all(|(_, who, _)| who == "staff") && acts[0].1.is_empty(), "{acts:?}");
-    assert_eq!(acts[2].2, "+97798•••••678", "a search does not tell the number");
+    assert_eq!(acts[2].2, "+97798•••••678", "a search masks the number");
     assert!(acts[3].2.starts_with(PHONE) && acts[3].2.ends_with(": fraud"), "{acts:?}");
     assert!(!format!("{acts:?}").contains("my-password"));
-    desk.close().await;
+    console.close().await;
 }
 
-async fn pages_run_no_script_of_anybody_else(shape: Shape) {
-    let desk = Desk::open(shape).await;
-    let cookie = desk.sign_in().await;
+async fn pages_run_no_foreign_script(shape: Shape) {
+    let console = Console::open(shape).await;
+    let cookie = console.sign_in().await;
     let name = "<script>alert(1)</script>";
-    let pause = desk.form("/console/pause", &[("reason", name)]).header("cookie", &cookie);
+    let pause = console.form("/console/pause", &[("reason", name)]).header("cookie", &cookie);
     assert_eq!(text(pause).await.0, 303);
     for path in ["/console", "/console/record"] {
-        let answer = desk.request(Method::GET, path).header("cookie", &cookie).send().await.unwrap();
+        let answer = console.request(Method::GET, path).header("cookie", &cookie).send().await.unwrap();
         let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
         assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
         assert_eq!(answer.headers()["cache-control"], "no-store");
@@ -439,5 +440,5 @@ async fn pages_run_no_script_of_anybody_else(shape: Shape) {
         );
         assert!(page.len() < 100_000, "{} bytes", page.len());
     }
-    desk.close().await;
+    console.close().await;
 }
