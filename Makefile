@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check deploy-check fmt lint doc openapi fuzz chaos bench
+.PHONY: help run test test-fast check deploy-check fmt lint doc openapi fuzz chaos bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ run: ## Start everything in one process: API, worker, SQLite and a simulated gat
 
 test: ## Run every test beside a throwaway PostgreSQL and RabbitMQ
 	.ci/test
+
+test-fast: ## The same without what needs Node.js, Chromium or PyPI, and without the run under faults
+	.ci/test --fast
 
 # What fails cheaply comes first, one after the other even under `make -j`: they share one build directory.
 check: ## Everything that must pass before a merge
@@ -28,7 +31,8 @@ deploy-check: ## Do compose file, image and settings agree?
 fmt: ## Is the code formatted?
 	$(CARGO) fmt --all --check
 
-lint: ## Clippy, with warnings as errors
+lint: ## Clippy, with warnings as errors; and is every dependency used?
+	.ci/unused-dependencies
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 doc: ## Does the documentation build, without dead links?

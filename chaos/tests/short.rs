@@ -9,6 +9,7 @@ use hulak_chaos::{Binaries, Plan, run};
 const SEED: u64 = 1;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: a minute of faults"]
 async fn everything_is_kept_under_kill_9() {
     let plan = Plan { seed: SEED, length: Duration::from_secs(60), verifications: 600, kills: 10 };
     let binaries = Binaries {

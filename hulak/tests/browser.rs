@@ -100,6 +100,7 @@ async fn spec(name: &str, hulak: &Hulak, settings: &[(&str, &str)]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Chromium and npm"]
 async fn the_inbox() {
     let directory = tempfile::tempdir().unwrap();
     let hulak = Hulak::start(&directory.path().join("data"), &[]);
@@ -107,6 +108,7 @@ async fn the_inbox() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Chromium and npm"]
 async fn the_hosted_page() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
@@ -117,6 +119,7 @@ async fn the_hosted_page() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Chromium and npm"]
 async fn a_code_that_is_too_old() {
     let directory = tempfile::tempdir().unwrap();
     let settings = [("HULAK_CODE_TTL", "5s"), ("HULAK_RESEND_COOLDOWN", "1s")];
@@ -189,6 +192,7 @@ async fn a_day_before_this_one(data: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Chromium and npm"]
 async fn the_console() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");

@@ -105,29 +105,34 @@ fn script(interpreter: &Path, file: &str) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Node.js and packages from PyPI"]
 async fn the_walk_in_node_verifies_a_number() {
     let node = node().await.unwrap();
     walk(script(&node, "node/verify.mjs")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Node.js and packages from PyPI"]
 async fn the_walk_in_node_says_what_is_wrong() {
     let node = node().await.unwrap();
     refusals(|| script(&node, "node/verify.mjs")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Node.js and packages from PyPI"]
 async fn the_walk_in_python_verifies_a_number() {
     walk(python("verify.py").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Node.js and packages from PyPI"]
 async fn the_walk_in_python_says_what_is_wrong() {
     let python = python("verify.py").await;
     refusals(|| example::again(&python)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Node.js and packages from PyPI"]
 async fn every_script_parses() {
     let node = node().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -223,6 +228,7 @@ async fn wall(hulak: &Hulak) -> (Example, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Node.js and packages from PyPI"]
 async fn the_wall_lets_in_who_proves_a_number() {
     let directory = tempfile::tempdir().unwrap();
     let hulak = Hulak::start(&directory.path().join("data"), &[TEST_NUMBERS]);
@@ -269,6 +275,7 @@ async fn the_wall_lets_in_who_proves_a_number() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Node.js and packages from PyPI"]
 async fn the_wall_takes_a_token_once_and_from_its_own_visitor() {
     let directory = tempfile::tempdir().unwrap();
     let hulak = Hulak::start(&directory.path().join("data"), &[TEST_NUMBERS]);
@@ -305,6 +312,7 @@ async fn the_wall_takes_a_token_once_and_from_its_own_visitor() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs Node.js and packages from PyPI"]
 async fn the_pages_backend_serves_it_and_believes_a_token_once() {
     let directory = tempfile::tempdir().unwrap();
     let port = free_port().unwrap().to_string();

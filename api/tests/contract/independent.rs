@@ -66,6 +66,7 @@ async fn step(present: u8, other: Option<u8>) -> (Stack, Token) {
 /// The steps of docs/operations.md. Whichever step a process is at, it publishes the keys of every token that may still
 /// be good: those of the step before, and those that processes a step further make already.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs packages from PyPI"]
 async fn a_rotation_leaves_no_gap() {
     let steps = [step(1, None).await, step(1, Some(2)).await, step(2, Some(1)).await, step(2, None).await];
     for (n, (stack, _)) in steps.iter().enumerate() {

@@ -60,6 +60,7 @@ fn users(all: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs packages from PyPI"]
 async fn the_document_is_valid_and_so_are_its_examples() {
     succeed(|python| {
         let mut command = python.program();
@@ -70,6 +71,7 @@ async fn the_document_is_valid_and_so_are_its_examples() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs packages from PyPI"]
 async fn nothing_is_found_with_api_keys() {
     let stack = serving_all().await;
     let second = another_client(&stack, "second").await;
@@ -82,6 +84,7 @@ async fn nothing_is_found_with_api_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "slow: needs packages from PyPI"]
 async fn nothing_is_found_with_a_client_token() {
     let stack = serving_all().await;
     let created = begin(&stack, json!({"phone": PHONE})).await;
