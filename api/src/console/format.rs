@@ -131,7 +131,7 @@ mod tests {
     fn an_error_is_a_sentence_with_the_gateways_code() {
         let why = |code, own| error(Some(DeliveryError { code, gateway_code: GatewayCode::new(own) }));
         assert_eq!(
-            why(DeliveryFault::InvalidReceiver, 1007),
+            why(DeliveryFault::InvalidReceiver, "1007"),
             "The gateway does not know the receiver (gateway code 1007)."
         );
         assert_eq!(
