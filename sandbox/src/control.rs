@@ -1,4 +1,4 @@
-//! What stands beside the gateway: the inbox, the faults and the figures.
+//! Everything beside the gateway's own paths: the inbox, the faults and the counters.
 
 use std::collections::HashMap;
 
@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 
 use crate::faults::{Change, Faults, InvalidFault};
 use crate::fields::read_body;
-use crate::ledger::last_ten_digits;
+use crate::ledger::{Message, last_ten_digits};
 use crate::page::Inbox;
-use crate::{Sandbox, host_guard, live, page};
+use crate::simulator::Sandbox;
+use crate::{host_guard, live, page};
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
@@ -52,10 +53,10 @@ async fn asset(Path(name): Path<String>, RawQuery(query): RawQuery, headers: Hea
     )
 }
 
-/// A query's parameters by name; unknown ones are passed over.
+/// A query's parameters by name; unknown ones are ignored.
 type Parameters = Query<HashMap<String, String>>;
 
-/// A request that cannot be understood, as RFC 9457 says it.
+/// A problem with a request, as in RFC 9457.
 struct Problem {
     status: StatusCode,
     title: &'static str,
@@ -86,7 +87,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The number asked for, if any. One that is none is refused: passed over, a `DELETE` would clear everything.
+/// The number of the query, if any. An invalid one is refused: if it were ignored, a `DELETE` would delete every message.
 fn receiver(parameters: &Parameters) -> Result<Option<String>, Problem> {
     match parameters.get("to").map(|to| to.trim()) {
         None | Some("") => Ok(None),
@@ -104,7 +105,7 @@ fn whole_number<T: std::str::FromStr>(parameters: &Parameters, name: &str, defau
     value.parse().map_err(|_| Problem::field(name, "must be a whole number, 0 or more"))
 }
 
-/// `q` is looked for in numbers and texts; a whole number, by `to` or `q`, is its own messages only.
+/// `q` searches numbers and texts; a whole number, in `to` or `q`, finds only its own messages.
 async fn inbox_page(
     State(sandbox): State<Sandbox>,
     parameters: Parameters,
@@ -141,11 +142,11 @@ async fn log(State(sandbox): State<Sandbox>, parameters: Parameters) -> Result<R
     Ok(json_list(messages.iter().map(AsRef::as_ref)))
 }
 
-fn json_list<'a>(items: impl Iterator<Item = &'a crate::Message>) -> Response {
+fn json_list<'a>(items: impl Iterator<Item = &'a Message>) -> Response {
     Json(items.collect::<Vec<_>>()).into_response()
 }
 
-/// The faults as the contract shows them: with the account's credits.
+/// The faults with the account's credits.
 #[derive(Serialize)]
 struct FaultsBody {
     #[serde(flatten)]
@@ -173,7 +174,7 @@ impl Sandbox {
         let malformed = Problem { status: StatusCode::BAD_REQUEST, title: "Malformed JSON", invalid: None };
         let value: Value = serde_json::from_slice(body).map_err(|_| malformed)?;
         let fields = value.as_object().ok_or_else(|| Problem::field("(body)", "must be an object"))?;
-        // Read and written under one lock: of two partial changes at once, both count.
+        // Read and written under one lock, so that two partial changes at once do not undo each other.
         let mut present = self.lock_faults();
         let change = Change::read(present.clone(), fields)?;
         *present = change.faults;

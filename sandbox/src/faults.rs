@@ -1,4 +1,4 @@
-//! What goes wrong, on demand.
+//! Faults on demand.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 
 use crate::refusal::Refusal;
 
-/// No call is made to wait longer than this.
+/// The longest latency and the longest jitter.
 const MAX_DELAY_MS: u64 = 60_000;
 
-/// HTTP answers that can be forced, besides the gateway's own codes: what proxies and failing servers say. 403 is one
-/// without a code in it.
+/// HTTP statuses that can be forced, besides the gateway's own codes: those of proxies and failing servers. A forced 403 has no
+/// code in its body.
 pub(crate) const FORCED_STATUSES: [u16; 6] = [403, 429, 500, 502, 503, 504];
 
 /// How the simulator misbehaves, on sends and credit calls alike.
@@ -22,7 +22,7 @@ pub(crate) const FORCED_STATUSES: [u16; 6] = [403, 429, 500, 502, 503, 504];
 pub struct Faults {
     /// How long every answer takes.
     pub latency_ms: u64,
-    /// At most this much more, evenly spread.
+    /// At most this much more, uniformly distributed.
     pub jitter_ms: u64,
     /// The share of calls answered with HTTP 500; their messages are not taken.
     pub error_rate: f64,
@@ -43,14 +43,14 @@ impl Default for Faults {
     }
 }
 
-/// What a forced `response_code` means.
+/// The answer that a `response_code` forces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forced {
     Refusal(Refusal),
     Status { status: u16, retry_after_s: Option<u64> },
 }
 
-/// What becomes of one call.
+/// How one call goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Answer,
@@ -60,7 +60,7 @@ pub(crate) enum Fate {
 }
 
 impl Faults {
-    /// A gateway without fault that answers at once.
+    /// A gateway without faults that answers at once.
     #[must_use]
     pub const fn none() -> Self {
         Self {
@@ -101,7 +101,7 @@ impl Faults {
     }
 }
 
-/// A field of `PUT /faults` that cannot be taken.
+/// A field of `PUT /faults` that is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {detail}")]
 pub struct InvalidFault {
@@ -111,7 +111,7 @@ pub struct InvalidFault {
     pub detail: String,
 }
 
-/// A change asked for by `PUT /faults`: what is absent stays.
+/// The change of a `PUT /faults`: fields that are absent stay as they are.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) faults: Faults,
@@ -119,7 +119,7 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// Reads the change to `present`: all of it is good, or none of it is taken.
+    /// Reads the change of `present`: if one field is invalid, none is changed.
     pub(crate) fn read(present: Faults, fields: &Map<String, Value>) -> Result<Self, InvalidFault> {
         let mut change = Self { faults: present, credits: None };
         for (field, value) in fields {

@@ -1,4 +1,4 @@
-//! The fields of a call, in every way they are sent in the wild.
+//! The fields of a call, in every form in which clients send them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,12 +15,12 @@ pub(crate) const BODY_LIMIT: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a call said, by name. Of a name said twice the last counts, and the body counts before the address.
+/// The fields by name. Of a repeated name the last counts, and the body overrides the query.
 #[derive(Debug, Default)]
 pub(crate) struct Fields(HashMap<String, String>);
 
 impl Fields {
-    /// Reads them. A body that cannot be understood has no fields.
+    /// Reads them. A malformed body has no fields.
     pub(crate) async fn read(request: Request) -> Result<Self, Response> {
         let mut fields = pairs(request.uri().query().unwrap_or_default().as_bytes());
         if request.method() == Method::POST {
@@ -45,7 +45,7 @@ pub(crate) async fn read_body(body: Body) -> Result<Bytes, Response> {
     let refuse = |status: StatusCode, why: &'static str| (status, why).into_response();
     match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, BODY_LIMIT)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        // The only other way to fail is a connection that broke, whose end nobody reads this answer.
+        // The only other failure is a broken connection, on which this answer is not read.
         Ok(Err(_)) => Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 64 KiB\n")),
         Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n")),
     }
@@ -60,7 +60,7 @@ fn pairs(encoded: &[u8]) -> HashMap<String, String> {
     serde_urlencoded::from_bytes::<Vec<(String, String)>>(encoded).unwrap_or_default().into_iter().collect()
 }
 
-/// Numbers are taken as their digits: clients do send `"to": 9812345678`.
+/// A number is read as its digits, because some clients send `"to": 9812345678`.
 fn json(body: &[u8]) -> HashMap<String, String> {
     let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return HashMap::new() };
     let text = |value: Value| match value {

@@ -13,8 +13,9 @@ use serde::Serialize;
 use crate::faults::{Fate, Forced};
 use crate::fields::Fields;
 use crate::ledger::{Receipt, Submission};
+use crate::no_answer;
 use crate::refusal::Refusal;
-use crate::{Sandbox, no_answer};
+use crate::simulator::Sandbox;
 
 pub(crate) fn routes(sandbox: Sandbox) -> Router {
     let sms = on(MethodFilter::GET.or(MethodFilter::POST), send).head(no_head);
@@ -27,12 +28,12 @@ pub(crate) fn routes(sandbox: Sandbox) -> Router {
         .with_state(sandbox)
 }
 
-/// Without this a HEAD would be served as a GET, and would send.
+/// Without this, a HEAD would be served as a GET and would send a message.
 async fn no_head() -> StatusCode {
     StatusCode::METHOD_NOT_ALLOWED
 }
 
-/// Why a call is not answered as asked.
+/// Why a call has failed.
 enum Failure {
     Refused(Refusal),
     Status { status: u16, retry_after_s: Option<u64> },
@@ -105,10 +106,10 @@ impl IntoResponse for Receipt {
     }
 }
 
-/// What is taken is taken before the first wait: a caller who loses patience has sent its message nevertheless.
+/// The message is taken before the first wait: if the caller hangs up, its message is sent nevertheless.
 async fn send(State(sandbox): State<Sandbox>, request: Request) -> Response {
     let fields = Fields::read(request).await;
-    // Counted once it has arrived, so that the figures add up when callers hang up half way.
+    // Counted when the whole call has arrived, so that the counters add up when callers hang up half way.
     sandbox.ledger().count_request();
     let response = match fields {
         Ok(fields) => sandbox.submit(&fields),
@@ -118,7 +119,7 @@ async fn send(State(sandbox): State<Sandbox>, request: Request) -> Response {
         }
     };
     sandbox.touch();
-    sandbox.think().await;
+    sandbox.delay().await;
     response
 }
 
@@ -134,7 +135,7 @@ async fn credit(State(sandbox): State<Sandbox>, request: Request) -> Response {
         Ok(fields) => sandbox.report_credit(&fields),
         Err(response) => response,
     };
-    sandbox.think().await;
+    sandbox.delay().await;
     response
 }
 
@@ -224,8 +225,8 @@ fn is_right(configured: Option<&str>, given: &str) -> bool {
     configured.map_or(!given.trim().is_empty(), |configured| configured == given)
 }
 
-/// The valid receivers of a comma separated list; the others are passed over. One number alone is told that it is
-/// invalid, several (or none) that no valid one is among them.
+/// The valid receivers of a comma-separated list; the others are ignored. A single invalid number is an invalid receiver; of
+/// several, or none, the answer is that no receiver is valid.
 fn receivers(to: &str) -> Result<Vec<&str>, Refusal> {
     let named: Vec<&str> = to.split(',').map(str::trim).filter(|number| !number.is_empty()).collect();
     let valid: Vec<&str> = named.iter().copied().filter(|number| is_mobile(number)).collect();

@@ -1,4 +1,4 @@
-//! Which `Host` the pages answer to: see [`hulak_runtime::host_guard`].
+//! The host names under which the pages are served: see [`hulak_runtime::host_guard`].
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hulak_runtime::host_guard::{is_this_machine, name_of, requested};
 
-use crate::Sandbox;
+use crate::simulator::Sandbox;
 
 pub(crate) async fn guard(State(sandbox): State<Sandbox>, request: Request, next: Next) -> Response {
     let bound = sandbox.0.bound.get().copied();
@@ -22,7 +22,7 @@ pub(crate) async fn guard(State(sandbox): State<Sandbox>, request: Request, next
 }
 
 fn is_known(name: &str, bound: Option<SocketAddr>, allowed: &[String]) -> bool {
-    // Bound to every address, each of them is ours; a number cannot be rebound.
+    // A simulator that is bound to every address may be visited by any of them; an IP address cannot be rebound.
     let is_bound =
         |address: IpAddr| bound.is_some_and(|bound| bound.ip() == address || bound.ip().is_unspecified());
     is_this_machine(name)

@@ -1,4 +1,4 @@
-//! The account and its messages: one lock, so that what is paid for and what is taken never disagree.
+//! The account and its messages: one lock, so that credits and messages always agree.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use serde::Serialize;
 
 use crate::refusal::Refusal;
 
-/// Room for text, for each message of the capacity. Ordinary messages need a third of it; a flood of huge ones
-/// pushes out the oldest sooner instead of filling the memory.
+/// Bytes of text for each message of the capacity. Ordinary messages need a third of it; with many huge messages the oldest are
+/// deleted sooner, so that memory stays bounded.
 const TEXT_PER_MESSAGE: usize = 1024;
 
 /// A message the gateway took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
-    /// The gateway's number for it: counts up by one, so a gap shows what was forgotten.
+    /// The gateway's number for it: counts up by one, so a gap shows deleted messages.
     pub id: u64,
     /// The receiver's 10 digits.
     pub to: String,
@@ -30,7 +30,7 @@ pub struct Message {
     pub code: Option<String>,
 }
 
-/// What has happened since the start.
+/// Counters since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Stats {
     /// Calls to send.
@@ -47,7 +47,7 @@ pub struct Stats {
     pub credits: u64,
 }
 
-/// What a call wants to send, checked.
+/// The checked content of a call to send.
 #[derive(Debug)]
 pub(crate) struct Submission<'a> {
     pub(crate) receivers: Vec<&'a str>,
@@ -56,7 +56,7 @@ pub(crate) struct Submission<'a> {
     pub(crate) parts: u64,
 }
 
-/// What the gateway says about messages it took.
+/// The answer about messages that were taken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Receipt {
     pub(crate) count: u64,
@@ -99,7 +99,7 @@ impl Ledger {
         self.consumed
     }
 
-    /// How often messages were forgotten on demand.
+    /// How often messages were deleted on demand.
     pub(crate) fn cleared(&self) -> u64 {
         self.cleared
     }
@@ -129,7 +129,7 @@ impl Ledger {
         self.stats.timed_out += 1;
     }
 
-    /// Takes all messages of a call or none. The clock is read here, so that times never run against the ids.
+    /// Takes all messages of a call or none. The clock is read under the lock, so that times and ids have the same order.
     pub(crate) fn take(&mut self, wanted: &Submission<'_>, clock: &dyn Clock) -> Result<Receipt, Refusal> {
         let count = u64::try_from(wanted.receivers.len()).unwrap_or(u64::MAX);
         let cost = count.saturating_mul(wanted.parts);
@@ -172,7 +172,7 @@ impl Ledger {
         wanted.take(limit).map(Arc::clone).collect()
     }
 
-    /// The newest messages whose number or text holds `asked`, and whether there are more than `limit` of them.
+    /// The newest messages whose number or text contains `asked`, and whether there are more than `limit` of them.
     pub(crate) fn search(&self, asked: &str, limit: usize) -> (Vec<Arc<Message>>, bool) {
         let asked = asked.to_lowercase();
         let holds = |message: &&Arc<Message>| {
@@ -198,7 +198,7 @@ impl Ledger {
         self.messages.range(start..).map(Arc::clone).collect()
     }
 
-    /// Forgets the messages to one number, or all.
+    /// Deletes the messages to one number, or all.
     pub(crate) fn forget(&mut self, to: Option<&str>) {
         self.cleared += 1;
         self.messages.retain(|message| to.is_some_and(|to| message.to != to));
@@ -216,13 +216,13 @@ pub(crate) fn last_ten_digits(number: &str) -> Option<String> {
     digits.len().checked_sub(10).map(|start| digits[start..].to_owned())
 }
 
-/// The first run of 4 to 10 ASCII digits that no ASCII letter or digit touches. Other scripts may touch it: Nepali
-/// joins its endings to a number.
+/// The first run of 4 to 10 ASCII digits without an ASCII letter or digit beside it. Letters of other scripts may be beside it:
+/// Nepali joins its endings to a number.
 fn code_in(text: &str) -> Option<&str> {
     around_code(text).map(|(_, code, _)| code)
 }
 
-/// A text as what comes before its code, the code, and what comes after.
+/// A text as the part before its code, the code, and the part after it.
 pub(crate) fn around_code(text: &str) -> Option<(&str, &str, &str)> {
     let mut start = 0;
     for word in text.split(|c: char| !c.is_ascii_alphanumeric()) {

@@ -1,7 +1,7 @@
-//! `GET /inbox/events`: what happens here, as server-sent events (WHATWG HTML, section 9.2).
+//! `GET /inbox/events`: new messages and changes, as server-sent events (WHATWG HTML, section 9.2).
 //!
-//! Nobody is sent anything: a call of the gateway only says that something has changed, and only when somebody
-//! listens. Each listener then looks for itself, at its own pace, so that a slow one holds up nobody.
+//! A call of the gateway only wakes the listeners. Each listener then reads the ledger at its own pace, so a slow listener
+//! delays neither the gateway nor other listeners.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -20,57 +20,55 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use crate::Sandbox;
 use crate::faults::Faults;
 use crate::ledger::{Message, Stats};
+use crate::simulator::Sandbox;
 
-/// How many may listen at once.
-pub(crate) const LISTENERS: usize = 64;
-/// Messages told of at a time; of more than that, the newest.
+/// Messages sent at a time; of more than that, the newest.
 const AT_ONCE: usize = 200;
-/// Between two looks: under load one look tells of many messages.
+/// Between two reads of the ledger: under load one read has many messages.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Between two comments: proxies commonly close what is silent for 30 s or more.
+/// Between two keep-alive comments: proxies commonly close connections that are idle for 30 s or more.
 const COMMENT: Duration = Duration::from_secs(15);
 
-/// Where a listener goes on, when it does not say so by `Last-Event-ID`.
+/// The id after which a listener continues, unless `Last-Event-ID` has one.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Since {
     since: Option<u64>,
 }
 
-/// `message` for each message taken after the one whose id the listener names, or from now on; `change` with the figures
-/// and the faults, at once and whenever they change or messages are forgotten.
+/// `message` for each message after the id that the listener gives, or from now on; `change` with the counters and the faults,
+/// at once and whenever they change or messages are deleted.
 pub(crate) async fn events(
     State(sandbox): State<Sandbox>,
     Query(Since { since }): Query<Since>,
     headers: HeaderMap,
 ) -> Response {
-    let Ok(place) = Arc::clone(&sandbox.0.listeners).try_acquire_owned() else {
-        let body = json!({"type": "about:blank", "title": "Too many listen already", "status": 503});
+    let Ok(slot) = Arc::clone(&sandbox.0.listeners).try_acquire_owned() else {
+        let body = json!({"type": "about:blank", "title": "Too many listeners", "status": 503});
         let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::RETRY_AFTER, "5")];
         return (StatusCode::SERVICE_UNAVAILABLE, headers, Json(body)).into_response();
     };
-    // Before the first look: what happens from here on wakes it.
+    // Subscribed before the first read, so that no later change is missed.
     let touched = sandbox.0.touched.subscribe();
     let asked = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).or(since);
     let newest = sandbox.ledger().newest_id();
-    // A number from before a restart says nothing: all that is here is new.
+    // An id from before a restart means nothing: all messages are new.
     let after = asked.map_or(newest, |asked| if asked > newest { 0 } else { asked });
     let shutdown = sandbox.0.shutdown.get().cloned().unwrap_or_default();
     let listener =
-        Listener { sandbox, touched, after, seen: None, due: VecDeque::new(), shutdown, _place: place };
+        Listener { sandbox, touched, after, seen: None, due: VecDeque::new(), shutdown, _slot: slot };
     let events = stream::unfold(listener, Listener::step);
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(COMMENT)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // nginx would collect events before it passes them on.
+    // Without this header nginx buffers the events.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
 
-/// A message as its listeners see it: with what it costs.
+/// A message with its cost.
 #[derive(Serialize)]
-struct Told<'a> {
+struct MessageEvent<'a> {
     #[serde(flatten)]
     message: &'a Message,
     encoding: String,
@@ -78,12 +76,12 @@ struct Told<'a> {
     parts: usize,
 }
 
-/// All that may change besides the messages.
+/// The data of a `change` event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct Changes {
     stats: Stats,
     faults: Faults,
-    /// How often messages were forgotten on demand.
+    /// How often messages were deleted on demand.
     cleared: u64,
 }
 
@@ -94,7 +92,7 @@ struct Listener {
     seen: Option<Changes>,
     due: VecDeque<Event>,
     shutdown: Shutdown,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Listener {
@@ -103,7 +101,7 @@ impl Listener {
             if let Some(event) = self.due.pop_front() {
                 return Some((Ok(event), self));
             }
-            self.look();
+            self.read();
             if !self.due.is_empty() {
                 continue;
             }
@@ -115,7 +113,7 @@ impl Listener {
         }
     }
 
-    fn look(&mut self) {
+    fn read(&mut self) {
         let (messages, changes) = {
             let faults = self.sandbox.faults();
             let ledger = self.sandbox.ledger();
@@ -125,10 +123,10 @@ impl Listener {
         for message in messages {
             self.after = message.id;
             let sms::Segments { encoding, units, parts } = sms::measure(&message.text);
-            let told = Told { message: &message, encoding: encoding.to_string(), units, parts };
+            let data = MessageEvent { message: &message, encoding: encoding.to_string(), units, parts };
             let event = Event::default().event("message").id(message.id.to_string());
-            // Text and numbers: writing them as JSON does not fail.
-            self.due.extend(event.json_data(told).ok());
+            // Text and numbers always serialize.
+            self.due.extend(event.json_data(data).ok());
         }
         if self.seen.as_ref() != Some(&changes) {
             self.due.extend(Event::default().event("change").json_data(&changes).ok());

@@ -1,7 +1,7 @@
 //! Calls that get no answer.
 //!
-//! A handler can only answer, so it answers with a mark, and the service around the router turns the mark into an
-//! error: the serving loop then closes the connection without a byte of response.
+//! A handler must answer, so its answer carries a mark, and the service around the router turns a marked answer into an error:
+//! then the server closes the connection without a byte of response.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use tower::{Service, ServiceExt};
 /// How long a call without an answer is held before its connection is closed.
 pub(crate) const HOLD: Duration = Duration::from_secs(60);
 
-/// The mark: no answer, after this long.
+/// The mark: close the connection after this long.
 #[derive(Debug, Clone, Copy)]
-struct Silence(Duration);
+struct CloseAfter(Duration);
 
 /// A response that becomes a closed connection after `hold`.
 pub(crate) fn after(hold: Duration) -> Response {
     let mut response = (StatusCode::GATEWAY_TIMEOUT, "the simulator gives no answer here\n").into_response();
-    response.extensions_mut().insert(Silence(hold));
+    response.extensions_mut().insert(CloseAfter(hold));
     response
 }
 
@@ -33,8 +33,8 @@ pub(crate) fn after(hold: Duration) -> Response {
 #[error("the simulator was told to give no answer")]
 pub(crate) struct NoAnswer;
 
-/// The router, with its silences kept. A stop lets go of the calls that are held.
-pub(crate) fn keeping(
+/// The router as a service that closes the connections of marked answers. A shutdown ends the calls that are held.
+pub(crate) fn closing(
     router: Router,
     shutdown: Shutdown,
 ) -> impl Service<Request<Incoming>, Response = Response, Error = NoAnswer, Future: Send> + Clone + Send {
@@ -43,7 +43,7 @@ pub(crate) fn keeping(
         let shutdown = shutdown.clone();
         async move {
             let response = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
-            let Some(Silence(hold)) = response.extensions().get().copied() else { return Ok(response) };
+            let Some(CloseAfter(hold)) = response.extensions().get().copied() else { return Ok(response) };
             tokio::select! {
                 () = tokio::time::sleep(hold) => {}
                 () = shutdown.begun() => {}

@@ -11,7 +11,6 @@ mod deadlocks;
 mod harness;
 mod keys;
 mod operators;
-mod outbox;
 mod pages;
 mod plans;
 mod races;
