@@ -1,116 +1,119 @@
-//! What is measured. Each scenario starts a world of its own, on empty tables, and measures the ceilings that it is
-//! compared with just before it.
+//! The state of a run, and what all scenarios share: deployments, ceilings, loads and samples.
 
-mod accept;
-mod check;
-mod embedded;
-mod end_to_end;
-mod grown;
-mod idle;
-mod poll;
-mod scale;
-mod wait;
+use std::collections::BTreeMap;
 
 use hulak_common::clock::Stopwatch;
 
-use crate::config::{Options, Programs, Scenario};
-use crate::driver::Measured;
-use crate::protocol::{Call, Closed, Command, Kind, Numbers, Open, Window};
+use crate::ceiling;
+use crate::deployment::{Deployment, DeploymentOptions};
+use crate::error::BenchError;
+use crate::load_process::Measured;
+use crate::options::{OPEN_LOOP_FACTOR, ORDER, Options, Scenario};
+use crate::programs::Programs;
+use crate::protocol::{BacklogLimit, Call, ClosedLoop, Command, Kind, Numbers, OpenLoop};
+pub use crate::report::Release;
 use crate::report::{Report, Sample};
 use crate::services::Services;
-use crate::world::{Shape, World};
-use crate::{BenchError, ceiling};
 
-/// How long the simulated gateway thinks, where nothing else is said.
+/// How long the simulated gateway takes to answer, unless a scenario sets another time.
 const GATEWAY_MS: u64 = 50;
-
-/// How much longer a sample by a timetable is than others. Its hundredth slowest request is what counts: in 15 s one stall of the
-/// disk of 150 ms would be all that is measured.
-pub(crate) const LONGER: f64 = 3.0;
 
 /// A run.
 #[derive(Debug)]
 pub struct Bench {
-    /// What is asked for.
+    /// The command line.
     pub options: Options,
-    /// The programs.
-    pub binaries: Programs,
-    /// What runs below them.
+    /// PostgreSQL and RabbitMQ.
     pub services: Services,
-    /// What was measured.
+    /// The results so far.
     pub report: Report,
     /// The round, from 1.
     pub round: u32,
-    /// Since the start.
-    pub watch: Stopwatch,
-    /// Requests a second with workers stopped, if this round has measured them.
-    pub accepted: Option<f64>,
-    /// Inserts a second without key or index, if this round has measured them.
-    pub bare: Option<f64>,
+    /// Which of the two releases is measured now.
+    pub release: Release,
+    /// Requests a second with workers stopped, by release, where this round has measured them.
+    pub accepted: BTreeMap<Release, f64>,
+    programs: Programs,
+    other: Option<Programs>,
+    /// The ceilings that this round has measured.
+    ceilings: BTreeMap<&'static str, f64>,
+    watch: Stopwatch,
 }
 
-/// The order within a round: those that others are compared with come first.
-pub const ORDER: [Scenario; 10] = [
-    Scenario::Idle,
-    Scenario::Accept,
-    Scenario::AcceptHot,
-    Scenario::EndToEnd,
-    Scenario::Grown,
-    Scenario::Poll,
-    Scenario::Check,
-    Scenario::Wait,
-    Scenario::Scale,
-    Scenario::Embedded,
-];
-
 impl Bench {
-    /// Runs one scenario once.
-    ///
-    /// # Errors
-    /// When it is no measurement.
-    pub async fn run(&mut self, scenario: Scenario) -> Result<(), BenchError> {
-        match scenario {
-            Scenario::Accept => accept::run(self).await,
-            Scenario::AcceptHot => accept::hot(self).await,
-            Scenario::EndToEnd => end_to_end::run(self).await,
-            Scenario::Poll => poll::run(self).await,
-            Scenario::Wait => wait::run(self).await,
-            Scenario::Check => check::run(self).await,
-            Scenario::Scale => scale::run(self).await,
-            Scenario::Grown => grown::run(self).await,
-            Scenario::Embedded => embedded::run(self).await,
-            Scenario::Idle => idle::run(self).await,
+    /// A run that has measured nothing yet. `other` is the release that is compared, if any; `watch` began with the run.
+    #[must_use]
+    pub fn new(
+        options: Options,
+        programs: Programs,
+        other: Option<Programs>,
+        services: Services,
+        report: Report,
+        watch: Stopwatch,
+    ) -> Self {
+        Self {
+            options,
+            services,
+            report,
+            round: 1,
+            release: Release::This,
+            accepted: BTreeMap::new(),
+            programs,
+            other,
+            ceilings: BTreeMap::new(),
+            watch,
         }
     }
 
-    /// A line for who watches.
-    pub fn tell(&self, what: &str) {
-        let seconds = self.watch.elapsed().as_secs();
-        eprintln!("[{:>3}:{:02}] round {}: {what}", seconds / 60, seconds % 60, self.round);
+    /// Begins a round: what the last one measured is not used any more.
+    pub fn begin_round(&mut self, round: u32) {
+        self.round = round;
+        self.accepted.clear();
+        self.ceilings.clear();
     }
 
-    /// Takes note of a sample, and tells it.
-    fn add(&mut self, key: &'static str, mut sample: Sample) {
+    /// The scenarios of this round, each with the release that it measures. Two releases take turns, and the other one is
+    /// first in every second round, so that a machine that becomes slower favors neither.
+    #[must_use]
+    pub fn plan_of_round(&self) -> Vec<(Scenario, Release)> {
+        let mut releases = vec![Release::This];
+        releases.extend(self.other.as_ref().map(|_| Release::Other));
+        if self.round.is_multiple_of(2) {
+            releases.reverse();
+        }
+        let wanted = ORDER.into_iter().filter(|scenario| self.options.wants(*scenario));
+        wanted.flat_map(|scenario| releases.iter().map(move |release| (scenario, *release))).collect()
+    }
+
+    /// Prints a line of progress.
+    pub fn print(&self, text: &str) {
+        let seconds = self.watch.elapsed().as_secs();
+        eprintln!("[{:>3}:{:02}] round {}: {text}", seconds / 60, seconds % 60, self.round);
+    }
+
+    /// Adds a sample to the report, and prints it.
+    pub fn add(&mut self, key: &'static str, mut sample: Sample) {
         sample.round = self.round;
         let ratio = sample.ratio.map_or(String::new(), |ratio| format!(", ratio {ratio:.3}"));
         let cost = sample.cpu_per_thousand.iter().map(|(name, seconds)| format!(" {name} {seconds:.4}"));
         let cost: String = cost.collect();
         let cost = if cost.is_empty() { cost } else { format!("; CPU s/1000:{cost}") };
-        let late =
+        let latency =
             sample.latency.map_or(String::new(), |l| format!("; p50 {:.1} p99 {:.1} ms", l.p50, l.p99));
-        self.tell(&format!("  {key} = {:.1}{ratio}{cost}{late}", sample.value));
-        self.report.add(key, sample);
+        self.print(&format!("  {key} = {:.1}{ratio}{cost}{latency}", sample.value));
+        self.report.add(self.release, key, sample);
     }
 
-    /// A world on empty tables, without workers.
-    async fn world(&mut self, name: &str) -> Result<World, BenchError> {
-        let shape = self.shape(name);
-        self.world_of(shape).await
-    }
-
-    fn shape(&self, name: &str) -> Shape {
-        Shape {
-            name: format!("{}_{}", name.replace('-', "_"), self.round),
+    /// The options of a deployment on empty tables, without workers.
+    #[must_use]
+    pub fn deployment_options(&self, name: &str) -> DeploymentOptions {
+        let (programs, suffix) = match (self.release, &self.other) {
+            (Release::Other, Some(other)) => (other, "_other"),
+            _ => (&self.programs, ""),
+        };
+        DeploymentOptions {
+            name: format!("{}_{}{suffix}", name.replace('-', "_"), self.round),
+            programs: programs.clone(),
             keeps_database: false,
             embedded: false,
             latency_ms: GATEWAY_MS,
@@ -119,123 +122,205 @@ impl Bench {
         }
     }
 
-    async fn world_of(&mut self, shape: Shape) -> Result<World, BenchError> {
-        self.tell(&format!("{}: starting programs", shape.name));
-        World::start(&self.services, &self.binaries, &self.options, shape).await
+    /// Starts a deployment on empty tables, without workers.
+    ///
+    /// # Errors
+    /// When a program does not start.
+    pub async fn deploy(&self, name: &str) -> Result<Deployment, BenchError> {
+        self.deploy_with(self.deployment_options(name)).await
     }
 
-    async fn pgbench(&mut self) -> Result<f64, BenchError> {
-        self.inserts("ceiling.pgbench", ceiling::Table::Kept).await
+    /// Starts a deployment with these options.
+    ///
+    /// # Errors
+    /// When a program does not start.
+    pub async fn deploy_with(&self, made: DeploymentOptions) -> Result<Deployment, BenchError> {
+        self.print(&format!("{}: starting programs", made.name));
+        Deployment::start(&self.services, &self.options, made).await
     }
 
-    async fn inserts(&mut self, key: &'static str, table: ceiling::Table) -> Result<f64, BenchError> {
+    /// The ceiling of inserts: a transaction each, into a table with a key and an index. Measured before each scenario, but
+    /// once a round when releases are compared.
+    ///
+    /// # Errors
+    /// When it cannot be measured.
+    pub async fn inserts(&mut self) -> Result<f64, BenchError> {
+        const KEY: &str = "ceiling.pgbench";
+        match self.ceilings.get(KEY) {
+            Some(rate) if self.other.is_some() => Ok(*rate),
+            _ => self.measure_inserts(KEY, ceiling::Table::Indexed).await,
+        }
+    }
+
+    /// The ceiling of inserts into a table without key or index, measured once a round.
+    ///
+    /// # Errors
+    /// When it cannot be measured.
+    pub async fn bare_inserts(&mut self) -> Result<f64, BenchError> {
+        const KEY: &str = "ceiling.pgbench.bare";
+        match self.ceilings.get(KEY) {
+            Some(rate) => Ok(*rate),
+            None => self.measure_inserts(KEY, ceiling::Table::Bare).await,
+        }
+    }
+
+    async fn measure_inserts(&mut self, key: &'static str, table: ceiling::Table) -> Result<f64, BenchError> {
         let (rate, cpu_per_thousand) = ceiling::pgbench(&self.services, &self.options, table).await?;
         let seconds = self.options.seconds;
-        self.add(key, Sample { cpu_per_thousand, seconds, ..Sample::of(rate) });
+        self.add_ceiling(key, Sample { cpu_per_thousand, seconds, ..Sample::of(rate) });
         Ok(rate)
     }
 
-    /// Measured once a round.
-    async fn bare_inserts(&mut self) -> Result<f64, BenchError> {
-        if let Some(rate) = self.bare {
-            return Ok(rate);
-        }
-        let rate = self.inserts("ceiling.pgbench.bare", ceiling::Table::Bare).await?;
-        self.bare = Some(rate);
-        Ok(rate)
-    }
-
-    async fn sync(&mut self) -> Result<(), BenchError> {
-        self.services.settle().await?;
+    /// Writes out what is in memory, and measures how long a synced write takes.
+    ///
+    /// # Errors
+    /// When it cannot be measured.
+    pub async fn sync(&mut self) -> Result<(), BenchError> {
+        self.services.checkpoint().await?;
         let latency = ceiling::sync(&self.services, &self.options).await?;
         let seconds = self.options.seconds;
-        self.add("ceiling.sync", Sample { latency: Some(latency), seconds, ..Sample::of(latency.p99) });
+        self.add_ceiling(
+            "ceiling.sync",
+            Sample { latency: Some(latency), seconds, ..Sample::of(latency.p99) },
+        );
         Ok(())
     }
 
-    async fn quorum(&mut self) -> Result<f64, BenchError> {
+    /// The ceiling of a quorum queue, once a round when releases are compared.
+    ///
+    /// # Errors
+    /// When it cannot be measured.
+    pub async fn quorum(&mut self) -> Result<f64, BenchError> {
+        const KEY: &str = "ceiling.quorum";
+        if let Some(rate) = self.ceilings.get(KEY).filter(|_| self.other.is_some()) {
+            return Ok(*rate);
+        }
         let (rate, cpu_per_thousand) = ceiling::quorum(&self.services, &self.options).await?;
         let seconds = self.options.seconds;
-        self.add("ceiling.quorum", Sample { cpu_per_thousand, seconds, ..Sample::of(rate) });
+        self.add_ceiling(KEY, Sample { cpu_per_thousand, seconds, ..Sample::of(rate) });
         Ok(rate)
     }
 
-    async fn bare(&mut self) -> Result<f64, BenchError> {
-        let measured = ceiling::bare(&self.binaries, &self.options).await?;
+    /// The ceiling of HTTP requests, once a round when releases are compared.
+    ///
+    /// # Errors
+    /// When it cannot be measured.
+    pub async fn bare_handler(&mut self) -> Result<f64, BenchError> {
+        const KEY: &str = "ceiling.bare";
+        if let Some(rate) = self.ceilings.get(KEY).filter(|_| self.other.is_some()) {
+            return Ok(*rate);
+        }
+        let measured = ceiling::bare_handler(&self.options).await?;
         let rate = measured.outcome.rate();
-        self.add("ceiling.bare", Sample::rate(rate, &measured));
+        self.add_ceiling(KEY, Sample::rate(rate, &measured));
         Ok(rate)
     }
 
-    /// As many requests as the connections bear.
-    async fn closed(&self, world: &mut World, kind: Kind, window: bool) -> Result<Measured, BenchError> {
-        let work = Closed { window: window.then(|| self.window(world)), ..self.loop_of(world, kind) };
-        self.measure(world, Command::Closed(work)).await
+    /// A ceiling belongs to the machine, whichever release is measured.
+    fn add_ceiling(&mut self, key: &'static str, sample: Sample) {
+        self.ceilings.insert(key, sample.value);
+        let release = std::mem::replace(&mut self.release, Release::This);
+        self.add(key, sample);
+        self.release = release;
     }
 
-    fn loop_of(&self, world: &World, kind: Kind) -> Closed {
-        Closed {
-            call: call(world, kind),
+    /// Measures a closed loop. With `limited`, it waits while too many messages are accepted and not sent yet.
+    ///
+    /// # Errors
+    /// When answers were unexpected.
+    pub async fn closed_loop(
+        &self,
+        deployment: &mut Deployment,
+        kind: Kind,
+        limited: bool,
+    ) -> Result<Measured, BenchError> {
+        let backlog = limited.then(|| self.backlog_limit(deployment));
+        let work = ClosedLoop { backlog, ..self.closed_loop_of(deployment, kind) };
+        self.measure(deployment, Command::Closed(work)).await
+    }
+
+    /// A closed loop as the command line has it.
+    #[must_use]
+    pub fn closed_loop_of(&self, deployment: &Deployment, kind: Kind) -> ClosedLoop {
+        ClosedLoop {
+            call: call(deployment, kind),
             connections: self.options.connections as usize,
             warmup: self.options.warmup,
             seconds: self.options.seconds,
             limit: None,
-            window: None,
+            backlog: None,
         }
     }
 
-    fn window(&self, world: &World) -> Window {
-        Window { simulator: world.simulator, most: self.options.outstanding }
+    /// How many messages may be accepted and not sent yet.
+    #[must_use]
+    pub fn backlog_limit(&self, deployment: &Deployment) -> BacklogLimit {
+        BacklogLimit { simulator: deployment.simulator, most: self.options.outstanding }
     }
 
-    /// Requests by a timetable.
-    async fn open(
+    /// Measures an open loop at this rate. With `to_gateway`, the time until the gateway has the message as well.
+    ///
+    /// # Errors
+    /// When answers were unexpected.
+    pub async fn open_loop(
         &self,
-        world: &mut World,
+        deployment: &mut Deployment,
         kind: Kind,
         rate: f64,
-        arrivals: bool,
+        to_gateway: bool,
     ) -> Result<Measured, BenchError> {
-        let work = Open {
-            call: call(world, kind),
+        let work = OpenLoop {
+            call: call(deployment, kind),
             connections: self.options.connections as usize,
             rate,
             warmup: self.options.warmup,
-            seconds: self.options.seconds * LONGER,
-            simulator: arrivals.then_some(world.simulator),
+            seconds: self.options.seconds * OPEN_LOOP_FACTOR,
+            simulator: to_gateway.then_some(deployment.simulator),
         };
-        self.measure(world, Command::Open(work)).await
+        self.measure(deployment, Command::Open(work)).await
     }
 
-    /// Creates so many verifications beforehand, or as many as fit into the time.
-    async fn prepare(
+    /// Creates this many verifications beforehand, or as many as fit into the time.
+    ///
+    /// # Errors
+    /// When answers were unexpected.
+    pub async fn prepare(
         &self,
-        world: &mut World,
+        deployment: &mut Deployment,
         limit: Option<u64>,
         seconds: f64,
         keep: bool,
     ) -> Result<u64, BenchError> {
-        self.tell("  preparing verifications");
+        self.print("  preparing verifications");
         let kind = Kind::Create { numbers: Numbers::New { first: 0 }, keep };
-        let work = Closed { warmup: 0.0, seconds, limit, ..self.loop_of(world, kind) };
-        let counted = world.counted();
-        let measured = world.driver.measure(&Command::Closed(work), &counted).await?;
-        // Those whose answers came after the time count, too.
+        let work = ClosedLoop { warmup: 0.0, seconds, limit, ..self.closed_loop_of(deployment, kind) };
+        let counted = deployment.counted();
+        let measured = deployment.load.measure(&Command::Closed(work), &counted).await?;
+        // Answers that came after the time count, too.
         Ok(measured.outcome.statuses.values().sum())
     }
 
-    async fn measure(&self, world: &mut World, command: Command) -> Result<Measured, BenchError> {
-        self.services.settle().await?;
-        let counted = world.counted();
-        world.driver.measure(&command, &counted).await
+    /// Has the load process do this, after a checkpoint.
+    ///
+    /// # Errors
+    /// When answers were unexpected.
+    pub async fn measure(
+        &self,
+        deployment: &mut Deployment,
+        command: Command,
+    ) -> Result<Measured, BenchError> {
+        self.services.checkpoint().await?;
+        let counted = deployment.counted();
+        deployment.load.measure(&command, &counted).await
     }
 }
 
-fn call(world: &World, kind: Kind) -> Call {
-    Call { server: world.api, key: world.key.clone(), kind }
+fn call(deployment: &Deployment, kind: Kind) -> Call {
+    Call { server: deployment.api, key: deployment.key.clone(), kind }
 }
 
-/// All numbers new.
-fn create() -> Kind {
+/// Requests for codes, all numbers new.
+#[must_use]
+pub fn create() -> Kind {
     Kind::Create { numbers: Numbers::New { first: 0 }, keep: false }
 }

@@ -1,4 +1,4 @@
-//! A closed loop: every connection asks, waits for the answer, and asks again.
+//! A closed loop: every connection sends a request, waits for the answer, and sends the next.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,77 +7,77 @@ use std::time::Duration;
 use hulak_common::clock::Stopwatch;
 use tokio::time::sleep;
 
-use super::client::Client;
-use super::gateway::{Counter, Gate, Slope};
-use super::requests::{Memory, Requests, get, head, without_body};
-use super::tally::Tally;
-use super::{Tasks, say};
-use crate::BenchError;
-use crate::protocol::{Call, Closed, Event, Kind, Outcome, Window};
+use super::answer_counter::AnswerCounter;
+use super::client::{Client, member};
+use super::gateway::{BacklogGate, GatewayCounter, Throughput};
+use super::requests::{Prepared, Requests, get, head, without_body};
+use super::tasks::Tasks;
+use crate::error::BenchError;
+use crate::protocol::{BacklogLimit, Call, ClosedLoop, Event, Kind, Outcome};
 
-/// Between two looks at the gateway's counter.
-const LOOK: Duration = Duration::from_millis(20);
+/// Between two reads of the gateway's counter.
+const GATEWAY_INTERVAL: Duration = Duration::from_millis(20);
 const STEP: Duration = Duration::from_millis(10);
 
 /// What the connections share.
 struct Loop {
     requests: Requests,
-    tally: Tally,
+    answers: AnswerCounter,
     stop: Cell<bool>,
-    /// How many may still be asked.
+    /// Requests that may still be sent.
     left: Cell<u64>,
-    /// Connections that still ask.
+    /// Connections that still send requests.
     busy: Cell<usize>,
-    gate: Option<Gate>,
+    gate: Option<BacklogGate>,
 }
 
-pub(super) async fn run(work: &Closed, memory: &Rc<Memory>) -> Result<Outcome, BenchError> {
+pub(super) async fn run(work: &ClosedLoop, prepared: &Rc<Prepared>) -> Result<Outcome, BenchError> {
     let shared = Rc::new(Loop {
-        requests: Requests::new(&work.call, Rc::clone(memory)),
-        tally: Tally::default(),
+        requests: Requests::new(&work.call, Rc::clone(prepared)),
+        answers: AnswerCounter::default(),
         stop: Cell::new(false),
         left: Cell::new(work.limit.unwrap_or(u64::MAX)),
         busy: Cell::new(work.connections),
-        gate: work.window.map(|window| Gate::new(window.most)),
+        gate: work.backlog.map(|limit| BacklogGate::new(limit.most)),
     });
     let tasks = Tasks::default();
     for _ in 0..work.connections {
-        tasks.spawn(ask(Rc::clone(&shared), work.call.clone()));
+        tasks.spawn(send_requests(Rc::clone(&shared), work.call.clone()));
     }
-    if let Some(window) = work.window {
-        tasks.spawn(look(Rc::clone(&shared), window));
+    if let Some(limit) = work.backlog {
+        tasks.spawn(follow_gateway(Rc::clone(&shared), limit));
     }
     if let Kind::Poll { changing } = work.call.kind {
         let span = work.warmup + work.seconds;
-        tasks.spawn(change(Rc::clone(&shared), work.call.clone(), Rc::clone(memory), changing, span));
+        tasks.spawn(make_changes(Rc::clone(&shared), work.call.clone(), Rc::clone(prepared), changing, span));
     }
-    let mut counter = work.window.map(|window| Counter::new(window.simulator));
+    let mut counter = work.backlog.map(|limit| GatewayCounter::new(limit.simulator));
     shared.wait(work.warmup).await;
-    let slope = match &mut counter {
-        Some(counter) => Some(Slope::from(counter.taken().await?)),
+    let throughput = match &mut counter {
+        Some(counter) => Some(Throughput::from(counter.taken().await?)),
         None => None,
     };
     let watch = Stopwatch::start();
-    shared.tally.count(true);
-    say(&Event::Begin)?;
+    shared.answers.set_counting(true);
+    Event::Begin.send()?;
     shared.wait(work.seconds).await;
     let seconds = watch.elapsed().as_secs_f64();
-    shared.tally.count(false);
+    shared.answers.set_counting(false);
     shared.stop.set(true);
-    say(&Event::Stop)?;
-    let taken = match (&mut counter, slope) {
-        (Some(counter), Some(slope)) => Some(slope.to(counter.taken().await?)),
+    Event::Stop.send()?;
+    let taken = match (&mut counter, throughput) {
+        (Some(counter), Some(throughput)) => Some(throughput.until(counter.taken().await?)),
         _ => None,
     };
     if let Some(gate) = &shared.gate {
         gate.open();
     }
     tasks.join().await?;
-    Ok(Outcome { taken, ..shared.tally.outcome(seconds) })
+    Ok(Outcome { taken, ..shared.answers.outcome(seconds) })
 }
 
 impl Loop {
-    /// Until the time is over, or there is nothing more to ask.
+    /// Waits until the time is over, or all connections have ended.
     async fn wait(&self, seconds: f64) {
         let watch = Stopwatch::start();
         while watch.elapsed().as_secs_f64() < seconds && self.busy.get() > 0 {
@@ -85,7 +85,7 @@ impl Loop {
         }
     }
 
-    /// Takes one of those that may be asked.
+    /// Whether another request may be sent; counts it.
     fn take(&self) -> bool {
         let left = self.left.get();
         self.left.set(left.saturating_sub(1));
@@ -93,16 +93,16 @@ impl Loop {
     }
 }
 
-async fn ask(shared: Rc<Loop>, call: Call) {
+async fn send_requests(shared: Rc<Loop>, call: Call) {
     let mut client = Client::new(call.server);
-    if let Err(error) = ask_on(&shared, &mut client).await {
-        shared.tally.complain(error.to_string());
+    if let Err(error) = send_requests_on(&shared, &mut client).await {
+        shared.answers.report_error(error.to_string());
     }
-    shared.tally.reconnected(client.reconnects);
+    shared.answers.reconnected(client.reconnects);
     shared.busy.set(shared.busy.get() - 1);
 }
 
-async fn ask_on(shared: &Loop, client: &mut Client) -> Result<(), BenchError> {
+async fn send_requests_on(shared: &Loop, client: &mut Client) -> Result<(), BenchError> {
     let mut request = Vec::with_capacity(512);
     while shared.take() {
         if let Some(gate) = &shared.gate {
@@ -114,7 +114,13 @@ async fn ask_on(shared: &Loop, client: &mut Client) -> Result<(), BenchError> {
         let watch = Stopwatch::start();
         let answer = client.call(&request).await?;
         let expected = shared.requests.expects(answer.status);
-        shared.tally.answer(answer.status, expected, answer.body, watch.elapsed(), shared.tally.counts());
+        shared.answers.answer(
+            answer.status,
+            expected,
+            answer.body,
+            watch.elapsed(),
+            shared.answers.is_counting(),
+        );
         shared.requests.remember(answer.body);
         if answer.status != 202
             && let Some(gate) = &shared.gate
@@ -125,43 +131,43 @@ async fn ask_on(shared: &Loop, client: &mut Client) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Tells the gate what the gateway has taken.
-async fn look(shared: Rc<Loop>, window: Window) {
-    let mut counter = Counter::new(window.simulator);
+/// Tells the gate how many messages the gateway has accepted.
+async fn follow_gateway(shared: Rc<Loop>, limit: BacklogLimit) {
+    let mut counter = GatewayCounter::new(limit.simulator);
     let mut before = None;
     while !shared.stop.get() {
         match (counter.taken().await, &shared.gate) {
             (Ok(taken), Some(gate)) => gate.taken(taken - *before.get_or_insert(taken)),
-            (Err(error), _) => return shared.tally.complain(format!("the simulator: {error}")),
+            (Err(error), _) => return shared.answers.report_error(format!("the simulator: {error}")),
             (Ok(_), None) => return,
         }
-        sleep(LOOK).await;
+        sleep(GATEWAY_INTERVAL).await;
     }
 }
 
-/// Cancels some of the verifications that are read, one after another over the whole time.
-async fn change(shared: Rc<Loop>, call: Call, memory: Rc<Memory>, share: u64, span: f64) {
+/// Cancels some of the verifications that are read, spread over the whole time.
+async fn make_changes(shared: Rc<Loop>, call: Call, prepared: Rc<Prepared>, share: u64, span: f64) {
     let (head, mut client, mut request) =
         (head(call.server, &call.key), Client::new(call.server), Vec::new());
-    let count = memory.ids.borrow().len();
+    let count = prepared.ids.borrow().len();
     let changes = count * usize::try_from(share).unwrap_or(0) / 100;
     for n in 0..changes {
         sleep(Duration::from_secs_f64(span / changes as f64)).await;
         if shared.stop.get() {
             return;
         }
-        let id = memory.ids.borrow()[n * count / changes];
+        let id = prepared.ids.borrow()[n * count / changes];
         without_body(&mut request, b"DELETE", &head, &id, b"", b"");
         match client.call(&request).await {
             Ok(answer) if answer.status == 200 => {}
-            Ok(answer) => shared.tally.complain(format!("a change: {}", answer.status)),
-            Err(error) => shared.tally.complain(format!("a change: {error}")),
+            Ok(answer) => shared.answers.report_error(format!("a change: {}", answer.status)),
+            Err(error) => shared.answers.report_error(format!("a change: {error}")),
         }
     }
-    // What was changed is seen changed.
-    get(&mut request, &head, &memory.ids.borrow()[0], b"");
+    // A reader sees the change.
+    get(&mut request, &head, &prepared.ids.borrow()[0], b"");
     let seen = client.call(&request).await;
-    if !seen.is_ok_and(|answer| super::client::member(answer.body, "status") == Some(b"canceled")) {
-        shared.tally.complain("a change is not to be seen".to_owned());
+    if !seen.is_ok_and(|answer| member(answer.body, "status") == Some(b"canceled")) {
+        shared.answers.report_error("a change is not visible".to_owned());
     }
 }
