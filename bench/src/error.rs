@@ -1,6 +1,8 @@
+//! Why a run fails.
+
 use hulak_testkit::services::ServiceError;
 
-/// Why a measurement could not be made, or is worth nothing.
+/// Why a measurement could not be made, or is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// PostgreSQL or RabbitMQ could not be started.
@@ -15,13 +17,13 @@ pub enum BenchError {
     /// A file, a socket or a process failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// A program said what cannot be read.
+    /// A program wrote what is not the JSON that was expected.
     #[error("JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// Something else was not as it has to be.
+    /// The run is not set up as it must be.
     #[error("{0}")]
     Setup(String),
-    /// Answers that were not expected: a benchmark of errors is worth nothing.
-    #[error("not a measurement: {0}")]
-    Worthless(String),
+    /// There were unexpected answers: a rate of errors is not a valid measurement.
+    #[error("not a valid measurement: {0}")]
+    Invalid(String),
 }

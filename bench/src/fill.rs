@@ -1,4 +1,4 @@
-//! Makes a database that looks as after a year of work: everything in it has ended.
+//! Fills a database as half a year of work would: all verifications in it have ended.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,25 +6,26 @@ use std::time::Duration;
 use hulak_common::clock::{Clock as _, DatabaseClock, Stopwatch};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::numbers::{nth, nth_sql};
-use crate::{BenchError, machine};
+use crate::error::BenchError;
+use crate::machine;
+use crate::phone_numbers::{nth, nth_sql};
 
-/// Bytes of disk for each verification, with its number, its message, their indexes, and the log of writing them.
-const ROOM: u64 = 2_000;
+/// Bytes on the disk for each verification, with its number, its message, their indexes, and the write-ahead log.
+const BYTES_EACH: u64 = 2_000;
 /// Rows of one statement.
 const CHUNK: u64 = 500_000;
-/// What lies between the first and the last verification, in milliseconds: half a year.
+/// From the first to the last verification, in milliseconds: half a year.
 const SPAN: i64 = 182 * 24 * 3_600 * 1_000;
-/// Neighbours in time are no neighbours in number: a large prime.
+/// A large prime: verifications that follow each other are for numbers far apart.
 const STRIDE: u64 = 15_485_863;
 const VACUUMED: [&str; 4] = ["numbers", "client_numbers", "verifications", "messages"];
 
-/// Whether there is room to fill the tables, before anything else takes its time.
+/// Checks that the disk has room for the tables, before anything else is started.
 ///
 /// # Errors
-/// When there is not.
+/// When it has not.
 pub fn fits(verifications: u64, directory: &Path) -> Result<(), BenchError> {
-    let (needed, free) = (verifications * ROOM, machine::free(directory)?);
+    let (needed, free) = (verifications * BYTES_EACH, machine::free(directory)?);
     if needed <= free {
         return Ok(());
     }
@@ -38,7 +39,7 @@ pub fn fits(verifications: u64, directory: &Path) -> Result<(), BenchError> {
     )))
 }
 
-/// Fills the tables, and says how long that took.
+/// Fills the tables, and answers how long that took.
 ///
 /// # Errors
 /// When the database refuses.
@@ -46,11 +47,11 @@ pub async fn fill(
     url: &str,
     verifications: u64,
     numbers: u64,
-    tell: impl Fn(&str),
+    progress: impl Fn(&str),
 ) -> Result<Duration, BenchError> {
     let watch = Stopwatch::start();
     let mut database = PgConnection::connect(url).await?;
-    // Nothing of this is lost by a crash that would not be made anew; the measurements do without this.
+    // After a crash all of this would be filled in again. The measurements use connections of their own, which sync.
     sqlx::raw_sql("SET synchronous_commit = off").execute(&mut database).await?;
     let end = DatabaseClock::new().now().as_millis() - 24 * 3_600 * 1_000;
     let each = (verifications / numbers.max(1)).max(1);
@@ -63,18 +64,18 @@ pub async fn fill(
         let mut first = 0;
         while first < total {
             let last = (first + CHUNK).min(total) - 1;
-            // Built from numbers of our own alone.
+            // Built from integers alone.
             let series = format!("{sql} FROM generate_series({first}::bigint, {last}::bigint) AS n");
             sqlx::raw_sql(AssertSqlSafe(series)).execute(&mut database).await?;
             first = last + 1;
-            tell(&format!("{what}: {first} of {total}, {:.0?}", watch.elapsed()));
+            progress(&format!("{what}: {first} of {total}, {:.0?}", watch.elapsed()));
         }
     }
     same_numbers(&mut database, numbers).await?;
     for table in VACUUMED {
         sqlx::raw_sql(AssertSqlSafe(format!("VACUUM ANALYZE {table}"))).execute(&mut database).await?;
     }
-    // What requests look into is in memory after a day of them. Being filled in first, it was pushed out by what came after it.
+    // In production the tables that requests read are in memory. They were filled first, and the later ones pushed them out.
     for table in ["numbers", "client_numbers"] {
         let read = format!("SELECT count(t) FROM {table} AS t");
         sqlx::raw_sql(AssertSqlSafe(read)).execute(&mut database).await?;
@@ -84,7 +85,7 @@ pub async fn fill(
     Ok(watch.elapsed())
 }
 
-/// Whether the numbers made by SQL are those that the load asks for: else none of its requests would meet an old one.
+/// Checks that SQL makes the same numbers as the load: otherwise no request would be for a known number.
 async fn same_numbers(database: &mut PgConnection, numbers: u64) -> Result<(), BenchError> {
     let some = (0..numbers).step_by(usize::try_from(numbers / 1_000).unwrap_or(1).max(1));
     let some: Vec<i64> = some.map(|n| 9_770_000_000_000 + nth(n).cast_signed()).collect();
@@ -93,24 +94,24 @@ async fn same_numbers(database: &mut PgConnection, numbers: u64) -> Result<(), B
     if usize::try_from(found).ok() == Some(some.len()) {
         return Ok(());
     }
-    Err(BenchError::Setup(format!("{found} of {} numbers are as the load asks for them", some.len())))
+    Err(BenchError::Setup(format!("{found} of {} numbers are those that the load uses", some.len())))
 }
 
-/// How large the database is.
+/// The size of the database in bytes.
 ///
 /// # Errors
-/// When it does not say.
+/// When the database refuses.
 pub async fn size(url: &str) -> Result<i64, BenchError> {
     let mut database = PgConnection::connect(url).await?;
     Ok(sqlx::query_scalar("SELECT pg_database_size(current_database())").fetch_one(&mut database).await?)
 }
 
-/// Takes out what a sample has added, but for its numbers, so that the next one finds what this one found. Rows that were only
-/// ended would be vacuumed one by one, and leave a hole on every page for the next sample's rows to fill.
+/// Removes the rows that a sample has added, except its numbers, so that the next sample finds the same tables. Rows that were
+/// only ended would be vacuumed one by one, and leave free space on every page for the next sample's rows.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn take_out_new(url: &str) -> Result<(), BenchError> {
+pub async fn remove_added(url: &str) -> Result<(), BenchError> {
     let mut database = PgConnection::connect(url).await?;
     for sql in [
         "CREATE TEMP TABLE added AS SELECT id FROM verifications WHERE status = 'pending'",
@@ -143,7 +144,7 @@ fn client_numbers_sql(end: i64) -> String {
     )
 }
 
-/// When the n-th was made, which id it has (version 7, so that ids sort by time), and for which number.
+/// SQL for the n-th verification's time, its id (version 7, so that ids sort by time), and its number.
 fn nth_verification(total: u64, numbers: u64, end: i64) -> (String, String, String) {
     let start = end - SPAN;
     let at = format!("({start} + (n::numeric * {SPAN} / {total})::bigint)");
@@ -155,7 +156,7 @@ fn nth_verification(total: u64, numbers: u64, end: i64) -> (String, String, Stri
     (at, id, number)
 }
 
-/// Two of three are approved, the others expired.
+/// Two of three are approved, the others are expired.
 fn verifications_sql(total: u64, numbers: u64, end: i64) -> String {
     let (at, id, phone) = nth_verification(total, numbers, end);
     format!(

@@ -1,24 +1,32 @@
-//! The measurement: real programs, a real database and a real broker on one machine, driven by a load process of its own,
-//! and beside each scenario the raw ceilings that it is compared with, measured just before it.
+//! The benchmark: real programs, a real database and a real broker on one machine, loaded by a process of its own. Each
+//! scenario is compared with a ceiling: what the machine can do without Hulak, measured just before it.
 //!
-//! One run: [`services`] starts PostgreSQL and RabbitMQ, [`world`] the programs of a scenario, [`driver`] the load,
-//! [`ceiling`] measures what the machine can do at all, [`scenario`] what Hulak does with it, [`report`] writes it down.
+//! # Layout
+//! From the bottom up:
+//! - [`phone_numbers`], [`stats`], [`usage`] (processor time and memory of processes), [`protocol`] (between this program
+//!   and the load process), [`options`];
+//! - [`load`]: the load process; [`load_process`]: the same, seen from this program;
+//! - [`machine`], [`writeback`], [`services`] (PostgreSQL and RabbitMQ), [`programs`], [`deployment`] (the programs of one
+//!   scenario), [`fill`] (a database as after a year);
+//! - [`ceiling`]: what the machine can do; [`report`]: the results as text and JSON;
+//! - [`bench`]: the state of a run and what all scenarios share; [`scenario`]: the scenarios.
 
+pub mod bench;
 pub mod ceiling;
-pub mod config;
-pub mod driver;
-mod error;
+pub mod deployment;
+pub mod error;
 pub mod fill;
+mod latency;
 pub mod load;
+pub mod load_process;
 pub mod machine;
-pub mod numbers;
-pub mod process;
+pub mod options;
+pub mod phone_numbers;
+pub mod programs;
 pub mod protocol;
 pub mod report;
 pub mod scenario;
 pub mod services;
 pub mod stats;
-pub mod world;
+pub mod usage;
 pub mod writeback;
-
-pub use error::BenchError;

@@ -1,13 +1,20 @@
-//! What it ran on.
+//! The machine and the versions that a run was made with.
 
 use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use sqlx::{Connection as _, PgConnection};
 
-use crate::BenchError;
-use crate::services::Services;
+use crate::error::BenchError;
+
+/// The services' versions.
+#[derive(Debug, Clone, Serialize)]
+pub struct Versions {
+    /// PostgreSQL's version.
+    pub postgres: String,
+    /// RabbitMQ's version.
+    pub rabbitmq: String,
+}
 
 /// The machine and the versions.
 #[derive(Debug, Clone, Serialize)]
@@ -20,39 +27,32 @@ pub struct Machine {
     pub memory: u64,
     /// The kernel.
     pub kernel: String,
-    /// PostgreSQL's version.
-    pub postgres: String,
-    /// RabbitMQ's version.
-    pub rabbitmq: String,
-    /// The compiler's.
+    /// The services' versions.
+    #[serde(flatten)]
+    pub versions: Versions,
+    /// The compiler's version.
     pub rustc: String,
-    /// What was measured, by its revision.
+    /// The revision that was measured.
     pub revision: String,
-    /// How busy the machine was before anything was started: processes that wanted to run.
+    /// Processes that wanted to run before the benchmark started anything.
     pub load_before: f64,
 }
 
 impl Machine {
-    /// Looks.
-    ///
-    /// # Errors
-    /// When a service does not say.
-    pub async fn look(services: &Services, load_before: f64) -> Result<Self, BenchError> {
-        let mut database = PgConnection::connect(&services.postgres_url("postgres")).await?;
-        let postgres: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut database).await?;
-        let rabbitmq = services.rabbit().ctl(&["version"]).await?;
+    /// Describes this machine.
+    #[must_use]
+    pub fn describe(versions: Versions, load_before: f64) -> Self {
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        Ok(Self {
+        Self {
             cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
             model: field(&cpus, "model name").unwrap_or_else(|| "unknown".to_owned()),
             memory: memory(),
             kernel: read("/proc/sys/kernel/osrelease"),
-            postgres,
-            rabbitmq: rabbitmq.lines().last().unwrap_or_default().trim().to_owned(),
-            rustc: said("rustc", &["--version"]),
-            revision: said("git", &["describe", "--always", "--dirty"]),
+            versions,
+            rustc: output_of("rustc", &["--version"]),
+            revision: output_of("git", &["describe", "--always", "--dirty"]),
             load_before,
-        })
+        }
     }
 }
 
@@ -70,7 +70,7 @@ pub fn memory() -> u64 {
     number.unwrap_or(0) * 1024
 }
 
-/// Bytes that are free where a directory is.
+/// Free bytes on the disk of a directory.
 ///
 /// # Errors
 /// When it is not there.
@@ -88,7 +88,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default().trim().to_owned()
 }
 
-fn said(program: &str, arguments: &[&str]) -> String {
+fn output_of(program: &str, arguments: &[&str]) -> String {
     let output = std::process::Command::new(program).args(arguments).output();
     let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     text.map_or_else(|| "unknown".to_owned(), |text| String::from_utf8_lossy(&text).trim().to_owned())

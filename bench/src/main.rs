@@ -1,20 +1,22 @@
-//! `hulak-bench`: measures, prints, writes down.
+//! `hulak-bench`: runs the scenarios, prints the results and writes them to files.
 
 use std::process::ExitCode;
 
-use hulak_bench::config::{Options, Programs, Scenario};
+use hulak_bench::bench::{Bench, Release};
+use hulak_bench::error::BenchError;
 use hulak_bench::machine::{self, Machine};
+use hulak_bench::options::{Options, Scenario};
+use hulak_bench::programs::{Programs, own_directory};
 use hulak_bench::report::Report;
-use hulak_bench::scenario::{Bench, ORDER};
 use hulak_bench::services::{POSTGRES_SETTINGS, Services};
 use hulak_bench::writeback::Writeback;
-use hulak_bench::{BenchError, fill, world};
+use hulak_bench::{deployment, fill, scenario};
 use hulak_common::clock::Stopwatch;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Whoever stops it gets his processes and his disk back: both go with the run when it is dropped.
+    // A signal drops the run, and with it the processes and the data on the disk.
     let done = tokio::select! {
         done = Box::pin(run()) => done,
         stopped = stopped() => stopped,
@@ -41,41 +43,42 @@ async fn stopped<T>() -> Result<T, BenchError> {
     Err(BenchError::Setup("stopped".to_owned()))
 }
 
-/// What failed; everything else was measured nevertheless.
+/// Answers which scenarios failed; all others were measured.
 async fn run() -> Result<Vec<String>, BenchError> {
     let options = Options::read()?;
-    let binaries = Programs::find(&options)?;
+    let directory = options.programs.clone().map_or_else(own_directory, Ok)?;
+    let programs = Programs::in_directory(&directory)?;
+    let other = options.against.as_deref().map(Programs::in_directory).transpose()?;
     if options.wants(Scenario::Grown) {
         fill::fits(options.grown_verifications, &std::env::temp_dir())?;
     }
     let writeback = Writeback::early();
     let load_before = machine::load();
     if load_before > 0.5 {
-        eprintln!("the machine is busy ({load_before} processes want to run): the figures will be low");
+        eprintln!("the machine is busy ({load_before} processes want to run): the results will be low");
     }
     eprintln!("starting PostgreSQL and RabbitMQ");
     let watch = Stopwatch::start();
     let services = Services::start().await?;
-    let machine = Machine::look(&services, load_before).await?;
+    let machine = Machine::describe(services.versions().await?, load_before);
     let mut report = Report::new(options.clone(), machine);
-    conditions(&mut report, &options);
+    note_conditions(&mut report, &options);
     report.note(writeback.note());
-    let mut bench =
-        Bench { options, binaries, services, report, round: 1, watch, accepted: None, bare: None };
+    let mut bench = Bench::new(options, programs, other, services, report, watch);
     let mut failed = Vec::new();
     for round in 1..=bench.options.rounds {
-        (bench.round, bench.accepted, bench.bare) = (round, None, None);
-        for scenario in ORDER {
-            if bench.options.wants(scenario)
-                && let Err(error) = Box::pin(bench.run(scenario)).await
-            {
-                let failure = format!("{scenario:?} failed in round {round}: {error}");
-                bench.tell(&failure);
+        bench.begin_round(round);
+        for (scenario, release) in bench.plan_of_round() {
+            bench.release = release;
+            if let Err(error) = Box::pin(scenario::run(&mut bench, scenario)).await {
+                let of = if release == Release::Other { " of the other release" } else { "" };
+                let failure = format!("{scenario:?}{of} failed in round {round}: {error}");
+                bench.print(&failure);
                 bench.report.note(format!("**{failure}**"));
                 failed.push(failure);
             }
         }
-        // A whole run is long: what was measured stands there, whatever comes.
+        // A whole run takes hours: each round is written when it is over.
         bench.report.write(&bench.options.report)?;
     }
     println!("{}", bench.report.markdown());
@@ -83,16 +86,16 @@ async fn run() -> Result<Vec<String>, BenchError> {
     Ok(failed)
 }
 
-/// What everybody who reads the figures has to know.
-fn conditions(report: &mut Report, options: &Options) {
+/// Notes what a reader must know to compare the results with others.
+fn note_conditions(report: &mut Report, options: &Options) {
     let log = options.log.as_deref().map_or("their default".to_owned(), |log| format!("`{log}`"));
     report.note(format!("PostgreSQL: {}; every commit is synced.", POSTGRES_SETTINGS.join(", ")));
     report.note(format!(
         "Set for all scenarios: HULAK_GATEWAY_RATE={}, HULAK_GATEWAY_CONCURRENCY={} (64 in scale), \
          HULAK_MAX_BACKLOG_AGE={}. All other limits are the defaults. Log level: {log}, into files.",
-        world::RATE,
+        deployment::RATE,
         options.concurrency,
-        world::BACKLOG_AGE
+        deployment::BACKLOG_AGE
     ));
     report.note(format!(
         "Closed loops: {} connections, {} worker(s); end to end at most {} messages are accepted and not sent yet.",
@@ -100,5 +103,12 @@ fn conditions(report: &mut Report, options: &Options) {
     ));
     if !options.set.is_empty() {
         report.note(format!("An experiment: {}.", options.set.join(" ")));
+    }
+    if let Some(against) = &options.against {
+        report.note(format!(
+            "Two releases take turns within each round, each on empty tables; the other one is in `{}`. The ceilings \
+             are measured once a round.",
+            against.display()
+        ));
     }
 }

@@ -1,81 +1,83 @@
-//! What the load process is told, and what it says: one JSON value a line, over its standard input and output.
+//! Between the benchmark and the load process: commands on its standard input, events on its standard output, one JSON value a
+//! line.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// A piece of work. The next one is read when this one is done.
+/// A command. The next one is read when this one is done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub enum Command {
-    /// As many requests as the connections bear, each connection waiting for its answer.
-    Closed(Closed),
-    /// Requests by a timetable, whoever answers or not.
-    Open(Open),
+    /// Every connection sends its next request when it has the answer to its last one.
+    Closed(ClosedLoop),
+    /// Requests are due at a constant rate, however fast the answers are.
+    Open(OpenLoop),
     /// Clients that wait for changes, and the changes.
-    Hold(Hold),
+    LongPolls(LongPolls),
     /// Reads verifications and their codes, one a line, for checks.
     Codes {
-        /// Where they stand.
+        /// The file with these lines.
         file: PathBuf,
     },
 }
 
 /// A closed loop.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Closed {
-    /// What is asked.
+pub struct ClosedLoop {
+    /// The requests.
     pub call: Call,
-    /// How many ask at a time.
+    /// How many connections.
     pub connections: usize,
-    /// Seconds that are not counted.
+    /// Seconds before the sample.
     pub warmup: f64,
-    /// Seconds that are.
+    /// Seconds of the sample.
     pub seconds: f64,
-    /// Ends after so many requests.
+    /// Ends after this many requests.
     pub limit: Option<u64>,
-    /// Waits while the gateway is too far behind.
-    pub window: Option<Window>,
+    /// Waits while too many messages are accepted and not sent yet.
+    pub backlog: Option<BacklogLimit>,
 }
 
-/// Bounds what was accepted and is not sent yet.
+/// The limit of messages that are accepted and not sent yet.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Window {
-    /// The simulated gateway, which knows what it took.
+pub struct BacklogLimit {
+    /// The simulated gateway, which counts what it accepted.
     pub simulator: SocketAddr,
-    /// How many may be on their way.
+    /// How many messages.
     pub most: u64,
 }
 
 /// An open loop.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Open {
-    /// What is asked.
+pub struct OpenLoop {
+    /// The requests.
     pub call: Call,
-    /// How many can ask at a time; with all of them busy, a request waits, and its time runs.
+    /// How many connections. With all of them busy a request waits, and its latency includes the wait.
     pub connections: usize,
     /// Requests a second.
     pub rate: f64,
-    /// Seconds that are not counted.
+    /// Seconds before the sample.
     pub warmup: f64,
-    /// Seconds that are.
+    /// Seconds of the sample.
     pub seconds: f64,
-    /// Also measures until this gateway took the message.
+    /// Also measures the time until this gateway accepts the message.
     pub simulator: Option<SocketAddr>,
 }
 
 /// Long-polls that are held open.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Hold {
+pub struct LongPolls {
     /// The API.
     pub server: SocketAddr,
     /// The API key.
     pub key: String,
-    /// How many wait.
+    /// How many clients wait.
     pub waiters: usize,
-    /// Seconds until they are counted as waiting.
+    /// Seconds between the last client's arrival and the first change.
     pub settle: f64,
     /// Changes a second.
     pub rate: f64,
@@ -83,14 +85,14 @@ pub struct Hold {
     pub seconds: f64,
 }
 
-/// What is asked of whom.
+/// Requests of one kind to one server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Call {
-    /// Who answers.
+    /// The server.
     pub server: SocketAddr,
     /// The API key.
     pub key: String,
-    /// What.
+    /// The kind of requests.
     pub kind: Kind,
 }
 
@@ -98,92 +100,105 @@ pub struct Call {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Kind {
-    /// A small JSON body to a handler that does next to nothing.
+    /// A small JSON body to a handler without Hulak.
     Bare,
     /// A request for a code.
     Create {
         /// For which numbers.
         numbers: Numbers,
-        /// Remembers the ids for later work.
+        /// Keeps the ids for later commands.
         keep: bool,
     },
-    /// Reads verifications that were remembered.
+    /// Reads verifications whose ids were kept.
     Poll {
-        /// Of a hundred verifications so many change meanwhile.
+        /// How many in a hundred verifications change meanwhile.
         changing: u64,
     },
-    /// Checks codes: the right one of each verification once, wrong ones twice.
+    /// Checks codes: the right one of each verification once, or wrong ones twice.
     Check {
-        /// Codes that are not right.
+        /// Whether the codes are wrong.
         wrong: bool,
     },
 }
 
-/// Which numbers ask for codes.
+/// The phone numbers that codes are requested for.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(tag = "numbers", rename_all = "kebab-case")]
 pub enum Numbers {
-    /// Never the same twice. This process goes on where it was, at or beyond `first`.
+    /// Never the same twice: each command continues after the last one's numbers, at or beyond `first`.
     New {
-        /// Where to begin.
+        /// The first number.
         first: u64,
     },
     /// One in a hundred numbers takes half of the requests.
     Hot,
-    /// Some were there before.
+    /// Some are in the database already.
     Mixed {
-        /// How many numbers there are already; those beyond are new.
+        /// How many numbers are in the database; those beyond are new.
         existing: u64,
-        /// Of a hundred requests so many are for one of those.
+        /// How many in a hundred requests are for a number in the database.
         share: u64,
-        /// Where to begin among those.
+        /// The first number among those in the database.
         old: u64,
-        /// Where to begin beyond them.
+        /// The first number beyond them.
         new: u64,
     },
 }
 
-/// What the load process says.
+/// What the load process reports.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-// Not tagged within: that would take the statuses, which are numbers, for texts.
+// Not internally tagged: serde would then read the statuses, which are numbers, as strings.
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// The warm-up is over: what is read now is the beginning.
+    /// The sample begins.
     Begin,
-    /// The time is over: what is read now is the end.
+    /// The sample ends.
     Stop,
-    /// All answers are there.
+    /// The command is done: all answers have come.
     Done(Outcome),
-    /// It could not be done.
+    /// The command failed.
     Failed {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
-/// What came of a piece of work.
+/// The result of a command.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// How long was counted.
+    /// Length of the sample.
     pub seconds: f64,
-    /// Answers within that time.
+    /// Answers within the sample.
     pub done: u64,
     /// All answers by status, warm-up included.
     pub statuses: BTreeMap<u16, u64>,
     /// Answers with a status that was not expected.
     pub unexpected: u64,
-    /// One of those.
+    /// One of these answers.
     pub example: Option<String>,
-    /// Connections that broke and were made anew.
+    /// Reconnections after a broken connection.
     pub reconnects: u64,
-    /// From the intended (or, in a closed loop, the true) beginning to the answer.
+    /// From the request to the answer; in an open loop, from the time when the request was due.
     pub latency: Latency,
-    /// Messages that the gateway took within that time, a second.
+    /// Messages a second that the gateway accepted within the sample.
     pub taken: Option<f64>,
-    /// From the intended beginning to the gateway.
+    /// From the time when the request was due until the gateway accepted the message.
     pub gateway: Option<Latency>,
     /// Messages that never reached the gateway.
     pub missing: u64,
+}
+
+impl Event {
+    /// Writes it to the standard output, as one line.
+    ///
+    /// # Errors
+    /// When the benchmark has ended.
+    pub fn send(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        serde_json::to_writer(&mut out, self)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    }
 }
 
 impl Outcome {
@@ -216,12 +231,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_is_understood() {
+    fn an_event_is_one_line_that_can_be_read_back() {
         let statuses = BTreeMap::from([(202, 7), (429, 1)]);
-        let said = Event::Done(Outcome { statuses: statuses.clone(), ..Outcome::default() });
-        let line = serde_json::to_string(&said).unwrap();
+        let sent = Event::Done(Outcome { statuses: statuses.clone(), ..Outcome::default() });
+        let line = serde_json::to_string(&sent).unwrap();
         assert!(!line.contains('\n'));
-        let Event::Done(heard) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
-        assert_eq!(heard.statuses, statuses);
+        let Event::Done(read) = serde_json::from_str(&line).unwrap() else { panic!("{line}") };
+        assert_eq!(read.statuses, statuses);
     }
 }

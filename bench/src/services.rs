@@ -1,19 +1,19 @@
-//! PostgreSQL and RabbitMQ, once for a whole run. Each world gets a database and a virtual host of its own.
+//! PostgreSQL and RabbitMQ, once for a whole run. Each deployment has its own database and virtual host.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use hulak_testkit::services::{Durability, Postgres, PostgresOptions, RabbitMq};
+use hulak_testkit::services::{Durability, Postgres, PostgresOptions, RabbitMq, data_directory};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
-use crate::process::Counted;
-use crate::{BenchError, machine};
+use crate::error::BenchError;
+use crate::machine::{self, Versions};
+use crate::usage::Counted;
 
-/// What PostgreSQL is told. Everything else is its own default: every commit is synced. A quarter of the memory for
-/// `shared_buffers` is what its documentation advises for a server with a database on it; room for the log, so that a sample is
-/// not measured against checkpoints one after the other.
+/// PostgreSQL's settings; all others are its defaults, and every commit is synced. Its documentation advises a quarter of the
+/// memory for `shared_buffers` on a server of its own. `max_wal_size` is large enough that a sample does not run beside one
+/// checkpoint after the other.
 pub static POSTGRES_SETTINGS: LazyLock<Vec<String>> = LazyLock::new(|| {
     vec![
         format!("shared_buffers={}MB", machine::memory() / 4 / 1024 / 1024),
@@ -24,12 +24,12 @@ pub static POSTGRES_SETTINGS: LazyLock<Vec<String>> = LazyLock::new(|| {
     ]
 });
 
-/// What runs below everything else. Dropping it ends them and removes their data.
+/// Both services. Dropping them ends the processes and removes the data.
 #[derive(Debug)]
 pub struct Services {
     postgres: Postgres,
     rabbit: RabbitMq,
-    // Last, so that the data goes after those who write it.
+    // Last, so that the directory is removed after the processes that write to it.
     directory: TempDir,
 }
 
@@ -39,9 +39,7 @@ impl Services {
     /// # Errors
     /// When one cannot be started.
     pub async fn start() -> Result<Self, BenchError> {
-        let directory = tempfile::Builder::new().prefix("hulak-bench-").tempdir()?;
-        // The services run as users of their own, and have to get to their data.
-        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
+        let directory = data_directory("hulak-bench-")?;
         let options = PostgresOptions {
             durability: Durability::Real,
             settings: POSTGRES_SETTINGS.clone(),
@@ -54,7 +52,7 @@ impl Services {
         Ok(Self { postgres, rabbit, directory })
     }
 
-    /// Where the programs may write.
+    /// The directory for the programs' files.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -66,7 +64,19 @@ impl Services {
         &self.rabbit
     }
 
-    /// Where a database is.
+    /// The versions of both.
+    ///
+    /// # Errors
+    /// When a service does not answer.
+    pub async fn versions(&self) -> Result<Versions, BenchError> {
+        let mut database = PgConnection::connect(&self.postgres_url("postgres")).await?;
+        let postgres: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut database).await?;
+        let rabbitmq = self.rabbit.ctl(&["version"]).await?;
+        let rabbitmq = rabbitmq.lines().last().unwrap_or_default().trim().to_owned();
+        Ok(Versions { postgres, rabbitmq })
+    }
+
+    /// The address of a database.
     #[must_use]
     pub fn postgres_url(&self, database: &str) -> String {
         self.postgres.url(database)
@@ -78,13 +88,13 @@ impl Services {
         self.postgres.port()
     }
 
-    /// Where a virtual host is.
+    /// The address of a virtual host.
     #[must_use]
     pub fn rabbit_url(&self, host: &str) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/{host}", self.rabbit.port())
     }
 
-    /// Both, to be counted.
+    /// Both processes, for counting.
     #[must_use]
     pub fn counted(&self) -> Vec<Counted> {
         let named = |name: &str, id: Option<u32>| Some(Counted { name: name.to_owned(), id: id? });
@@ -94,17 +104,17 @@ impl Services {
             .collect()
     }
 
-    /// A new, empty database. One of this name goes.
+    /// Makes an empty database, in place of one of this name.
     ///
     /// # Errors
     /// When the server refuses.
     pub async fn make_database(&self, name: &str) -> Result<(), BenchError> {
         self.drop_database(name).await?;
-        // A database's name cannot be bound; these are our own.
+        // A database's name cannot be a bind value; these names are built here.
         self.run(format!("CREATE DATABASE {name}")).await
     }
 
-    /// A database that is not needed any more.
+    /// Removes a database.
     ///
     /// # Errors
     /// When the server refuses.
@@ -112,11 +122,11 @@ impl Services {
         self.run(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await
     }
 
-    /// Writes down what is still in memory, so that no sample pays for the one before it.
+    /// Writes all changes to the disk, so that one sample's writes do not slow down the next.
     ///
     /// # Errors
     /// When the server refuses.
-    pub async fn settle(&self) -> Result<(), BenchError> {
+    pub async fn checkpoint(&self) -> Result<(), BenchError> {
         self.run("CHECKPOINT".to_owned()).await
     }
 
@@ -126,7 +136,7 @@ impl Services {
         Ok(connection.close().await?)
     }
 
-    /// A new virtual host.
+    /// Makes a virtual host.
     ///
     /// # Errors
     /// When the node refuses.
@@ -136,7 +146,7 @@ impl Services {
         Ok(())
     }
 
-    /// A virtual host that is not needed any more, with its queues.
+    /// Removes a virtual host with its queues.
     ///
     /// # Errors
     /// When the node refuses.

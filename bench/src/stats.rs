@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-/// The middle of several samples, and how far they lie apart.
+/// The median of several samples, and their range.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
-    /// Half are below.
+    /// Half of them are below.
     pub median: f64,
     /// The smallest.
     pub min: f64,
@@ -16,7 +16,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of no samples there is none.
+    /// `None` without samples.
     #[must_use]
     pub fn of(samples: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = samples.into_iter().filter(|sample| sample.is_finite()).collect();

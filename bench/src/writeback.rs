@@ -1,6 +1,6 @@
-//! When the kernel writes to the disk what programs have written into files without syncing it. By itself it waits for 30 s, or for a
-//! tenth of the memory, and then writes all of it at once: hundreds of megabytes while tables grow, and every commit of that moment
-//! waits behind it. `docs/operations.md` tells operators to have it write early; so do we while something is measured.
+//! The kernel's writeback: when it writes file data to the disk that no program has synced. By default it waits for 30 s, or for a
+//! tenth of the memory, and then writes all of it at once: hundreds of megabytes while tables grow, and commits wait behind them.
+//! `docs/operations.md` advises operators to have it write early, and the benchmark does the same while it runs.
 
 use std::fs;
 
@@ -8,21 +8,21 @@ use std::fs;
 const BYTES: &str = "/proc/sys/vm/dirty_background_bytes";
 /// The share, in percent; 0 where bytes count.
 const RATIO: &str = "/proc/sys/vm/dirty_background_ratio";
-/// What is advised.
+/// The advised value.
 const EARLY: u64 = 16 * 1024 * 1024;
 
-/// Has the kernel write early. Dropping it sets what was set before.
+/// Has the kernel write early. Dropping it restores the former setting.
 #[derive(Debug)]
 pub struct Writeback {
     before: Option<(&'static str, String)>,
 }
 
 impl Writeback {
-    /// Sets it, if this process may.
+    /// Sets it, if this process has the right to.
     #[must_use]
     pub fn early() -> Self {
         let bytes = fs::read_to_string(BYTES).unwrap_or_default();
-        // One of the two counts, and setting it makes the other one 0.
+        // Only one of the two is in effect; setting one sets the other to 0.
         let before = if bytes.trim() == "0" {
             (RATIO, fs::read_to_string(RATIO).unwrap_or_default())
         } else {
@@ -31,7 +31,7 @@ impl Writeback {
         Self { before: fs::write(BYTES, EARLY.to_string()).is_ok().then_some(before) }
     }
 
-    /// What a reader of the figures has to know.
+    /// The remark for the report.
     #[must_use]
     pub fn note(&self) -> String {
         match &self.before {
@@ -41,7 +41,7 @@ impl Writeback {
                 before.trim()
             ),
             None => "Kernel: `vm.dirty_background_bytes` could not be set, so written pages may go to the disk in \
-                     bursts, for which commits wait; see docs/operations.md."
+                     bursts, and commits wait for them; see docs/operations.md."
                 .to_owned(),
         }
     }

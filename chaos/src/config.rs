@@ -1,52 +1,21 @@
-//! What a run is made of: the seed and the sizes, the programs, and the settings they are given.
+//! The seed and the sizes of a run, and the programs' settings.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::ChaosError;
-
-/// A run's sizes. With the seed they decide every fault and every call.
+/// A run's seed and sizes, which decide every fault and every visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// Decides everything that is left to chance.
+    /// The seed of all random values.
     pub seed: u64,
-    /// How long faults and calls go on.
+    /// How long there are faults and visits.
     pub length: Duration,
-    /// Verifications that have to be accepted, at least.
+    /// The least number of accepted verifications.
     pub verifications: usize,
     /// How often something is killed by SIGKILL.
     pub kills: usize,
 }
 
-/// Where the programs are.
-#[derive(Debug, Clone)]
-pub struct Binaries {
-    /// `hulak-api`.
-    pub api: PathBuf,
-    /// `hulak-worker`.
-    pub worker: PathBuf,
-}
-
-impl Binaries {
-    /// Those that were built beside the running program.
-    ///
-    /// # Errors
-    /// When they are not there.
-    pub fn beside_us() -> Result<Self, ChaosError> {
-        let us = std::env::current_exe()?;
-        let beside = us.parent().unwrap_or(Path::new("."));
-        let found = Self { api: beside.join("chaos-api"), worker: beside.join("chaos-worker") };
-        for program in [&found.api, &found.worker] {
-            if !program.is_file() {
-                let hint = "build it with: cargo build -p hulak-chaos --bins";
-                return Err(ChaosError::Setup(format!("{} is not there; {hint}", program.display())));
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// The settings of all programs of a run. Short, so that everything that takes time happens within a run.
+/// The settings of all programs of a run. The times are short, so that a run contains several of each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// `HULAK_RESEND_COOLDOWN`.
@@ -86,8 +55,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// As the programs read them. Codes have ten digits: so no two verifications of a run share one, and every message
-    /// that the gateway took can be told from every other.
+    /// The settings as environment variables. Codes have ten digits, so that no two verifications of a run share one, and every
+    /// message that the gateway accepted can be attributed.
     #[must_use]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let seconds = |span: Duration| format!("{}ms", span.as_millis());
@@ -109,5 +78,5 @@ impl Settings {
     }
 }
 
-/// Everything of ours: what is said at any level must hold no number and no code.
+/// All of Hulak's debug logs: no level may contain a number or a code.
 const LOG: &str = "info,lapin=off,hulak_api=debug,hulak_common=debug,hulak_worker=debug";

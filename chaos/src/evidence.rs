@@ -1,4 +1,4 @@
-//! What is left after a run: the rows, what the gateway took, what the callers saw, and what the APIs show.
+//! The evidence after a run: the rows, what the gateway accepted, what the clients were answered, and what the APIs show.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,9 +15,12 @@ use sqlx::{PgPool, Row as _};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::load::{Caller, Checked, Log, Reply};
-use crate::recovery::Window;
-use crate::{ChaosError, Millis, World};
+use crate::deployment::Deployment;
+use crate::error::ChaosError;
+use crate::fault_log::FaultWindow;
+use crate::load::caller::{Caller, Reply};
+use crate::load::log::{CallLog, Checked};
+use crate::millis::Millis;
 
 /// Calls at a time when everything is read through the APIs.
 const READERS: usize = 16;
@@ -27,19 +30,19 @@ const READERS: usize = 16;
 pub struct Verification {
     /// Its id.
     pub id: Uuid,
-    /// Whose.
+    /// The client.
     pub client: Uuid,
     /// Ten digits.
     pub phone: String,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// What it shows of its newest message.
+    /// The delivery of its newest message.
     pub delivery: Delivery,
-    /// Its messages.
+    /// How many messages it has.
     pub messages: i32,
     /// The code of each of its epochs, from epoch 0.
     pub codes: Vec<String>,
-    /// When its code dies.
+    /// When its code expires.
     pub expires_at: Millis,
     /// When it ended.
     pub ended_at: Option<Millis>,
@@ -48,25 +51,25 @@ pub struct Verification {
 /// A row of `messages`.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Of which verification.
+    /// Its verification.
     pub verification: Uuid,
-    /// The how-many-th.
+    /// Its number within the verification, from 1.
     pub seq: i32,
     /// Ten digits.
     pub phone: String,
-    /// Which of the verification's codes it carries.
+    /// The epoch of its code.
     pub epoch: i32,
-    /// Where it goes.
+    /// Its route.
     pub route: Route,
-    /// Where it stands.
+    /// Its state.
     pub state: Delivery,
     /// Calls of the gateway.
     pub attempts: i32,
-    /// Calls that nobody knows the end of.
+    /// Calls of unknown outcome.
     pub ambiguous: i32,
     /// The gateway's code of the last refusal.
     pub gateway_code: Option<i32>,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: Millis,
 }
 
@@ -77,11 +80,11 @@ pub struct Number {
     pub phone: String,
     /// Messages that the gateway accepted.
     pub otp_count: i64,
-    /// Calls that nobody knows the end of.
+    /// Calls of unknown outcome.
     pub ambiguous_count: i64,
 }
 
-/// A message that the gateway took.
+/// A message that the gateway accepted.
 #[derive(Debug, Clone)]
 pub struct Taken {
     /// Ten digits.
@@ -103,7 +106,7 @@ pub struct Shown {
     pub messages: i64,
 }
 
-/// Everything the judge goes by.
+/// All evidence of a run.
 #[derive(Debug, Default)]
 pub struct Evidence {
     /// The rows.
@@ -112,28 +115,28 @@ pub struct Evidence {
     pub messages: Vec<Message>,
     /// The rows.
     pub numbers: Vec<Number>,
-    /// What the gateway took, oldest first.
+    /// What the gateway accepted, oldest first.
     pub taken: Vec<Taken>,
-    /// The callers' verifications, with their numbers.
+    /// The verifications that the clients know, with their numbers.
     pub accepted: HashMap<Uuid, String>,
     /// Every check.
     pub checks: Vec<Checked>,
-    /// When each API decided.
+    /// When each API answered a request for a code.
     pub decided: Vec<Vec<Millis>>,
-    /// What the APIs show; those that did not answer are missing.
+    /// What the APIs show; without those reads that failed.
     pub shown: Vec<Shown>,
-    /// What the APIs count: the number's ten digits, `otp_count`, `ambiguous_count`.
+    /// The counts that the APIs show: the number's ten digits, `otp_count`, `ambiguous_count`.
     pub counted: Vec<(String, i64, i64)>,
     /// The faults.
-    pub windows: Vec<Window>,
+    pub windows: Vec<FaultWindow>,
     /// Numbers and codes found in the programs' logs, by log.
     pub leaks: Vec<String>,
-    /// Lines of the logs that tell of a panic.
+    /// Lines of the logs about a panic.
     pub panics: Vec<String>,
 }
 
 impl Evidence {
-    /// All of it, a line each, for a person who looks for what went wrong.
+    /// All evidence as text, one item a line.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = String::new();
@@ -148,13 +151,17 @@ impl Evidence {
     }
 }
 
-/// Waits until no message is open any more, those to `but` set aside. Gives up when nothing has changed for `limit`, and
-/// answers how many are still open.
+/// Waits until no message is open any more, except those to the numbers in `but`. Gives up when nothing has changed for `limit`,
+/// and answers how many are still open.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn settle(world: &World, limit: Duration, but: Option<(i64, i64)>) -> Result<i64, ChaosError> {
-    let pool = pool(world)?;
+pub async fn settle(
+    deployment: &Deployment,
+    limit: Duration,
+    but: Option<(i64, i64)>,
+) -> Result<i64, ChaosError> {
+    let pool = pool(deployment)?;
     let (first, last) = but.unwrap_or_default();
     let sql =
         "SELECT count(*) FROM messages WHERE state IN ('queued', 'sending') AND phone NOT BETWEEN $1 AND $2";
@@ -170,28 +177,28 @@ pub async fn settle(world: &World, limit: Duration, but: Option<(i64, i64)>) -> 
     Ok(least)
 }
 
-fn pool(world: &World) -> Result<PgPool, ChaosError> {
-    Ok(PgPool::connect_lazy(&world.database_url)?)
+fn pool(deployment: &Deployment) -> Result<PgPool, ChaosError> {
+    Ok(PgPool::connect_lazy(&deployment.database_url)?)
 }
 
 /// Reads everything.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn gather(world: &Arc<World>, caller: &Arc<Caller>) -> Result<Evidence, ChaosError> {
-    let pool = pool(world)?;
+pub async fn gather(deployment: &Arc<Deployment>, caller: &Arc<Caller>) -> Result<Evidence, ChaosError> {
+    let pool = pool(deployment)?;
     let mut evidence = Evidence {
-        verifications: read_verifications(world, &pool).await?,
+        verifications: read_verifications(deployment, &pool).await?,
         messages: read_messages(&pool).await?,
         numbers: read_numbers(&pool).await?,
-        taken: taken(world),
-        windows: world.journal.windows(),
+        taken: taken(deployment),
+        windows: deployment.fault_log.windows(),
         ..Evidence::default()
     };
-    let owners = owners(world, &pool).await?;
+    let owners = owners(deployment, &pool).await?;
     pool.close().await;
     {
-        let log: &Log = &caller.log.lock();
+        let log: &CallLog = &caller.log.lock();
         evidence.accepted.clone_from(&log.accepted);
         evidence.checks.clone_from(&log.checks);
         evidence.decided.clone_from(&log.decided);
@@ -200,11 +207,11 @@ pub async fn gather(world: &Arc<World>, caller: &Arc<Caller>) -> Result<Evidence
         decided.sort_unstable();
     }
     (evidence.shown, evidence.counted) = ask_the_apis(caller, &evidence, &owners).await?;
-    read_logs(world, &mut evidence)?;
+    read_logs(deployment, &mut evidence)?;
     Ok(evidence)
 }
 
-/// Ten digits of a number as the tables keep it.
+/// The ten digits of a number in the tables.
 fn national(stored: i64) -> Result<String, ChaosError> {
     let number = PhoneNumber::from_i64(stored);
     let number = number.ok_or_else(|| ChaosError::Setup("a row has no number".to_owned()))?;
@@ -216,14 +223,14 @@ fn word<T: std::str::FromStr>(row: &PgRow, column: &str) -> Result<T, ChaosError
     text.parse().map_err(|_| ChaosError::Setup(format!("the {column} {text:?} is not known")))
 }
 
-async fn read_verifications(world: &World, pool: &PgPool) -> Result<Vec<Verification>, ChaosError> {
+async fn read_verifications(deployment: &Deployment, pool: &PgPool) -> Result<Vec<Verification>, ChaosError> {
     let sql = "SELECT id, client_id, phone, salt, key_id, code_length, status, epoch, expires_at, delivery, \
          messages, ended_at FROM verifications ORDER BY id";
     let rows = sqlx::query(sql).fetch_all(pool).await?;
-    rows.iter().map(|row| verification(world, row)).collect()
+    rows.iter().map(|row| verification(deployment, row)).collect()
 }
 
-fn verification(world: &World, row: &PgRow) -> Result<Verification, ChaosError> {
+fn verification(deployment: &Deployment, row: &PgRow) -> Result<Verification, ChaosError> {
     let strange = |what: &str| ChaosError::Setup(format!("a verification's {what} is not readable"));
     let id: Uuid = row.try_get("id")?;
     let salt: Vec<u8> = row.try_get("salt")?;
@@ -232,7 +239,8 @@ fn verification(world: &World, row: &PgRow) -> Result<Verification, ChaosError> 
     let digits = u8::try_from(row.try_get::<i32, _>("code_length")?).map_err(|_| strange("code length"))?;
     let length = CodeLength::new(digits).map_err(|_| strange("code length"))?;
     let epoch: i32 = row.try_get("epoch")?;
-    let code = |epoch| world.keyring.code(key, &salt, id, epoch, length).map(|code| code.expose().to_owned());
+    let code =
+        |epoch| deployment.keyring.code(key, &salt, id, epoch, length).map(|code| code.expose().to_owned());
     Ok(Verification {
         id,
         client: row.try_get("client_id")?,
@@ -278,8 +286,8 @@ async fn read_numbers(pool: &PgPool) -> Result<Vec<Number>, ChaosError> {
     sqlx::query(sql).fetch_all(pool).await?.iter().map(number).collect()
 }
 
-fn taken(world: &World) -> Vec<Taken> {
-    let inbox = world.sandbox.inbox();
+fn taken(deployment: &Deployment) -> Vec<Taken> {
+    let inbox = deployment.sandbox.inbox();
     let taken = inbox.iter().rev().map(|message| Taken {
         phone: message.to.clone(),
         code: message.code.clone(),
@@ -288,10 +296,10 @@ fn taken(world: &World) -> Vec<Taken> {
     taken.collect()
 }
 
-/// Which of the callers' keys belongs to which client.
-async fn owners(world: &World, pool: &PgPool) -> Result<HashMap<Uuid, usize>, ChaosError> {
+/// The index of each client's API key.
+async fn owners(deployment: &Deployment, pool: &PgPool) -> Result<HashMap<Uuid, usize>, ChaosError> {
     let mut owners = HashMap::new();
-    for (n, key) in world.keys.iter().enumerate() {
+    for (n, key) in deployment.keys.iter().enumerate() {
         let sql = "SELECT client_id FROM api_keys WHERE hash = $1";
         let hash = key.hash();
         if let Some(owner) = sqlx::query_scalar(sql).bind(hash.as_slice()).fetch_optional(pool).await? {
@@ -350,12 +358,12 @@ async fn count(caller: &Caller, api: usize, phone: String) -> Option<(String, i6
     Some((phone, number("otp_count"), number("ambiguous_count")))
 }
 
-/// Looks for numbers, codes and panics in what the programs wrote.
-fn read_logs(world: &World, evidence: &mut Evidence) -> Result<(), ChaosError> {
+/// Searches the programs' logs for numbers, codes and panics.
+fn read_logs(deployment: &Deployment, evidence: &mut Evidence) -> Result<(), ChaosError> {
     let mut secret: HashSet<&str> = evidence.numbers.iter().map(|number| number.phone.as_str()).collect();
     secret.extend(evidence.verifications.iter().flat_map(|row| row.codes.iter().map(String::as_str)));
     let (mut leaks, mut panics) = (Vec::new(), Vec::new());
-    for program in world.programs().filter(|program| program.log.exists()) {
+    for program in deployment.programs().filter(|program| program.log.exists()) {
         let bytes = std::fs::read(&program.log)?;
         for line in String::from_utf8_lossy(&bytes).lines() {
             let runs = line.split(|c: char| !c.is_ascii_digit());

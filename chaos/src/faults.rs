@@ -1,4 +1,4 @@
-//! Plays a schedule on a world.
+//! Injects the faults of a schedule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,29 +8,29 @@ use hulak_sandbox::Faults;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::judge::Promise;
-use crate::program::{SIGTERM, freeze, terminate};
-use crate::recovery::Kind;
-use crate::schedule::{Action, Schedule, Service, Target, Weather};
-use crate::world::calm;
-use crate::{ChaosError, World};
+use crate::child::{SIGTERM, freeze, terminate};
+use crate::deployment::{Deployment, calm};
+use crate::error::ChaosError;
+use crate::fault_log::FaultKind;
+use crate::promise::Promise;
+use crate::schedule::{Action, LinkFault, Schedule, Target, Upstream};
 
-/// How often a service is started that does not come up.
+/// How often the start of a service is tried.
 const STARTS: u32 = 3;
-/// How often the programs are looked after.
-const WATCH: Duration = Duration::from_millis(500);
+/// Between two checks of the programs.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Plays all of it and returns when the last fault is over: everything runs, nothing is cut.
+/// Injects all faults and returns when the last one is over: all processes run, all connections are open.
 ///
 /// # Errors
-/// When a service does not come back, which says nothing about Hulak.
-pub async fn play(world: &Arc<World>, schedule: &Schedule) -> Result<(), ChaosError> {
+/// When a service does not start again, for which Hulak is not the cause.
+pub async fn inject(deployment: &Arc<Deployment>, schedule: &Schedule) -> Result<(), ChaosError> {
     let begun = Stopwatch::start();
     let mut running = JoinSet::new();
     for event in &schedule.events {
         sleep(event.at.saturating_sub(begun.elapsed())).await;
-        let (world, action) = (Arc::clone(world), event.action.clone());
-        running.spawn(async move { act(&world, action).await });
+        let (deployment, action) = (Arc::clone(deployment), event.action.clone());
+        running.spawn(async move { inject_one(&deployment, action).await });
         while let Some(done) = running.try_join_next() {
             done??;
         }
@@ -41,28 +41,28 @@ pub async fn play(world: &Arc<World>, schedule: &Schedule) -> Result<(), ChaosEr
     Ok(())
 }
 
-async fn act(world: &World, action: Action) -> Result<(), ChaosError> {
+async fn inject_one(deployment: &Deployment, action: Action) -> Result<(), ChaosError> {
     match action {
-        Action::Kill { target, down } => kill(world, target, down).await,
-        Action::Restart { worker } => restart(world, worker).await,
-        Action::Freeze { worker, span } => freeze_for(world, worker, span).await,
-        Action::Link { from, to, weather, span } => disturb(world, from, to, weather, span).await,
+        Action::Kill { target, down } => kill(deployment, target, down).await,
+        Action::Restart { worker } => restart(deployment, worker).await,
+        Action::Freeze { worker, span } => freeze_for(deployment, worker, span).await,
+        Action::Link { from, to, fault, span } => disturb_link(deployment, from, to, fault, span).await,
         Action::Gateway { faults, span } => {
-            misbehave(world, faults, span).await;
+            disturb_gateway(deployment, faults, span).await;
             Ok(())
         }
     }
 }
 
-/// SIGKILL, and started again after `down`. Returns once a service answers again, or a program is started.
+/// SIGKILL, and a start after `down`. Returns once a service answers again, or a program is started.
 ///
 /// # Errors
-/// When it does not come back.
-pub async fn kill(world: &World, target: Target, down: Duration) -> Result<(), ChaosError> {
+/// When it does not start again.
+pub async fn kill(deployment: &Deployment, target: Target, down: Duration) -> Result<(), ChaosError> {
     match target {
         Target::Database => {
-            let mut postgres = world.postgres.lock().await;
-            let _open = world.journal.open(Kind::Kill, format!("kill {target}"));
+            let mut postgres = deployment.postgres.lock().await;
+            let _open = deployment.fault_log.open(FaultKind::Kill, format!("kill {target}"));
             postgres.kill9();
             sleep(down).await;
             let mut tries = 1;
@@ -74,11 +74,11 @@ pub async fn kill(world: &World, target: Target, down: Duration) -> Result<(), C
             }
         }
         Target::Broker => {
-            let mut rabbit = world.rabbit.lock().await;
-            let _open = world.journal.open(Kind::Kill, format!("kill {target}"));
+            let mut rabbit = deployment.rabbit.lock().await;
+            let _open = deployment.fault_log.open(FaultKind::Kill, format!("kill {target}"));
             rabbit.kill9();
             sleep(down).await;
-            // On a busy machine a start may take longer than the testkit waits for it.
+            // On a busy machine a start may take longer than the testkit's limit.
             let mut tries = 1;
             while let Err(error) = rabbit.restart().await {
                 if tries == STARTS {
@@ -88,9 +88,9 @@ pub async fn kill(world: &World, target: Target, down: Duration) -> Result<(), C
             }
         }
         Target::Api(_) | Target::Worker(_) => {
-            let Some(program) = world.program(target) else { return Ok(()) };
+            let Some(program) = deployment.child(target) else { return Ok(()) };
             let mut process = program.process.lock().await;
-            let _open = world.journal.open(Kind::Kill, format!("kill {target}"));
+            let _open = deployment.fault_log.open(FaultKind::Kill, format!("kill {target}"));
             if let Some(mut killed) = process.take() {
                 killed.kill()?;
             }
@@ -101,26 +101,26 @@ pub async fn kill(world: &World, target: Target, down: Duration) -> Result<(), C
     Ok(())
 }
 
-async fn restart(world: &World, worker: usize) -> Result<(), ChaosError> {
-    let Some(program) = world.workers.get(worker) else { return Ok(()) };
+async fn restart(deployment: &Deployment, worker: usize) -> Result<(), ChaosError> {
+    let Some(program) = deployment.workers.get(worker) else { return Ok(()) };
     let mut process = program.process.lock().await;
-    let _open = world.journal.open(Kind::Stop, format!("restart worker {worker}"));
+    let _open = deployment.fault_log.open(FaultKind::Stop, format!("restart worker {worker}"));
     if let Some(running) = process.take()
         && let Some(end) = terminate(running).await?
-        // It may have been started a moment ago, and not have got as far as to look out for signals.
+        // It may have been started a moment ago, and not have installed its signal handler yet.
         && end.signal != Some(SIGTERM)
     {
-        world.complain(Promise::Programs, format!("worker {worker} {}", end.what));
+        deployment.report_broken(Promise::Programs, format!("worker {worker} {}", end.what));
     }
     *process = Some(program.spawn()?);
     Ok(())
 }
 
-async fn freeze_for(world: &World, worker: usize, span: Duration) -> Result<(), ChaosError> {
-    let Some(program) = world.workers.get(worker) else { return Ok(()) };
+async fn freeze_for(deployment: &Deployment, worker: usize, span: Duration) -> Result<(), ChaosError> {
+    let Some(program) = deployment.workers.get(worker) else { return Ok(()) };
     let process = program.process.lock().await;
     if let Some(process) = &*process {
-        let _open = world.journal.open(Kind::Holding, format!("freeze worker {worker}"));
+        let _open = deployment.fault_log.open(FaultKind::Holding, format!("freeze worker {worker}"));
         freeze(process, true);
         sleep(span).await;
         freeze(process, false);
@@ -128,33 +128,33 @@ async fn freeze_for(world: &World, worker: usize, span: Duration) -> Result<(), 
     Ok(())
 }
 
-async fn disturb(
-    world: &World,
+async fn disturb_link(
+    deployment: &Deployment,
     from: Target,
-    to: Service,
-    weather: Weather,
+    to: Upstream,
+    fault: LinkFault,
     span: Duration,
 ) -> Result<(), ChaosError> {
-    let Some(link) = world.program(from).and_then(|program| program.link(to)) else { return Ok(()) };
+    let Some(link) = deployment.child(from).and_then(|program| program.link(to)) else { return Ok(()) };
     let _turn = link.turn.lock().await;
-    let holding = to == Service::Gateway && weather == Weather::Stall;
-    let kind = if holding { Kind::Holding } else { Kind::Other };
-    let _open = world.journal.open(kind, format!("{weather:?} {from} to {to:?}"));
-    match weather {
-        Weather::Cut => link.proxy.cut().await?,
-        Weather::Stall => link.proxy.stall(),
-        Weather::Delay(delay) => link.proxy.delay(delay),
+    let holding = to == Upstream::Gateway && fault == LinkFault::Stall;
+    let kind = if holding { FaultKind::Holding } else { FaultKind::Other };
+    let _open = deployment.fault_log.open(kind, format!("{fault:?} {from} to {to:?}"));
+    match fault {
+        LinkFault::Cut => link.proxy.cut().await?,
+        LinkFault::Stall => link.proxy.stall(),
+        LinkFault::Delay(delay) => link.proxy.delay(delay),
     }
     sleep(span).await;
     Ok(link.proxy.heal().await?)
 }
 
-async fn misbehave(world: &World, faults: Faults, span: Duration) {
-    let _turn = world.gateway_turn.lock().await;
-    let _open = world.journal.open(Kind::Other, describe(&faults));
-    world.sandbox.set_faults(faults);
+async fn disturb_gateway(deployment: &Deployment, faults: Faults, span: Duration) {
+    let _turn = deployment.gateway_turn.lock().await;
+    let _open = deployment.fault_log.open(FaultKind::Other, describe(&faults));
+    deployment.sandbox.set_faults(faults);
     sleep(span).await;
-    world.sandbox.set_faults(calm());
+    deployment.sandbox.set_faults(calm());
 }
 
 fn describe(faults: &Faults) -> String {
@@ -166,19 +166,22 @@ fn describe(faults: &Faults) -> String {
     }
 }
 
-/// Watches over the programs until it is dropped: one that ends by itself has broken a promise, and is started again.
+/// Watches the programs until the future is dropped: one that ends by itself breaks a promise, and is started again.
 ///
 /// # Errors
 /// When one cannot be started again.
-pub async fn watch(world: &World) -> Result<(), ChaosError> {
+pub async fn watch(deployment: &Deployment) -> Result<(), ChaosError> {
     loop {
-        sleep(WATCH).await;
-        for program in world.programs() {
-            // In the hands of a fault: not ours to look at.
+        sleep(CHECK_INTERVAL).await;
+        for program in deployment.children() {
+            // Locked by a fault, which ends and starts it.
             let Ok(mut process) = program.process.try_lock() else { continue };
             let Some(running) = process.as_mut() else { continue };
             if let Some(status) = running.ended()? {
-                world.complain(Promise::Programs, format!("{} ended by itself: {status}", program.target));
+                deployment.report_broken(
+                    Promise::Programs,
+                    format!("{} ended by itself: {status}", program.target),
+                );
                 *process = Some(program.spawn()?);
             }
         }

@@ -5,39 +5,43 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use hulak_chaos::config::Plan;
+use hulak_chaos::error::ChaosError;
 use hulak_chaos::measure::{self, Measure};
+use hulak_chaos::programs::Programs;
+use hulak_chaos::report::Report;
+use hulak_chaos::run::run;
 use hulak_chaos::schedule::Schedule;
-use hulak_chaos::{Binaries, ChaosError, Plan, Report, run};
 use hulak_common::rng::Rng;
 
-/// Kills and cuts off everything that Hulak is made of, and checks that it keeps its promises.
+/// Kills Hulak's processes and services, breaks their connections, and checks that Hulak keeps its promises.
 #[derive(Debug, Parser)]
 struct Cli {
-    /// Repeats a schedule; drawn and printed when not given.
+    /// The seed, which repeats a schedule; random by default.
     #[arg(long, env = "HULAK_CHAOS_SEED")]
     seed: Option<u64>,
-    /// How many seeds to run, one after the other.
+    /// The number of runs, with successive seeds.
     #[arg(long, env = "HULAK_CHAOS_RUNS", default_value_t = 1)]
     runs: u64,
-    /// How long faults and calls go on.
+    /// How many seconds there are faults and visits.
     #[arg(long, env = "HULAK_CHAOS_SECONDS", default_value_t = 150)]
     seconds: u64,
-    /// Verifications that have to be accepted.
+    /// The least number of accepted verifications.
     #[arg(long, env = "HULAK_CHAOS_VERIFICATIONS", default_value_t = 2_200)]
     verifications: usize,
-    /// How often something is killed.
+    /// The number of kills.
     #[arg(long, env = "HULAK_CHAOS_KILLS", default_value_t = 24)]
     kills: usize,
-    /// Prints the schedule and ends.
+    /// Print the schedule and end.
     #[arg(long)]
     schedule: bool,
-    /// Another API program than the one built with this harness.
+    /// The API program; by default the one built with this harness.
     #[arg(long)]
     api_program: Option<PathBuf>,
-    /// Another worker.
+    /// The worker program; by default the one built with this harness.
     #[arg(long)]
     worker_program: Option<PathBuf>,
-    /// A measurement instead of a run.
+    /// Make a measurement instead of a run.
     #[arg(long)]
     measure: Option<Measure>,
 }
@@ -45,7 +49,7 @@ struct Cli {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match obey(&cli).await {
+    match execute(&cli).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -56,7 +60,7 @@ async fn main() -> ExitCode {
 }
 
 /// Whether every promise was kept.
-async fn obey(cli: &Cli) -> Result<bool, ChaosError> {
+async fn execute(cli: &Cli) -> Result<bool, ChaosError> {
     let seed = cli.seed.unwrap_or_else(|| u64::from(u32::from_be_bytes(Rng::system().bytes())));
     let plan = |seed| Plan {
         seed,
@@ -68,13 +72,13 @@ async fn obey(cli: &Cli) -> Result<bool, ChaosError> {
         print!("{}", Schedule::draw(&plan(seed)));
         return Ok(true);
     }
-    let binaries = binaries(cli)?;
+    let programs = Programs::find(cli.api_program.clone(), cli.worker_program.clone())?;
     if let Some(measure) = cli.measure {
-        return Box::pin(measure::run(measure, binaries)).await;
+        return Box::pin(measure::run(measure, programs)).await;
     }
     let mut reports = Vec::new();
     for seed in seed..seed + cli.runs.max(1) {
-        let report = Box::pin(run(&plan(seed), binaries.clone(), |line| eprintln!("{line}"))).await?;
+        let report = Box::pin(run(&plan(seed), programs.clone(), |line| eprintln!("{line}"))).await?;
         println!("{report}");
         reports.push(report);
     }
@@ -83,13 +87,4 @@ async fn obey(cli: &Cli) -> Result<bool, ChaosError> {
         println!("{}", report.line());
     }
     Ok(reports.iter().all(Report::is_good))
-}
-
-fn binaries(cli: &Cli) -> Result<Binaries, ChaosError> {
-    let given = (cli.api_program.clone(), cli.worker_program.clone());
-    if let (Some(api), Some(worker)) = given {
-        return Ok(Binaries { api, worker });
-    }
-    let built = Binaries::beside_us()?;
-    Ok(Binaries { api: given.0.unwrap_or(built.api), worker: given.1.unwrap_or(built.worker) })
 }

@@ -1,102 +1,11 @@
-//! When which fault was on, and how soon things went on again afterwards.
+//! How soon Hulak recovered after the faults.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use crate::fault_log::FaultWindow;
+use crate::millis::Millis;
 
-use hulak_common::clock::SharedClock;
-
-use crate::Millis;
-
-/// What a fault does to messages that are under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A SIGKILL.
-    Kill,
-    /// A stop in order.
-    Stop,
-    /// It may hold a message back and let it arrive long after its sender has given up on it.
-    Holding,
-    /// Anything else.
-    Other,
-}
-
-/// A fault, from when to when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Window {
-    /// Its kind.
-    pub kind: Kind,
-    /// What it was.
-    pub what: String,
-    /// Its beginning.
-    pub from: Millis,
-    /// Its end; `None` while it lasts.
-    pub to: Option<Millis>,
-}
-
-impl Window {
-    /// Whether it was on at this moment, or ended less than `after` before.
-    #[must_use]
-    pub fn covers(&self, at: Millis, after: Millis) -> bool {
-        self.from <= at && self.to.is_none_or(|to| at <= to + after)
-    }
-}
-
-/// Keeps the windows.
-#[derive(Debug)]
-pub struct Journal {
-    clock: SharedClock,
-    windows: Mutex<Vec<Window>>,
-}
-
-/// A fault that is on; dropping it ends its window.
-#[derive(Debug)]
-pub struct Open<'a> {
-    journal: &'a Journal,
-    index: usize,
-}
-
-impl Journal {
-    /// Nothing has happened yet.
-    #[must_use]
-    pub fn new(clock: SharedClock) -> Self {
-        Self { clock, windows: Mutex::default() }
-    }
-
-    /// A fault begins.
-    pub fn open(&self, kind: Kind, what: impl Into<String>) -> Open<'_> {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.push(Window { kind, what: what.into(), from: self.clock.now().as_millis(), to: None });
-        Open { journal: self, index: windows.len() - 1 }
-    }
-
-    /// A fault has ended that took this long.
-    pub fn past(&self, kind: Kind, what: impl Into<String>, took: Duration) {
-        let to = self.clock.now();
-        let from = (to - took).as_millis();
-        let window = Window { kind, what: what.into(), from, to: Some(to.as_millis()) };
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner).push(window);
-    }
-
-    /// All windows so far.
-    #[must_use]
-    pub fn windows(&self) -> Vec<Window> {
-        self.windows.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        let now = self.journal.clock.now().as_millis();
-        let mut windows = self.journal.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(window) = windows.get_mut(self.index) {
-            window.to = Some(now);
-        }
-    }
-}
-
-/// The times in which at least one fault was on, in order and apart from each other.
+/// The spans with at least one active fault, in order and without overlap.
 #[must_use]
-pub fn disturbed(windows: &[Window]) -> Vec<(Millis, Millis)> {
+pub fn disturbed(windows: &[FaultWindow]) -> Vec<(Millis, Millis)> {
     let mut spans: Vec<_> = windows.iter().map(|w| (w.from, w.to.unwrap_or(Millis::MAX))).collect();
     spans.sort_unstable();
     let mut merged: Vec<(Millis, Millis)> = Vec::new();
@@ -109,7 +18,7 @@ pub fn disturbed(windows: &[Window]) -> Vec<(Millis, Millis)> {
     merged
 }
 
-/// The longest time without any fault between `from` and `to`: its beginning and its end.
+/// The longest span without any fault between `from` and `to`: its beginning and its end.
 #[must_use]
 pub fn longest_calm(disturbed: &[(Millis, Millis)], from: Millis, to: Millis) -> (Millis, Millis) {
     let longer = |best: (Millis, Millis), next: (Millis, Millis)| {
@@ -123,8 +32,8 @@ pub fn longest_calm(disturbed: &[(Millis, Millis)], from: Millis, to: Millis) ->
     longer(best, (begin, to))
 }
 
-/// The longest time from the end of a fault to the next of these moments (sorted), leaving out the ends that another
-/// fault followed before anything could recover.
+/// The longest time from the end of a fault to the next of these moments (sorted). Ends that another fault followed before
+/// that moment do not count.
 #[must_use]
 pub fn longest_wait(disturbed: &[(Millis, Millis)], moments: &[Millis]) -> Option<Millis> {
     let next = |at: Millis| moments.get(moments.partition_point(|moment| *moment < at)).copied();
@@ -136,8 +45,8 @@ pub fn longest_wait(disturbed: &[(Millis, Millis)], moments: &[Millis]) -> Optio
     waits.max()
 }
 
-/// The longest time from the end of a fault until the last of the messages that waited then was taken, leaving out the
-/// ends that another fault followed before that. `waits` are messages: when each was asked for, and when it was taken.
+/// The longest time from the end of a fault until the gateway had accepted the last message that waited then. Ends that another
+/// fault followed before that do not count. `waits` are messages: when each was requested, and when the gateway accepted it.
 #[must_use]
 pub fn longest_backlog(disturbed: &[(Millis, Millis)], waits: &[(Millis, Millis)]) -> Option<Millis> {
     let drained = disturbed.iter().enumerate().filter_map(|(n, (_, end))| {
@@ -152,9 +61,10 @@ pub fn longest_backlog(disturbed: &[(Millis, Millis)], waits: &[(Millis, Millis)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault_log::FaultKind;
 
-    fn window(from: Millis, to: Millis) -> Window {
-        Window { kind: Kind::Other, what: String::new(), from, to: Some(to) }
+    fn window(from: Millis, to: Millis) -> FaultWindow {
+        FaultWindow { kind: FaultKind::Other, what: String::new(), from, to: Some(to) }
     }
 
     #[test]
@@ -164,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn calm_is_what_lies_between() {
+    fn the_longest_calm_is_between_two_faults() {
         let disturbed = [(10, 20), (50, 60)];
         assert_eq!(longest_calm(&disturbed, 0, 100), (60, 100));
         assert_eq!(longest_calm(&disturbed, 15, 55), (20, 50));

@@ -1,15 +1,16 @@
-//! The table.
+//! The report of a run as a table.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::Millis;
-use crate::judge::{Broken, Promise, Tally};
+use crate::judge::Totals;
+use crate::millis::Millis;
+use crate::promise::{Broken, Promise};
 
 /// How many broken promises of each kind are printed.
 const SHOWN: usize = 10;
 
-/// What a run came to, for people.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// Its seed.
@@ -18,15 +19,15 @@ pub struct Report {
     pub kills: usize,
     /// How many faults there were, kills included.
     pub faults: usize,
-    /// What there was.
-    pub tally: Tally,
-    /// Calls that had no answer or 503, and were made again.
+    /// The totals.
+    pub totals: Totals,
+    /// Calls without an answer, or with 503, that were repeated.
     pub again: u64,
-    /// Requests that were given up.
+    /// Requests that were given up after many repetitions.
     pub given_up: u64,
-    /// What was wrong.
+    /// The broken promises.
     pub broken: Vec<Broken>,
-    /// Where the logs are, when they were kept.
+    /// The directory of the logs, when they were kept.
     pub logs: Option<PathBuf>,
 }
 
@@ -46,7 +47,7 @@ impl Report {
     /// One line of a table over many runs; see [`Report::HEAD`].
     #[must_use]
     pub fn line(&self) -> String {
-        let t = &self.tally;
+        let t = &self.totals;
         let others = self.broken.len()
             - [Promise::Lost, Promise::Doubled, Promise::OverLimit, Promise::Counts]
                 .map(|promise| self.count(promise))
@@ -87,14 +88,14 @@ fn seconds(span: Option<Millis>) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let t = &self.tally;
+        let t = &self.totals;
         let rows: [(&str, String); 19] = [
             ("seed", self.seed.to_string()),
             ("kills (faults in all)", format!("{} ({})", self.kills, self.faults)),
             ("accepted", t.verifications.to_string()),
-            ("  known to callers", t.accepted.to_string()),
+            ("  known to clients", t.accepted.to_string()),
             ("  approved", t.approved.to_string()),
-            ("calls made again", format!("{} ({} requests given up)", self.again, self.given_up)),
+            ("calls repeated", format!("{} ({} requests given up)", self.again, self.given_up)),
             ("messages", t.messages.to_string()),
             ("  sent", t.sent.to_string()),
             ("  failed", t.failed.to_string()),
@@ -102,7 +103,7 @@ impl fmt::Display for Report {
             ("  canceled", t.canceled.to_string()),
             ("  unknown", t.unknown.to_string()),
             ("  ambiguous", t.ambiguous.to_string()),
-            ("taken by the gateway", t.taken.to_string()),
+            ("accepted by the gateway", t.taken.to_string()),
             ("  duplicates", t.duplicates.to_string()),
             ("longest recovery, create", seconds(t.recovery_create)),
             ("longest recovery, send", seconds(t.recovery_send)),

@@ -1,77 +1,87 @@
+//! One run: everything is started, disturbed and checked.
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use hulak_common::clock::Stopwatch;
 use tokio::time::sleep;
 
-use crate::config::Settings;
-use crate::judge::{Broken, Promise, Verdict, judge};
-use crate::load::{LATE_NUMBERS, Load};
+use crate::config::{Plan, Settings};
+use crate::deployment::{Deployment, DeploymentOptions};
+use crate::error::ChaosError;
+use crate::judge::{Judgement, judge};
+use crate::load::Load;
+use crate::load::visits::LATE_NUMBERS;
+use crate::programs::Programs;
+use crate::promise::{Broken, Promise};
+use crate::report::Report;
 use crate::schedule::{APIS, Schedule, WORKERS};
-use crate::world::{Shape, World};
-use crate::{Binaries, ChaosError, Plan, Report, evidence, faults, heartbeat};
+use crate::{evidence, faults, stall_watch};
 
 /// Client applications.
 const CLIENTS: usize = 3;
-/// When everything is final, a message too many still gets this long to show itself.
-const QUIET: Duration = Duration::from_secs(4);
-/// Beyond a code's life nothing may be open any more: what is left is expired within seconds.
+/// After the last message has ended, how long a duplicate has time to arrive.
+const DUPLICATES: Duration = Duration::from_secs(4);
+/// How long after its code has expired a message may be open: the reaper expires it within seconds.
 const SETTLE_MARGIN: Duration = Duration::from_secs(30);
+/// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// Makes one run and judges it. `progress` gets a line now and then.
+/// Makes one run and checks the promises. `progress` gets lines of progress.
 ///
 /// # Errors
-/// When the run could not be made; a broken promise is no error but part of the report.
+/// When the run could not be made. A broken promise is not an error but part of the report.
 pub async fn run(
     plan: &Plan,
-    binaries: Binaries,
+    programs: Programs,
     progress: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Report, ChaosError> {
     let settings = Settings::default();
     let schedule = Schedule::draw(plan);
     progress(&format!("seed {}: starting services and programs", plan.seed));
-    let shape = Shape { apis: APIS, workers: WORKERS, spare: 0, clients: CLIENTS, settings, binaries };
-    let world = Box::pin(World::start(&shape)).await?;
-    let load = Load::new(&world)?;
+    let options =
+        DeploymentOptions { apis: APIS, workers: WORKERS, spare: 0, clients: CLIENTS, settings, programs };
+    let deployment = Box::pin(Deployment::start(&options)).await?;
+    let load = Load::new(&deployment)?;
     let begun = Stopwatch::start();
 
     let work = async {
-        tokio::try_join!(load.run(plan), disturb(&world, &load, &schedule, plan))?;
-        for program in world.programs() {
-            if let Err(error) = world.ready(program).await {
-                world.complain(Promise::Programs, error.to_string());
+        tokio::try_join!(load.run(plan), disturb(&deployment, &load, &schedule, plan))?;
+        for program in deployment.children() {
+            if let Err(error) = deployment.ready(program).await {
+                deployment.report_broken(Promise::Programs, error.to_string());
             }
         }
         let limit = settings.code_ttl + SETTLE_MARGIN;
-        progress(&format!("{:.0?}: faults and calls are over, waiting for what is open", begun.elapsed()));
+        progress(&format!("{:.0?}: faults and visits are over, waiting for open messages", begun.elapsed()));
         let open = tokio::select! {
-            open = evidence::settle(&world, limit, Some(LATE_NUMBERS)) => open?,
-            () = load.trickle(plan.seed) => 0,
-        } + evidence::settle(&world, limit, None).await?;
+            open = evidence::settle(&deployment, limit, Some(LATE_NUMBERS)) => open?,
+            () = load.late_requests(plan.seed) => 0,
+        } + evidence::settle(&deployment, limit, None).await?;
         if open > 0 {
-            world.complain(Promise::Lost, format!("{open} messages are still open after {limit:?}"));
+            deployment
+                .report_broken(Promise::Lost, format!("{open} messages are still open after {limit:?}"));
         }
-        sleep(QUIET).await;
+        sleep(DUPLICATES).await;
         Ok::<(), ChaosError>(())
     };
     let done = tokio::select! {
         done = work => done,
-        never = faults::watch(&world) => never,
-        () = tell(&world, &load, begun, &progress) => Ok(()),
-        () = heartbeat::watch(&world) => Ok(()),
+        never = faults::watch(&deployment) => never,
+        () = print_progress(&deployment, &load, begun, &progress) => Ok(()),
+        () = stall_watch::watch(&deployment) => Ok(()),
     };
     if done.is_err() {
-        progress(&format!("the logs: {}", world.keep_logs(plan.seed, "").display()));
+        progress(&format!("the logs: {}", deployment.keep_logs(plan.seed, "").display()));
     }
     done?;
-    progress(&format!("{:.0?}: reading what is left", begun.elapsed()));
-    let evidence = Box::pin(evidence::gather(&world, load.caller())).await?;
-    world.stop().await?;
-    let Verdict { tally, mut broken } = judge(&evidence, &settings);
-    broken.extend(world.complaints());
+    progress(&format!("{:.0?}: reading the evidence", begun.elapsed()));
+    let evidence = Box::pin(evidence::gather(&deployment, load.caller())).await?;
+    deployment.stop().await?;
+    let Judgement { totals, mut broken } = judge(&evidence, &settings);
+    broken.extend(deployment.broken_promises());
     broken.extend(load.caller().broken());
-    let logs = (!broken.is_empty()).then(|| world.keep_logs(plan.seed, &evidence.to_text()));
+    let logs = (!broken.is_empty()).then(|| deployment.keep_logs(plan.seed, &evidence.to_text()));
     let (created, again, given_up) = {
         let log = load.log().lock();
         (log.created, log.again, log.given_up)
@@ -84,7 +94,7 @@ pub async fn run(
         seed: plan.seed,
         kills: schedule.kills(),
         faults: evidence.windows.len(),
-        tally,
+        totals,
         again,
         given_up,
         broken,
@@ -93,30 +103,35 @@ pub async fn run(
 }
 
 async fn disturb(
-    world: &Arc<World>,
+    deployment: &Arc<Deployment>,
     load: &Load,
     schedule: &Schedule,
     plan: &Plan,
 ) -> Result<(), ChaosError> {
-    faults::play(world, schedule).await?;
+    faults::inject(deployment, schedule).await?;
     load.probe(plan.seed).await;
     Ok(())
 }
 
-/// Tells how it goes, until it is dropped.
-async fn tell(world: &World, load: &Load, begun: Stopwatch, progress: &(impl Fn(&str) + Sync)) {
+/// Prints lines of progress until the future is dropped.
+async fn print_progress(
+    deployment: &Deployment,
+    load: &Load,
+    begun: Stopwatch,
+    progress: &(impl Fn(&str) + Sync),
+) {
     loop {
         sleep(PROGRESS).await;
         let (created, again) = {
             let log = load.log().lock();
             (log.created, log.again)
         };
-        let windows = world.journal.windows();
+        let windows = deployment.fault_log.windows();
         let on: Vec<_> = windows.iter().filter(|w| w.to.is_none()).map(|w| w.what.as_str()).collect();
-        let (elapsed, taken) = (begun.elapsed(), world.sandbox.stats().accepted);
+        let (elapsed, taken) = (begun.elapsed(), deployment.sandbox.stats().accepted);
         progress(&format!(
-            "{elapsed:.0?}: {created} accepted, {taken} taken by the gateway, {again} calls made again, \
-             {} faults; on: {}",
+            "{elapsed:.0?}: {created} accepted, {taken} accepted by the gateway, {again} calls repeated, \
+             {} faults; active: {}",
             windows.len(),
             on.join(", ")
         ));

@@ -1,19 +1,19 @@
-//! What goes wrong when: drawn from the seed before anything runs, so that a seed repeats it.
+//! Which faults happen when. All of it is drawn from the seed beforehand, so that a seed repeats a run.
 
 use std::fmt;
 use std::time::Duration;
 
-use hulak_common::rng::Rng;
 use hulak_sandbox::Faults;
 
-use crate::Plan;
+use crate::config::Plan;
+use crate::random::SeededRandom;
 
 /// The API programs of a run.
 pub const APIS: usize = 2;
 /// The workers of a run.
 pub const WORKERS: usize = 3;
 
-/// What can be killed.
+/// A process that can be killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// An API program.
@@ -37,9 +37,9 @@ impl fmt::Display for Target {
     }
 }
 
-/// Where a program's connection leads.
+/// What a program connects to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Service {
+pub enum Upstream {
     /// PostgreSQL.
     Database,
     /// RabbitMQ.
@@ -48,9 +48,9 @@ pub enum Service {
     Gateway,
 }
 
-/// How a connection misbehaves.
+/// A fault of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weather {
+pub enum LinkFault {
     /// Reset, and refused until healed.
     Cut,
     /// Open and silent.
@@ -59,42 +59,42 @@ pub enum Weather {
     Delay(Duration),
 }
 
-/// One thing that goes wrong.
+/// A fault.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// SIGKILL, and started again after this long.
+    /// SIGKILL, and a start afterwards.
     Kill {
-        /// What.
+        /// The process.
         target: Target,
-        /// How long it stays down before it is started again.
+        /// How long it stays down.
         down: Duration,
     },
-    /// SIGTERM, and started again once it has ended.
+    /// SIGTERM, and a start once it has ended.
     Restart {
-        /// Which worker.
+        /// The worker.
         worker: usize,
     },
-    /// SIGSTOP, and SIGCONT after this long: a worker that is only slow.
+    /// SIGSTOP, and SIGCONT later: the worker is only slow.
     Freeze {
-        /// Which worker.
+        /// The worker.
         worker: usize,
         /// For how long.
         span: Duration,
     },
-    /// A connection misbehaves.
+    /// A fault of a connection.
     Link {
-        /// Whose.
+        /// The program.
         from: Target,
-        /// Where it leads.
-        to: Service,
-        /// How.
-        weather: Weather,
+        /// What it connects to.
+        to: Upstream,
+        /// The fault.
+        fault: LinkFault,
         /// For how long.
         span: Duration,
     },
-    /// The gateway misbehaves.
+    /// A fault of the gateway.
     Gateway {
-        /// How.
+        /// The fault.
         faults: Faults,
         /// For how long.
         span: Duration,
@@ -106,20 +106,20 @@ pub enum Action {
 pub struct Event {
     /// From the beginning of the run.
     pub at: Duration,
-    /// What.
+    /// The fault.
     pub action: Action,
 }
 
-/// Everything that goes wrong in a run, in order.
+/// All faults of a run, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     /// The events.
     pub events: Vec<Event>,
 }
 
-/// Nothing is killed in the first moments: a broker that dies while its queues are new may never find their leader.
-const QUIET: Duration = Duration::from_secs(3);
-/// Between two kills of the same service: it takes about as long to be back.
+/// Nothing is killed in the first moments: a broker that is killed while its queues are new may never elect their leader.
+const FIRST_KILL: Duration = Duration::from_secs(3);
+/// Between two kills of the same service, which needs about as long to start again.
 const BROKER_GAP: Duration = Duration::from_secs(18);
 const DATABASE_GAP: Duration = Duration::from_secs(9);
 
@@ -127,15 +127,17 @@ impl Schedule {
     /// The schedule of this plan.
     #[must_use]
     pub fn draw(plan: &Plan) -> Self {
-        let mut dice = Dice::new(plan.seed, "faults");
-        let mut events = kills(&mut dice, plan);
-        scatter(&mut dice, plan, 6.0, &mut events, link);
-        scatter(&mut dice, plan, 14.0, &mut events, |dice| Action::Restart { worker: dice.below(WORKERS) });
-        scatter(&mut dice, plan, 28.0, &mut events, |dice| Action::Freeze {
-            worker: dice.below(WORKERS),
-            span: dice.millis(500, 13_000),
+        let mut random = SeededRandom::new(plan.seed, "faults");
+        let mut events = kills(&mut random, plan);
+        scatter(&mut random, plan, 6.0, &mut events, link);
+        scatter(&mut random, plan, 14.0, &mut events, |random| Action::Restart {
+            worker: random.below(WORKERS),
         });
-        gateway(&mut dice, plan, &mut events);
+        scatter(&mut random, plan, 28.0, &mut events, |random| Action::Freeze {
+            worker: random.below(WORKERS),
+            span: random.millis(500, 13_000),
+        });
+        gateway(&mut random, plan, &mut events);
         events.sort_by_key(|event| event.at);
         Self { events }
     }
@@ -156,132 +158,105 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// Evenly spread, at least one of each kind, and no service again before it can be back.
-fn kills(dice: &mut Dice, plan: &Plan) -> Vec<Event> {
-    let room = plan.length.saturating_sub(QUIET);
+/// Evenly spread kills, at least one of each kind, and none of a service that is still starting again.
+fn kills(random: &mut SeededRandom, plan: &Plan) -> Vec<Event> {
+    let room = plan.length.saturating_sub(FIRST_KILL);
     let slot = room.div_f64(plan.kills.max(1) as f64);
     let mut first = [Target::Broker, Target::Database, Target::Api(0), Target::Worker(0)].to_vec();
     let (mut broker, mut database) = (None::<Duration>, None::<Duration>);
     let mut events = Vec::new();
     for n in 0..plan.kills {
-        let at = QUIET + slot.mul_f64(n as f64 + dice.rng.fraction() * 0.8);
+        let at = FIRST_KILL + slot.mul_f64(n as f64 + random.fraction() * 0.8);
         let free = |last: Option<Duration>, gap| last.is_none_or(|last| at >= last + gap);
-        let mut target = if first.is_empty() { dice.target() } else { first.remove(dice.below(first.len())) };
+        let mut target =
+            if first.is_empty() { target(random) } else { first.remove(random.below(first.len())) };
         if target == Target::Broker && !free(broker, BROKER_GAP) {
-            target = Target::Worker(dice.below(WORKERS));
+            target = Target::Worker(random.below(WORKERS));
         }
         if target == Target::Database && !free(database, DATABASE_GAP) {
-            target = Target::Api(dice.below(APIS));
+            target = Target::Api(random.below(APIS));
         }
         match target {
             Target::Broker => broker = Some(at),
             Target::Database => database = Some(at),
             Target::Api(_) | Target::Worker(_) => {}
         }
-        events.push(Event { at, action: Action::Kill { target, down: dice.millis(0, 3_000) } });
+        events.push(Event { at, action: Action::Kill { target, down: random.millis(0, 3_000) } });
     }
     events
 }
 
-/// One event about every so many seconds.
+/// One event about every `seconds`.
 fn scatter(
-    dice: &mut Dice,
+    random: &mut SeededRandom,
     plan: &Plan,
     seconds: f64,
     events: &mut Vec<Event>,
-    mut action: impl FnMut(&mut Dice) -> Action,
+    mut action: impl FnMut(&mut SeededRandom) -> Action,
 ) {
-    let mut at = dice.rng.fraction() * seconds;
+    let mut at = random.fraction() * seconds;
     while at < plan.length.as_secs_f64() {
-        events.push(Event { at: Duration::from_secs_f64(at), action: action(dice) });
-        at += seconds * (0.5 + dice.rng.fraction());
+        events.push(Event { at: Duration::from_secs_f64(at), action: action(random) });
+        at += seconds * (0.5 + random.fraction());
     }
 }
 
-fn link(dice: &mut Dice) -> Action {
-    let from =
-        if dice.below(5) < 2 { Target::Api(dice.below(APIS)) } else { Target::Worker(dice.below(WORKERS)) };
-    let to = match (from, dice.below(3)) {
-        (_, 0) => Service::Database,
-        (Target::Worker(_), 1) => Service::Gateway,
-        _ => Service::Broker,
+fn link(random: &mut SeededRandom) -> Action {
+    let from = if random.below(5) < 2 {
+        Target::Api(random.below(APIS))
+    } else {
+        Target::Worker(random.below(WORKERS))
     };
-    let weather = match dice.below(3) {
-        0 => Weather::Cut,
-        1 => Weather::Stall,
-        _ => Weather::Delay(dice.millis(50, 400)),
+    let to = match (from, random.below(3)) {
+        (_, 0) => Upstream::Database,
+        (Target::Worker(_), 1) => Upstream::Gateway,
+        _ => Upstream::Broker,
     };
-    Action::Link { from, to, weather, span: dice.millis(500, 6_000) }
+    let fault = match random.below(3) {
+        0 => LinkFault::Cut,
+        1 => LinkFault::Stall,
+        _ => LinkFault::Delay(random.millis(50, 400)),
+    };
+    Action::Link { from, to, fault, span: random.millis(500, 6_000) }
 }
 
-/// One fault after the other, with good weather in between.
-fn gateway(dice: &mut Dice, plan: &Plan, events: &mut Vec<Event>) {
-    let mut at = dice.millis(1_000, 5_000);
+/// One fault after the other, with pauses in between.
+fn gateway(random: &mut SeededRandom, plan: &Plan, events: &mut Vec<Event>) {
+    let mut at = random.millis(1_000, 5_000);
     while at < plan.length {
-        let (faults, span) = gateway_fault(dice);
+        let (faults, span) = gateway_fault(random);
         events.push(Event { at, action: Action::Gateway { faults, span } });
-        at += span + dice.millis(3_000, 9_000);
+        at += span + random.millis(3_000, 9_000);
     }
 }
 
-fn gateway_fault(dice: &mut Dice) -> (Faults, Duration) {
+fn gateway_fault(random: &mut SeededRandom) -> (Faults, Duration) {
     let calm = Faults { latency_ms: 20, jitter_ms: 60, ..Faults::none() };
-    let share = |dice: &mut Dice, most: f64| 0.1 + dice.rng.fraction() * (most - 0.1);
-    match dice.below(9) {
-        0 => (Faults { error_rate: share(dice, 0.9), ..calm }, dice.millis(2_000, 8_000)),
-        1 => (Faults { drop_rate: share(dice, 0.5), ..calm }, dice.millis(1_000, 5_000)),
-        2 => (Faults { timeout_rate: share(dice, 0.3), ..calm }, dice.millis(1_000, 5_000)),
-        3 | 4 => (Faults { response_code: Some(1012), ..calm }, dice.millis(2_000, 10_000)),
+    let share = |random: &mut SeededRandom, most: f64| 0.1 + random.fraction() * (most - 0.1);
+    match random.below(9) {
+        0 => (Faults { error_rate: share(random, 0.9), ..calm }, random.millis(2_000, 8_000)),
+        1 => (Faults { drop_rate: share(random, 0.5), ..calm }, random.millis(1_000, 5_000)),
+        2 => (Faults { timeout_rate: share(random, 0.3), ..calm }, random.millis(1_000, 5_000)),
+        3 | 4 => (Faults { response_code: Some(1012), ..calm }, random.millis(2_000, 10_000)),
         5 => {
-            let retry_after_s = Some(1 + dice.below(3) as u64);
-            (Faults { response_code: Some(429), retry_after_s, ..calm }, dice.millis(2_000, 6_000))
+            let retry_after_s = Some(1 + random.below(3) as u64);
+            (Faults { response_code: Some(429), retry_after_s, ..calm }, random.millis(2_000, 6_000))
         }
-        6 => (Faults { response_code: Some(503), ..calm }, dice.millis(2_000, 6_000)),
-        // The one refusal of a message for good: short, or nothing would be left to watch.
-        7 => (Faults { response_code: Some(1007), ..calm }, dice.millis(200, 700)),
-        // Some answers come after the worker has given up on them.
-        _ => (Faults { latency_ms: 400, jitter_ms: 800, ..calm }, dice.millis(2_000, 6_000)),
+        6 => (Faults { response_code: Some(503), ..calm }, random.millis(2_000, 6_000)),
+        // A permanent refusal: short, as refused messages are not sent.
+        7 => (Faults { response_code: Some(1007), ..calm }, random.millis(200, 700)),
+        // Some answers come after the worker's timeout.
+        _ => (Faults { latency_ms: 400, jitter_ms: 800, ..calm }, random.millis(2_000, 6_000)),
     }
 }
 
-/// Chance, repeatable.
-#[derive(Debug)]
-pub struct Dice {
-    rng: Rng,
-}
-
-impl Dice {
-    /// A stream of its own for each purpose, so that more of one thing leaves the others as they are.
-    #[must_use]
-    pub fn new(seed: u64, purpose: &str) -> Self {
-        let salt = purpose.bytes().fold(seed, |mixed, byte| mixed.wrapping_mul(31).wrapping_add(byte.into()));
-        Self { rng: Rng::seeded(salt) }
-    }
-
-    /// A whole number below `bound`; 0 when there is none.
-    pub fn below(&mut self, bound: usize) -> usize {
-        let drawn = u64::from_be_bytes(self.rng.bytes()) % (bound.max(1) as u64);
-        usize::try_from(drawn).unwrap_or(0)
-    }
-
-    /// A span of milliseconds, both ends included.
-    pub fn millis(&mut self, least: u64, most: u64) -> Duration {
-        let drawn = u64::from_be_bytes(self.rng.bytes()) % (most - least + 1);
-        Duration::from_millis(least + drawn)
-    }
-
-    /// A fraction from 0 up to 1.
-    pub fn fraction(&mut self) -> f64 {
-        self.rng.fraction()
-    }
-
-    fn target(&mut self) -> Target {
-        match self.below(100) {
-            0..45 => Target::Worker(self.below(WORKERS)),
-            45..70 => Target::Api(self.below(APIS)),
-            70..87 => Target::Database,
-            _ => Target::Broker,
-        }
+/// What is killed next.
+fn target(random: &mut SeededRandom) -> Target {
+    match random.below(100) {
+        0..45 => Target::Worker(random.below(WORKERS)),
+        45..70 => Target::Api(random.below(APIS)),
+        70..87 => Target::Database,
+        _ => Target::Broker,
     }
 }
 

@@ -5,55 +5,48 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hulak_chaos::program::terminate;
+use hulak_chaos::child::terminate;
+use hulak_chaos::programs::Programs;
 use hulak_common::clock::DatabaseClock;
 use hulak_common::rng::Rng;
 use hulak_runtime::shutdown::Shutdown;
 use hulak_sandbox::{Faults, Sandbox, SandboxConfig};
 use hulak_testkit::collector::Collector;
 use hulak_testkit::database::TestDatabase;
-use hulak_testkit::services::{Process, free_port, without_cargo_env};
+use hulak_testkit::program::{Program, ready};
+use hulak_testkit::services::{Process, free_port};
+use hulak_testkit_stack::install_tls;
 use hulak_testkit_stack::personal::{BACK, Ground, walk};
-use hulak_testkit_stack::{eventually, install_tls};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+/// Long, for a busy machine.
+const READY_LIMIT: Duration = Duration::from_secs(60);
 
 const SECRET: &str = "dGhpcyBpcyBhIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlLg==";
 const KEY: &str = "hk_the-key-of-the-production-shape-01";
-const TOKEN: &str = "a-gateway-token-that-nobody-may-see";
+const TOKEN: &str = "a-gateway-token-that-must-stay-secret";
 
-/// A program of ours with these settings, and no others.
-fn program(binary: &str, settings: &[(&str, String)]) -> Command {
-    let mut command = without_cargo_env(Path::new(binary));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HULAK_")) {
-        command.env_remove(name);
-    }
-    command.envs(settings.iter().map(|(name, value)| (*name, value))).stdin(Stdio::null());
-    command
-}
-
-/// What an operator does at a terminal, and what it answers.
+/// Runs a command of an operator, and answers what it prints.
 fn manage(settings: &[(&str, String)], words: &[&str]) -> String {
-    let output = program(env!("CARGO_BIN_EXE_chaos-api"), settings).args(words).output().unwrap();
+    let program = Program::without_role(env!("CARGO_BIN_EXE_chaos-api"));
+    let output = program.command(settings.iter().cloned()).args(words).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Starts a program of ours, and waits until it is ready.
-async fn start(binary: &str, log: &Path, settings: &[(&str, String)]) -> (Process, String) {
+/// Starts a program and waits until it is ready. Answers its admin address, too.
+async fn start(program: &Program, log: &Path, settings: &[(&str, String)]) -> (Process, String) {
     let admin = format!("127.0.0.1:{}", free_port().unwrap());
-    let mut command = program(binary, settings);
+    let mut command = program.command(settings.iter().cloned());
     command.env("HULAK_ADMIN_ADDR", &admin).stdout(Stdio::null()).stderr(File::create(log).unwrap());
     let process = Process::spawn(command).unwrap();
     let admin = format!("http://{admin}");
-    let http = reqwest::Client::new();
-    eventually(binary, || async {
-        let ready = http.get(format!("{admin}/readyz")).send().await.ok()?.text().await.ok()?;
-        ready.contains("\"broker\":\"up\"").then_some(())
-    })
-    .await;
+    timeout(READY_LIMIT, ready(&admin)).await.unwrap();
     (process, admin)
 }
 
@@ -92,9 +85,9 @@ async fn nothing_personal_is_left_behind() {
         ("HULAK_LOG_FORMAT", "json".to_owned()),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.clone()),
     ];
-    let programs = [env!("CARGO_BIN_EXE_chaos-api"), env!("CARGO_BIN_EXE_chaos-worker")];
+    let programs = Programs::new(env!("CARGO_BIN_EXE_chaos-api"), env!("CARGO_BIN_EXE_chaos-worker"));
     let mut running = Vec::new();
-    for (program, log) in programs.iter().zip(&logs) {
+    for (program, log) in [&programs.api, &programs.worker].into_iter().zip(&logs) {
         running.push(start(program, log, &settings).await);
     }
     manage(&settings, &["clients", "set", "default", "--redirect-uris", BACK]);

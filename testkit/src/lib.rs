@@ -10,6 +10,7 @@ pub mod collector;
 pub mod database;
 pub mod fixtures;
 pub mod metrics;
+pub mod program;
 pub mod proxy;
 pub mod services;
 pub mod stalls;

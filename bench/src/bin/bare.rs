@@ -8,24 +8,24 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 #[derive(Deserialize)]
-struct Asked {
+struct Request {
     phone: String,
 }
 
 #[derive(Serialize)]
-struct Answered {
+struct Response {
     phone: String,
     status: &'static str,
 }
 
-async fn answer(Json(asked): Json<Asked>) -> Json<Answered> {
-    Json(Answered { phone: asked.phone, status: "pending" })
+async fn answer(Json(request): Json<Request>) -> Json<Response> {
+    Json(Response { phone: request.phone, status: "pending" })
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Some(address) = std::env::args().nth(1) else {
-        eprintln!("hulak-bench-bare: an address to listen on has to be given");
+        eprintln!("hulak-bench-bare: the address to listen on is missing");
         return ExitCode::FAILURE;
     };
     let served = async {

@@ -1,4 +1,4 @@
-//! `hulak-bench-load`: makes the load that it is told to make. One thread: it shares the machine with what it measures.
+//! `hulak-bench-load`: makes the load. It has one thread, as it shares the machine with the programs that are measured.
 
 use std::process::ExitCode;
 

@@ -7,27 +7,27 @@ use hulak_testkit::services::install;
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
-use crate::BenchError;
-use crate::config::Options;
-use crate::process;
+use crate::error::BenchError;
+use crate::options::Options;
 use crate::services::Services;
+use crate::usage;
 
 const DATABASE: &str = "ceiling";
 const CLIENTS: &str = "32";
 
-/// What a row is inserted into.
+/// The table that rows are inserted into.
 #[derive(Debug, Clone, Copy)]
 pub enum Table {
-    /// What a tutorial would begin with: a row that is found again, by its key and by its number.
-    Kept,
-    /// Neither key nor index: no program could use it, and nothing that writes to PostgreSQL is quicker.
+    /// With a primary key and an index on the number, as a simple program would have it.
+    Indexed,
+    /// Without key or index: no program could use it, and no insert into PostgreSQL is faster.
     Bare,
 }
 
 impl Table {
     fn sql(self) -> &'static str {
         match self {
-            Self::Kept => {
+            Self::Indexed => {
                 "CREATE TABLE rows (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), phone bigint NOT NULL, \
                  validated boolean NOT NULL, otp_code text NOT NULL, otp_count integer NOT NULL, \
                  created_at timestamptz NOT NULL DEFAULT now()); CREATE INDEX ON rows (phone)"
@@ -38,7 +38,7 @@ impl Table {
 
     fn script(self) -> &'static str {
         match self {
-            Self::Kept => {
+            Self::Indexed => {
                 "\\set n random(1, 1000000000)\nINSERT INTO rows (phone, validated, otp_code, otp_count) \
                  VALUES (9779000000000 + :n, false, '123456', 0);\n"
             }
@@ -50,7 +50,7 @@ impl Table {
     }
 }
 
-/// Inserts a second, and the processor time of a thousand.
+/// Inserts a second, and the processor time of a thousand inserts.
 ///
 /// # Errors
 /// When it cannot be measured.
@@ -58,14 +58,14 @@ pub async fn pgbench(
     services: &Services,
     options: &Options,
     table: Table,
-) -> Result<(f64, process::Cpu), BenchError> {
+) -> Result<(f64, usage::Cpu), BenchError> {
     services.make_database(DATABASE).await?;
     let mut connection = PgConnection::connect(&services.postgres_url(DATABASE)).await?;
     sqlx::raw_sql(table.sql()).execute(&mut connection).await?;
     connection.close().await?;
     let script = services.directory().join("insert.sql");
     fs::write(&script, table.script())?;
-    services.settle().await?;
+    services.checkpoint().await?;
     let program = install::ensure().await?.postgres.join("pgbench");
     let run = |seconds: f64| {
         let mut command = Command::new(&program);
@@ -77,20 +77,20 @@ pub async fn pgbench(
         command
     };
     run(options.warmup).output().await?;
-    let before = process::cpu(&services.counted());
+    let before = usage::cpu(&services.counted());
     let output = run(options.seconds).output().await?;
-    let used = process::between(&before, &process::cpu(&services.counted()));
+    let used = usage::between(&before, &usage::cpu(&services.counted()));
     let said = String::from_utf8_lossy(&output.stdout);
     let Some((rate, done)) = parse(&said).filter(|_| output.status.success()) else {
         let error = String::from_utf8_lossy(&output.stderr);
-        return Err(BenchError::Worthless(format!("pgbench: {said}{error}")));
+        return Err(BenchError::Invalid(format!("pgbench: {said}{error}")));
     };
     services.drop_database(DATABASE).await?;
     let used = used.into_iter().filter(|(name, _)| name == "postgres");
     Ok((rate, used.map(|(name, seconds)| (name, seconds * 1_000.0 / done)).collect()))
 }
 
-/// Transactions a second, and how many. Failed ones are no measurement.
+/// Transactions a second, and how many. `None` when some failed.
 fn parse(said: &str) -> Option<(f64, f64)> {
     let after = |start: &str| said.lines().find_map(|line| line.trim().strip_prefix(start));
     let number = |text: &str| text.trim().split([' ', '/']).next()?.parse::<f64>().ok();

@@ -15,10 +15,10 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
 
-use crate::BenchError;
-use crate::config::Options;
-use crate::process::{self, Cpu};
+use crate::error::BenchError;
+use crate::options::Options;
 use crate::services::Services;
+use crate::usage::{self, Cpu};
 
 const QUEUE: &str = "ceiling";
 const CONSUMER: &str = "ceiling";
@@ -26,7 +26,7 @@ const IN_FLIGHT: usize = 1_000;
 const BODY: [u8; 64] = [b'x'; 64];
 const PERSISTENT: u8 = 2;
 
-/// Messages a second from the publisher to the acknowledging consumer, and the processor time of a thousand.
+/// Messages a second from the publisher to the acknowledging consumer, and the processor time of a thousand messages.
 ///
 /// # Errors
 /// When it cannot be measured.
@@ -46,31 +46,32 @@ pub async fn quorum(services: &Services, options: &Options) -> Result<(f64, Cpu)
 
     sleep(Duration::from_secs_f64(options.warmup)).await;
     let (watch, first, before) =
-        (Stopwatch::start(), consumed.load(Ordering::Relaxed), process::cpu(&services.counted()));
+        (Stopwatch::start(), consumed.load(Ordering::Relaxed), usage::cpu(&services.counted()));
     sleep(Duration::from_secs_f64(options.seconds)).await;
     let done = (consumed.load(Ordering::Relaxed) - first) as f64;
     let rate = done / watch.elapsed().as_secs_f64();
-    let used = process::between(&before, &process::cpu(&services.counted()));
+    let used = usage::between(&before, &usage::cpu(&services.counted()));
     stop.store(true, Ordering::Relaxed);
-    let died = |error: tokio::task::JoinError| BenchError::Setup(format!("a ceiling died: {error}"));
-    publishing.await.map_err(died)??;
-    // Canceled before the queue goes: a cancel that is answered by its end is against the protocol.
+    let panicked =
+        |error: tokio::task::JoinError| BenchError::Setup(format!("a task of the ceiling panicked: {error}"));
+    publishing.await.map_err(panicked)??;
+    // Canceled before the queue is deleted: otherwise the broker would cancel the consumer, too.
     back.basic_cancel(CONSUMER.into(), BasicCancelOptions::default()).await?;
-    consuming.await.map_err(died)??;
+    consuming.await.map_err(panicked)??;
     out.queue_delete(QUEUE.into(), QueueDeleteOptions::default()).await?;
     connection.close(200, "done".into()).await?;
     let used = used.into_iter().filter(|(name, _)| name == "rabbitmq");
     Ok((rate, used.map(|(name, seconds)| (name, seconds * 1_000.0 / done.max(1.0))).collect()))
 }
 
-/// Room is given back by the consumer; confirms are awaited in order, beside.
+/// The consumer gives the permits back. A second task awaits the confirms in order.
 async fn publish(channel: Channel, room: Arc<Semaphore>, stop: Arc<AtomicBool>) -> Result<(), BenchError> {
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let (sender, mut confirms) = mpsc::channel(IN_FLIGHT);
     let confirming = tokio::spawn(async move {
         while let Some(confirm) = confirms.recv().await {
             if !matches!(confirm.await?, Confirmation::Ack(None)) {
-                return Err(BenchError::Worthless("a message was not confirmed".to_owned()));
+                return Err(BenchError::Invalid("a message was not confirmed".to_owned()));
             }
         }
         Ok(())
@@ -78,7 +79,7 @@ async fn publish(channel: Channel, room: Arc<Semaphore>, stop: Arc<AtomicBool>) 
     let properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
     while !stop.load(Ordering::Relaxed) {
         let Ok(Ok(permit)) = tokio::time::timeout(Duration::from_secs(10), room.acquire()).await else {
-            return Err(BenchError::Worthless("nothing is consumed any more".to_owned()));
+            return Err(BenchError::Invalid("nothing is consumed any more".to_owned()));
         };
         permit.forget();
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
@@ -89,7 +90,7 @@ async fn publish(channel: Channel, room: Arc<Semaphore>, stop: Arc<AtomicBool>) 
         }
     }
     drop(sender);
-    confirming.await.map_err(|error| BenchError::Setup(format!("a ceiling died: {error}")))?
+    confirming.await.map_err(|error| BenchError::Setup(format!("a task of the ceiling panicked: {error}")))?
 }
 
 async fn consume(channel: Channel, room: Arc<Semaphore>, consumed: Arc<AtomicU64>) -> Result<(), BenchError> {

@@ -1,4 +1,4 @@
-//! Small writes to the disk, each synced: what a commit waits for at least, whatever the database does.
+//! Small writes to the disk, each synced: the least that a commit waits for.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use hulak_common::clock::Stopwatch;
 
-use crate::BenchError;
-use crate::config::Options;
-use crate::load::Times;
+use crate::error::BenchError;
+use crate::latency::LatencyHistogram;
+use crate::options::Options;
 use crate::protocol::Latency;
 use crate::services::Services;
 
-/// Writes a second: fewer than the database makes at half its load, so that they are not in each other's way.
+/// Writes a second: fewer than the database makes at half its load, so that the disk has time for each.
 const RATE: f64 = 100.0;
-/// A page of PostgreSQL's log.
+/// A page of PostgreSQL's write-ahead log.
 const PAGE: [u8; 8_192] = [b'x'; 8_192];
-/// Pages that are written one after the other, over and over, as the log does with its recycled segments.
+/// Pages that are written in turn again and again, as the log does with its recycled segments.
 const PAGES: u64 = 1_024;
 
-/// How long a write and its sync take from the intended time.
+/// How long a write and its sync take, from the time when the write was due.
 ///
 /// # Errors
 /// When the disk refuses.
@@ -29,7 +29,7 @@ pub async fn sync(services: &Services, options: &Options) -> Result<Latency, Ben
     let path = services.directory().join("synced");
     let seconds = options.seconds;
     let measuring = tokio::task::spawn_blocking(move || measure(&path, seconds));
-    measuring.await.map_err(|error| BenchError::Setup(format!("a ceiling died: {error}")))?
+    measuring.await.map_err(|error| BenchError::Setup(format!("a task of the ceiling panicked: {error}")))?
 }
 
 fn measure(path: &Path, seconds: f64) -> Result<Latency, BenchError> {
@@ -38,17 +38,17 @@ fn measure(path: &Path, seconds: f64) -> Result<Latency, BenchError> {
         file.write_all_at(&PAGE, page * PAGE.len() as u64)?;
     }
     file.sync_all()?;
-    let (watch, mut times) = (Stopwatch::start(), Times::new());
+    let (watch, mut latencies) = (Stopwatch::start(), LatencyHistogram::default());
     for nth in 0_u64.. {
-        let intended = Duration::from_secs_f64(nth as f64 / RATE);
-        if intended.as_secs_f64() >= seconds {
+        let due = Duration::from_secs_f64(nth as f64 / RATE);
+        if due.as_secs_f64() >= seconds {
             break;
         }
-        thread::sleep(intended.saturating_sub(watch.elapsed()));
+        thread::sleep(due.saturating_sub(watch.elapsed()));
         file.write_all_at(&PAGE, nth % PAGES * PAGE.len() as u64)?;
         file.sync_data()?;
-        times.record(watch.elapsed().saturating_sub(intended));
+        latencies.record(watch.elapsed().saturating_sub(due));
     }
     std::fs::remove_file(path)?;
-    Ok(times.summary())
+    Ok(latencies.summary())
 }

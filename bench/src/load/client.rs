@@ -1,5 +1,5 @@
-//! A lean HTTP/1.1 client: one connection, one request at a time, requests built beforehand, answers hardly looked at.
-//! Whatever it burns is missing to those who are measured, as all of them share the machine.
+//! A small HTTP/1.1 client: one connection, one request at a time, requests built beforehand, answers hardly parsed. The load
+//! shares the machine with the programs that are measured, so it must use little processor time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Larger heads are nobody's.
+/// A larger head is an error.
 const MAX_HEAD: usize = 16 * 1024;
 const ROOM: usize = 4 * 1024;
 
@@ -17,7 +17,7 @@ pub struct Client {
     server: SocketAddr,
     stream: Option<TcpStream>,
     buffer: Vec<u8>,
-    /// How often a connection broke and was made anew.
+    /// How often a connection broke and the client reconnected.
     pub reconnects: u64,
 }
 
@@ -33,16 +33,16 @@ pub struct Answer<'a> {
 }
 
 impl Client {
-    /// Nothing is connected yet.
+    /// A client without a connection yet.
     #[must_use]
     pub fn new(server: SocketAddr) -> Self {
         Self { server, stream: None, buffer: Vec::with_capacity(ROOM), reconnects: 0 }
     }
 
-    /// Connects, unless it is.
+    /// Connects, unless it is connected.
     ///
     /// # Errors
-    /// When nobody listens.
+    /// When the server does not listen.
     pub async fn connect(&mut self) -> io::Result<()> {
         if self.stream.is_none() {
             let stream = TcpStream::connect(self.server).await?;
@@ -52,7 +52,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends a request and reads its answer. A connection that the server had closed meanwhile is made anew, once.
+    /// Sends a request and reads its answer. After a connection that the server has closed, it reconnects once.
     ///
     /// # Errors
     /// When there is no answer.
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_was_closed_meanwhile_is_made_anew() {
+    async fn a_client_reconnects_after_its_connection_was_closed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move {

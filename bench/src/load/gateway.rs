@@ -1,4 +1,4 @@
-//! What the simulated gateway took, as it says itself.
+//! What the simulated gateway has accepted, as it reports itself.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -12,32 +12,32 @@ use tokio::sync::Notify;
 
 use super::client::Client;
 use super::requests::head;
-use super::tally::Times;
-use crate::BenchError;
+use crate::error::BenchError;
+use crate::latency::LatencyHistogram;
 
-/// With nothing taken for so long, something is broken.
-const STALLED: Duration = Duration::from_secs(30);
+/// When the gateway accepts nothing for this long, the run has failed.
+const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
 struct Stats {
     accepted: u64,
 }
 
-/// The gateway's counters.
+/// Reads how many messages the gateway has accepted.
 #[derive(Debug)]
-pub struct Counter {
+pub struct GatewayCounter {
     client: Client,
     request: Vec<u8>,
 }
 
-impl Counter {
-    /// Nothing is asked yet.
+impl GatewayCounter {
+    /// A counter without a connection yet.
     #[must_use]
     pub fn new(simulator: SocketAddr) -> Self {
         Self { client: Client::new(simulator), request: request(simulator, "/stats.json") }
     }
 
-    /// Messages taken since its start.
+    /// Messages accepted since the gateway's start.
     ///
     /// # Errors
     /// When it does not answer.
@@ -54,54 +54,56 @@ fn request(simulator: SocketAddr, path: &str) -> Vec<u8> {
     request
 }
 
-/// Lets requests through as long as not too many messages are on their way.
+/// Lets requests through while not too many messages are accepted by the API and not sent yet.
 #[derive(Debug)]
-pub struct Gate {
+pub struct BacklogGate {
     most: u64,
-    /// Asked for, and neither refused nor taken by the gateway.
+    /// Requested, and neither refused by the API nor accepted by the gateway.
     asked: Cell<u64>,
     taken: Cell<u64>,
-    moved: Notify,
+    changed: Notify,
 }
 
-impl Gate {
-    /// Nothing is on its way.
+impl BacklogGate {
+    /// An open gate.
     #[must_use]
     pub fn new(most: u64) -> Self {
-        Self { most, asked: Cell::new(0), taken: Cell::new(0), moved: Notify::new() }
+        Self { most, asked: Cell::new(0), taken: Cell::new(0), changed: Notify::new() }
     }
 
     /// Waits for room.
     ///
     /// # Errors
-    /// When the gateway takes nothing any more.
+    /// When the gateway accepts nothing any more.
     pub async fn enter(&self) -> Result<(), BenchError> {
         while self.asked.get() - self.taken.get().min(self.asked.get()) >= self.most {
-            tokio::time::timeout(STALLED, self.moved.notified()).await.map_err(|_| {
+            tokio::time::timeout(STALL_LIMIT, self.changed.notified()).await.map_err(|_| {
                 let (asked, taken) = (self.asked.get(), self.taken.get());
-                BenchError::Worthless(format!("nothing is sent any more: {asked} asked for, {taken} taken"))
+                BenchError::Invalid(format!(
+                    "nothing is sent any more: {asked} requested, {taken} accepted by the gateway"
+                ))
             })?;
         }
         self.asked.set(self.asked.get() + 1);
         Ok(())
     }
 
-    /// A request that came to nothing.
+    /// Takes back a request that the API refused.
     pub fn withdraw(&self) {
         self.asked.set(self.asked.get() - 1);
     }
 
-    /// What the gateway has taken of these.
+    /// Sets how many of these messages the gateway has accepted.
     pub fn taken(&self, taken: u64) {
         if self.taken.replace(taken) != taken {
-            self.moved.notify_waiters();
+            self.changed.notify_waiters();
         }
     }
 
-    /// Lets all through who wait.
+    /// Lets all waiting requests through.
     pub fn open(&self) {
         self.taken.set(u64::MAX);
-        self.moved.notify_waiters();
+        self.changed.notify_waiters();
     }
 }
 
@@ -112,68 +114,68 @@ struct Taken {
     received_at: Timestamp,
 }
 
-/// Compares when a message was meant to be asked for with when the gateway took it.
+/// The time from when a request was due until the gateway accepted its message.
 #[derive(Debug, Default)]
-pub struct Arrivals {
-    meant: RefCell<HashMap<u64, Timestamp>>,
-    times: RefCell<Times>,
+pub struct DeliveryTimes {
+    due: RefCell<HashMap<u64, Timestamp>>,
+    latencies: RefCell<LatencyHistogram>,
 }
 
-impl Arrivals {
-    /// A message to this number was meant to be asked for at `at`.
+impl DeliveryTimes {
+    /// Expects a message to this number, whose request was due at `at`.
     pub fn expect(&self, number: u64, at: Timestamp) {
-        self.meant.borrow_mut().insert(number, at);
+        self.due.borrow_mut().insert(number, at);
     }
 
-    /// How many have not arrived.
+    /// Messages that have not arrived.
     #[must_use]
     pub fn missing(&self) -> usize {
-        self.meant.borrow().len()
+        self.due.borrow().len()
     }
 
-    /// How long they took.
+    /// How long the messages took.
     #[must_use]
-    pub(super) fn times(&self) -> std::cell::Ref<'_, Times> {
-        self.times.borrow()
+    pub(super) fn latencies(&self) -> std::cell::Ref<'_, LatencyHistogram> {
+        self.latencies.borrow()
     }
 
     fn arrived(&self, message: &Taken) {
         let number = message.to.parse().ok();
-        if let Some(meant) = number.and_then(|number| self.meant.borrow_mut().remove(&number)) {
-            self.times.borrow_mut().record(message.received_at - meant);
+        if let Some(due) = number.and_then(|number| self.due.borrow_mut().remove(&number)) {
+            self.latencies.borrow_mut().record(message.received_at - due);
         }
     }
 }
 
 /// Reads the gateway's log as it grows.
 #[derive(Debug)]
-pub struct Log {
+pub struct GatewayLog {
     client: Client,
     simulator: SocketAddr,
     since: u64,
 }
 
-impl Log {
-    /// Begins after what is there already.
+impl GatewayLog {
+    /// A log from the newest message on.
     ///
     /// # Errors
     /// When the gateway does not answer.
     pub async fn from_now(simulator: SocketAddr) -> Result<Self, BenchError> {
-        // Ids count up by one from 1, so the number of messages is the last one's id.
-        let since = Counter::new(simulator).taken().await?;
+        // Ids count up by one from 1, so that the count of messages is the last id.
+        let since = GatewayCounter::new(simulator).taken().await?;
         Ok(Self { client: Client::new(simulator), simulator, since })
     }
 
-    /// What came since the last look.
+    /// Reads the messages since the last read.
     ///
     /// # Errors
     /// When the gateway does not answer.
-    pub async fn read(&mut self, arrivals: &Arrivals) -> Result<(), BenchError> {
+    pub async fn read(&mut self, deliveries: &DeliveryTimes) -> Result<(), BenchError> {
         let request = request(self.simulator, &format!("/log.json?since={}", self.since));
         let answer = self.client.call(&request).await?;
         for message in serde_json::from_slice::<Vec<Taken>>(answer.body)? {
             self.since = self.since.max(message.id);
-            arrivals.arrived(&message);
+            deliveries.arrived(&message);
         }
         Ok(())
     }
@@ -181,21 +183,21 @@ impl Log {
 
 /// Messages a second between two moments.
 #[derive(Debug)]
-pub struct Slope {
+pub struct Throughput {
     watch: Stopwatch,
     taken: u64,
 }
 
-impl Slope {
-    /// Begins here.
+impl Throughput {
+    /// Begins with this count.
     #[must_use]
     pub fn from(taken: u64) -> Self {
         Self { watch: Stopwatch::start(), taken }
     }
 
-    /// Ends here.
+    /// The rate until this count.
     #[must_use]
-    pub fn to(&self, taken: u64) -> f64 {
+    pub fn until(&self, taken: u64) -> f64 {
         taken.saturating_sub(self.taken) as f64 / self.watch.elapsed().as_secs_f64().max(f64::EPSILON)
     }
 }
@@ -206,7 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_gate_holds_back_until_the_gateway_has_taken() {
-        let gate = Gate::new(2);
+        let gate = BacklogGate::new(2);
         gate.enter().await.unwrap();
         gate.enter().await.unwrap();
         let third = gate.enter();
@@ -219,22 +221,22 @@ mod tests {
         assert!(futures_util::poll!(&mut fourth).is_pending());
         gate.withdraw();
         gate.taken(1);
-        assert!(futures_util::poll!(&mut fourth).is_pending(), "nobody was told");
+        assert!(futures_util::poll!(&mut fourth).is_pending(), "the gate is still at its limit");
         gate.taken(2);
         fourth.await.unwrap();
     }
 
     #[test]
-    fn an_arrival_is_measured_from_when_it_was_meant() {
-        let arrivals = Arrivals::default();
-        arrivals.expect(9_812_345_678, Timestamp::from_millis(1_000));
-        arrivals.expect(9_812_345_679, Timestamp::from_millis(1_000));
+    fn a_delivery_is_measured_from_when_its_request_was_due() {
+        let deliveries = DeliveryTimes::default();
+        deliveries.expect(9_812_345_678, Timestamp::from_millis(1_000));
+        deliveries.expect(9_812_345_679, Timestamp::from_millis(1_000));
         for to in ["9812345678", "9800000000"] {
             let received_at = Timestamp::from_millis(1_250);
-            arrivals.arrived(&Taken { id: 1, to: to.to_owned(), received_at });
+            deliveries.arrived(&Taken { id: 1, to: to.to_owned(), received_at });
         }
-        assert_eq!(arrivals.missing(), 1);
-        let summary = arrivals.times().summary();
+        assert_eq!(deliveries.missing(), 1);
+        let summary = deliveries.latencies().summary();
         assert_eq!(summary.count, 1);
         assert!((summary.max - 250.0).abs() < 1.0);
     }

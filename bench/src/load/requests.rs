@@ -1,56 +1,56 @@
-//! The requests: built into one buffer, without a copy more than needed.
+//! The requests, each built into one reused buffer.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use crate::load::client::member;
-use crate::numbers::nth;
+use super::client::member;
+use crate::phone_numbers::nth;
 use crate::protocol::{Call, Kind, Numbers};
 
-/// Numbers that take half of the requests from the start, until one in a hundred is more than these.
-const FEW: u64 = 64;
-/// Coprime to whatever it steps through, as it is a large prime: so ids are not read in the order of their making.
+/// The least count of hot numbers, until one in a hundred is more than these.
+const HOT_AT_LEAST: u64 = 64;
+/// A large prime, coprime to the counts it steps through: so that ids are not read in the order of their creation.
 const STRIDE: u64 = 2_147_483_647;
-/// Wrong codes for each verification, of the five checks that it bears: once was too few for a whole sample, as they take half the
-/// time of right ones.
-const WRONG: usize = 2;
+/// Wrong codes for each verification, of its five checks. A wrong code takes half the time of a right one, so that one for each
+/// would not last for a whole sample.
+const WRONG_CODES: usize = 2;
 
-/// An id as it is written.
+/// An id as text.
 pub(super) type Id = [u8; 36];
 
 /// A verification and its code.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
+pub(super) struct KnownCode {
     /// The verification.
     pub id: Id,
     /// The right code.
     pub code: Vec<u8>,
 }
 
-/// What this process remembers between two pieces of work.
+/// What one command prepares for a later one.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct Prepared {
     /// Verifications that were created.
     pub ids: RefCell<Vec<Id>>,
     /// Verifications with their codes.
-    pub codes: RefCell<Vec<Known>>,
+    pub codes: RefCell<Vec<KnownCode>>,
     /// How many new numbers were used.
     pub used: Cell<u64>,
     /// How many checks with right codes were made.
     pub checked: Cell<usize>,
 }
 
-/// Makes one request after another.
+/// Builds one request after the other.
 #[derive(Debug)]
 pub(super) struct Requests {
     kind: Kind,
-    memory: Rc<Memory>,
+    prepared: Rc<Prepared>,
     head: Vec<u8>,
     made: Cell<u64>,
 }
 
-/// What a request was about, for those who look for it later.
+/// What a request was about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Made {
     /// The number, if it was a request for a code.
@@ -60,9 +60,9 @@ pub(super) struct Made {
 impl Requests {
     /// Requests of this kind.
     #[must_use]
-    pub(super) fn new(call: &Call, memory: Rc<Memory>) -> Self {
+    pub(super) fn new(call: &Call, prepared: Rc<Prepared>) -> Self {
         let Call { server, key, kind } = call;
-        Self { head: head(*server, key), kind: kind.clone(), memory, made: Cell::new(0) }
+        Self { head: head(*server, key), kind: kind.clone(), prepared, made: Cell::new(0) }
     }
 
     /// Writes the next request; `None` when there are no more.
@@ -82,18 +82,18 @@ impl Requests {
                 Some(Made { number: Some(number) })
             }
             Kind::Poll { .. } => {
-                let ids = self.memory.ids.borrow();
+                let ids = self.prepared.ids.borrow();
                 let count = u64::try_from(ids.len()).ok().filter(|count| *count > 0)?;
                 let at = usize::try_from(n.wrapping_mul(STRIDE) % count).unwrap_or(0);
                 get(into, &self.head, &ids[at], b"");
                 Some(Made { number: None })
             }
             Kind::Check { wrong } => {
-                let codes = self.memory.codes.borrow();
+                let codes = self.prepared.codes.borrow();
                 let at = if *wrong {
                     wrong_at(n, codes.len())?
                 } else {
-                    self.memory.checked.replace(self.memory.checked.get() + 1)
+                    self.prepared.checked.replace(self.prepared.checked.get() + 1)
                 };
                 let known = codes.get(at)?;
                 self.check(into, known, *wrong);
@@ -102,7 +102,7 @@ impl Requests {
         }
     }
 
-    fn check(&self, into: &mut Vec<u8>, known: &Known, wrong: bool) {
+    fn check(&self, into: &mut Vec<u8>, known: &KnownCode, wrong: bool) {
         let mut body = b"{\"code\":\"".to_vec();
         body.extend_from_slice(&known.code);
         if wrong && let Some(last) = body.last_mut() {
@@ -116,16 +116,16 @@ impl Requests {
 
     fn number(&self, numbers: Numbers, n: u64) -> u64 {
         let fresh = |first: u64| {
-            let used = self.memory.used.replace(self.memory.used.get() + 1);
+            let used = self.prepared.used.replace(self.prepared.used.get() + 1);
             nth(first + used)
         };
         match numbers {
             Numbers::New { first } => fresh(first),
-            // Odd ones are new. Of all numbers seen so far one in a hundred is hot.
+            // Every second request is for a new number. Of all numbers so far, one in a hundred is hot.
             Numbers::Hot if n % 2 == 1 => fresh(0),
             Numbers::Hot => {
-                let hot = (self.memory.used.get() / 99).max(FEW);
-                nth(crate::numbers::COUNT - 1 - (n / 2).wrapping_mul(STRIDE) % hot)
+                let hot = (self.prepared.used.get() / 99).max(HOT_AT_LEAST);
+                nth(crate::phone_numbers::COUNT - 1 - (n / 2).wrapping_mul(STRIDE) % hot)
             }
             Numbers::Mixed { existing, share, old, .. } if n % 100 < share => {
                 nth((old + n / 100 * share + n % 100) % existing.max(1))
@@ -145,7 +145,7 @@ impl Requests {
         into.extend_from_slice(body);
     }
 
-    /// Whether an answer with this status is one that is measured here.
+    /// Whether this status is expected.
     #[must_use]
     pub(super) fn expects(&self, status: u16) -> bool {
         match &self.kind {
@@ -156,28 +156,28 @@ impl Requests {
         }
     }
 
-    /// Takes note of an answer.
+    /// Keeps the id of a new verification, where the command asks for it.
     pub(super) fn remember(&self, body: &[u8]) {
         if let Kind::Create { keep: true, .. } = self.kind
             && let Some(id) = member(body, "id").and_then(|id| Id::try_from(id).ok())
         {
-            self.memory.ids.borrow_mut().push(id);
+            self.prepared.ids.borrow_mut().push(id);
         }
     }
 }
 
-/// What stands between the address and the end of a request without a body.
+/// The head of a request after its path.
 #[must_use]
 pub(super) fn head(server: SocketAddr, key: &str) -> Vec<u8> {
     format!(" HTTP/1.1\r\nhost: {server}\r\nauthorization: Bearer {key}\r\n").into_bytes()
 }
 
-/// A look at a verification; `more` are headers, each with its end of line.
+/// Builds a read of a verification; `more` are headers, each with its end of line.
 pub(super) fn get(into: &mut Vec<u8>, head: &[u8], id: &Id, more: &[u8]) {
     without_body(into, b"GET", head, id, b"", more);
 }
 
-/// Any request about a verification that has no body.
+/// Builds a request about a verification, without a body.
 pub(super) fn without_body(
     into: &mut Vec<u8>,
     method: &[u8],
@@ -202,10 +202,10 @@ fn digits(number: u64) -> [u8; 10] {
     digits
 }
 
-/// Which verification the wrong code number `n` is for; `None` when all have had theirs.
+/// Which verification the `n`-th wrong code is for; `None` when all have had theirs.
 fn wrong_at(n: u64, verifications: usize) -> Option<usize> {
     let n = usize::try_from(n).ok()?;
-    (n < WRONG * verifications).then(|| n % verifications)
+    (n < WRONG_CODES * verifications).then(|| n % verifications)
 }
 
 #[cfg(test)]
@@ -214,9 +214,9 @@ mod tests {
 
     use super::*;
 
-    fn requests(kind: Kind, memory: &Rc<Memory>) -> Requests {
+    fn requests(kind: Kind, prepared: &Rc<Prepared>) -> Requests {
         let call = Call { server: ([127, 0, 0, 1], 80).into(), key: "hk_x".to_owned(), kind };
-        Requests::new(&call, Rc::clone(memory))
+        Requests::new(&call, Rc::clone(prepared))
     }
 
     fn text(requests: &Requests) -> String {
@@ -227,8 +227,8 @@ mod tests {
 
     #[test]
     fn a_request_for_a_code_is_whole() {
-        let memory = Rc::default();
-        let create = requests(Kind::Create { numbers: Numbers::New { first: 0 }, keep: false }, &memory);
+        let prepared = Rc::default();
+        let create = requests(Kind::Create { numbers: Numbers::New { first: 0 }, keep: false }, &prepared);
         assert_eq!(
             text(&create),
             "POST /v1/verifications HTTP/1.1\r\nhost: 127.0.0.1:80\r\nauthorization: Bearer hk_x\r\n\
@@ -238,16 +238,16 @@ mod tests {
 
     #[test]
     fn new_numbers_go_on_where_the_last_work_ended() {
-        let memory = Rc::default();
+        let prepared = Rc::default();
         let kind = Kind::Create { numbers: Numbers::New { first: 0 }, keep: false };
-        let first = text(&requests(kind.clone(), &memory));
-        assert_ne!(first, text(&requests(kind, &memory)));
+        let first = text(&requests(kind.clone(), &prepared));
+        assert_ne!(first, text(&requests(kind, &prepared)));
     }
 
     #[test]
     fn one_number_in_a_hundred_takes_half_of_the_requests() {
-        let memory = Rc::default();
-        let hot = requests(Kind::Create { numbers: Numbers::Hot, keep: false }, &memory);
+        let prepared = Rc::default();
+        let hot = requests(Kind::Create { numbers: Numbers::Hot, keep: false }, &prepared);
         let mut counts: HashMap<u64, u32> = HashMap::new();
         let mut buffer = Vec::new();
         for _ in 0..100_000 {
@@ -262,9 +262,9 @@ mod tests {
 
     #[test]
     fn a_part_of_mixed_numbers_was_there_before_and_none_comes_twice() {
-        let memory = Rc::default();
+        let prepared = Rc::default();
         let numbers = Numbers::Mixed { existing: 1_000, share: 30, old: 900, new: 500 };
-        let mixed = requests(Kind::Create { numbers, keep: false }, &memory);
+        let mixed = requests(Kind::Create { numbers, keep: false }, &prepared);
         let before: Vec<u64> = (0..1_000).map(nth).collect();
         let mut buffer = Vec::new();
         let mut drawn: Vec<u64> =
@@ -277,20 +277,20 @@ mod tests {
 
     #[test]
     fn wrong_codes_are_wrong_and_right_ones_are_used_once() {
-        let memory: Rc<Memory> = Rc::default();
+        let prepared: Rc<Prepared> = Rc::default();
         for code in ["000000", "123459"] {
-            let known = Known { id: [b'a'; 36], code: code.into() };
-            memory.codes.borrow_mut().push(known);
+            let known = KnownCode { id: [b'a'; 36], code: code.into() };
+            prepared.codes.borrow_mut().push(known);
         }
-        let wrong = requests(Kind::Check { wrong: true }, &memory);
+        let wrong = requests(Kind::Check { wrong: true }, &prepared);
         assert!(text(&wrong).ends_with("{\"code\":\"000001\"}"));
         assert!(text(&wrong).ends_with("{\"code\":\"123450\"}"));
         assert!(text(&wrong).ends_with("{\"code\":\"000001\"}"));
         assert!(text(&wrong).ends_with("{\"code\":\"123450\"}"));
         assert_eq!(wrong.next(&mut Vec::new()), None);
-        let right = requests(Kind::Check { wrong: false }, &memory);
+        let right = requests(Kind::Check { wrong: false }, &prepared);
         assert!(text(&right).ends_with("{\"code\":\"000000\"}"));
-        let later = requests(Kind::Check { wrong: false }, &memory);
+        let later = requests(Kind::Check { wrong: false }, &prepared);
         assert!(text(&later).ends_with("{\"code\":\"123459\"}"));
         assert_eq!(later.next(&mut Vec::new()), None);
     }

@@ -1,19 +1,22 @@
-//! The tables.
+//! The report as Markdown.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::{Report, Row, Sample, Verdict};
-use crate::scenario::LONGER;
+use super::measures::{Rating, Target};
+use super::results::{Comparison, Report, Row};
+use super::sample::Sample;
+use crate::options::OPEN_LOOP_FACTOR;
 use crate::stats::Spread;
 
-pub(super) fn markdown(report: &Report, rows: &[Row<'_>]) -> String {
-    let mut text = String::new();
+pub(super) fn markdown(report: &Report) -> String {
+    let (rows, mut text) = (report.rows(), String::new());
     head(&mut text, report);
-    results(&mut text, rows);
-    latencies(&mut text, rows);
-    cost(&mut text, rows);
-    memory(&mut text, rows);
+    comparisons(&mut text, &report.comparisons());
+    results(&mut text, &rows);
+    latencies(&mut text, &rows);
+    cost(&mut text, &rows);
+    memory(&mut text, &rows);
     text
 }
 
@@ -26,11 +29,11 @@ macro_rules! line {
 
 fn head(text: &mut String, report: &Report) {
     let (options, machine) = (&report.options, &report.machine);
-    line!(text, "# What was measured\n");
+    line!(text, "# Benchmark\n");
     if !options.is_a_measurement() {
         line!(
             text,
-            "**Not a measurement**: a run of less than three rounds of 15 s, or programs that were built for development.\n"
+            "**Not a valid measurement**: fewer than three rounds of 15 s, or programs built for development.\n"
         );
     }
     let gib = machine.memory as f64 / f64::from(1 << 30);
@@ -47,15 +50,15 @@ fn head(text: &mut String, report: &Report) {
         "| versions | Hulak {}, {}, PostgreSQL {}, RabbitMQ {} |",
         machine.revision,
         machine.rustc,
-        machine.postgres,
-        machine.rabbitmq
+        machine.versions.postgres,
+        machine.versions.rabbitmq
     );
     line!(
         text,
-        "| run | {} rounds, samples of {} s (by a timetable: {} s) after {} s of warm-up, load before the start {} |",
+        "| run | {} rounds, samples of {} s (in open loops: {} s) after {} s of warm-up, load before the start {} |",
         options.rounds,
         options.seconds,
-        options.seconds * LONGER,
+        options.seconds * OPEN_LOOP_FACTOR,
         options.warmup,
         machine.load_before
     );
@@ -66,26 +69,51 @@ fn head(text: &mut String, report: &Report) {
     line!(text, "");
 }
 
+fn comparisons(text: &mut String, comparisons: &[Comparison]) {
+    if comparisons.is_empty() {
+        return;
+    }
+    line!(
+        text,
+        "## Both releases\n\nThis release divided by the other one, round by round, and the median.\n"
+    );
+    line!(text, "| measure | this | other | by round | median |\n|---|---|---|---|---|");
+    for Comparison { measure, this, other, ratios, ratio } in comparisons {
+        let by_round: Vec<_> = ratios.iter().map(|ratio| format!("{ratio:.3}")).collect();
+        line!(
+            text,
+            "| {} | {} {unit} | {} {unit} | {} | {:.3} |",
+            measure.title,
+            spread(this, digits(this.median)),
+            spread(other, digits(other.median)),
+            by_round.join(" "),
+            ratio.median,
+            unit = measure.unit
+        );
+    }
+    line!(text, "");
+}
+
 fn results(text: &mut String, rows: &[Row<'_>]) {
     line!(
         text,
-        "## Results\n\nMedians of all rounds, and (smallest … largest). A ratio is taken within a round.\n"
+        "## Results\n\nMedians of all rounds, with (smallest … largest). Each ratio is between values of the same round.\n"
     );
-    line!(text, "| what | figure | ratio | must | want | |\n|---|---|---|---|---|---|");
+    line!(text, "| measure | value | ratio | bound | goal | |\n|---|---|---|---|---|---|");
     for row in rows {
-        let figure = row.figure;
-        let value = format!("{} {}", spread(&row.value, digits(row.value.median)), figure.unit);
+        let measure = row.measure;
+        let value = format!("{} {}", spread(&row.value, digits(row.value.median)), measure.unit);
         let ratio = row.ratio.map_or(String::new(), |ratio| {
-            format!("{} of {}", spread(&ratio, 2), figure.divisor.unwrap_or("?"))
+            format!("{} of {}", spread(&ratio, 2), measure.divisor.unwrap_or("?"))
         });
-        let (must, want) = figure.target.map(super::Target::texts).unwrap_or_default();
-        let verdict = match row.verdict {
+        let (must, want) = measure.target.map(Target::texts).unwrap_or_default();
+        let rating = match row.rating {
             None => "",
-            Some(Verdict::Good) => "as wanted",
-            Some(Verdict::Ok) => "ok",
-            Some(Verdict::Missed) => "**missed**",
+            Some(Rating::Good) => "goal reached",
+            Some(Rating::Ok) => "ok",
+            Some(Rating::Missed) => "**missed**",
         };
-        line!(text, "| {} | {value} | {ratio} | {must} | {want} | {verdict} |", figure.title);
+        line!(text, "| {} | {value} | {ratio} | {must} | {want} | {rating} |", measure.title);
     }
 }
 
@@ -97,13 +125,13 @@ fn latencies(text: &mut String, rows: &[Row<'_>]) {
     }
     line!(
         text,
-        "\n## Latencies\n\nMilliseconds, medians of the rounds. In a closed loop they tell how many wait, not how"
+        "\n## Latencies\n\nMilliseconds, medians of the rounds. In a closed loop they depend on the number of connections."
     );
     line!(
         text,
-        "fast it is: what counts stands in the rows \"at half its ceiling\", measured from the intended time.\n"
+        "The rows \"at half its ceiling\" are of open loops: measured from the time when each request was due.\n"
     );
-    line!(text, "| what | p50 | p90 | p99 | p99.9 | slowest |\n|---|---|---|---|---|---|");
+    line!(text, "| measure | p50 | p90 | p99 | p99.9 | slowest |\n|---|---|---|---|---|---|");
     for row in rows {
         let of = |pick: fn(&crate::protocol::Latency) -> f64| {
             let picked =
@@ -114,7 +142,7 @@ fn latencies(text: &mut String, rows: &[Row<'_>]) {
         line!(
             text,
             "| {} | {p50} | {p90} | {p99} | {} | {} |",
-            row.figure.title,
+            row.measure.title,
             of(|l| l.p999),
             of(|l| l.max)
         );
@@ -123,14 +151,14 @@ fn latencies(text: &mut String, rows: &[Row<'_>]) {
 
 fn cost(text: &mut String, rows: &[Row<'_>]) {
     let of = |sample: &Sample| sample.cpu_per_thousand.clone();
-    let note = "Processor seconds of a thousand, by process; PostgreSQL and RabbitMQ with all of theirs.";
+    let note = "Processor seconds of a thousand requests or messages, by program; PostgreSQL and RabbitMQ with their child processes.";
     by_process(text, rows, &format!("## Processor time\n\n{note}"), of, |seconds| format!("{seconds:.3}"));
 }
 
 fn memory(text: &mut String, rows: &[Row<'_>]) {
     let of =
         |sample: &Sample| sample.memory.iter().map(|(name, bytes)| (name.clone(), *bytes as f64)).collect();
-    let note = "MB at the end of the samples; workers together.";
+    let note = "MB at the end of the samples; all workers together.";
     by_process(text, rows, &format!("## Memory\n\n{note}"), of, |bytes| format!("{:.0}", bytes / 1e6));
 }
 
@@ -147,14 +175,14 @@ fn by_process(
         return;
     }
     let columns = names.iter().map(String::as_str).collect::<Vec<_>>().join(" | ");
-    line!(text, "\n{title}\n\n| what | {columns} |\n|---{}|", "|---".repeat(names.len()));
+    line!(text, "\n{title}\n\n| measure | {columns} |\n|---{}|", "|---".repeat(names.len()));
     for row in rows.iter().filter(|row| row.samples.iter().any(|sample| !of(sample).is_empty())) {
         let cell = |name: &String| {
             let values = Spread::of(row.samples.iter().filter_map(|sample| of(sample).get(name).copied()));
             values.map_or(String::new(), |values| show(values.median))
         };
         let cells = names.iter().map(cell).collect::<Vec<_>>().join(" | ");
-        line!(text, "| {} | {cells} |", row.figure.title);
+        line!(text, "| {} | {cells} |", row.measure.title);
     }
 }
 

@@ -1,50 +1,50 @@
 //! Requests for codes.
 
-use super::{Bench, create};
-use crate::BenchError;
+use crate::bench::{Bench, create};
+use crate::error::BenchError;
 use crate::protocol::{Kind, Numbers};
 use crate::report::Sample;
 
 pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
     let bare = bench.bare_inserts().await?;
-    let inserts = bench.pgbench().await?;
-    let mut world = bench.world("accept").await?;
-    let accept = bench.closed(&mut world, create(), false).await?;
+    let inserts = bench.inserts().await?;
+    let mut deployment = bench.deploy("accept").await?;
+    let accept = bench.closed_loop(&mut deployment, create(), false).await?;
     let rate = accept.outcome.rate();
     bench.add("accept.stopped", Sample::rate(rate, &accept).over(inserts));
     bench.add("accept.stopped.bare", Sample::of(rate).over(bare));
-    bench.accepted = Some(rate);
-    world.quiet().await?;
+    bench.accepted.insert(bench.release, rate);
+    deployment.idle().await?;
     bench.sync().await?;
-    let half = bench.open(&mut world, create(), rate / 2.0, false).await?;
+    let half = bench.open_loop(&mut deployment, create(), rate / 2.0, false).await?;
     bench.add("accept.half", Sample::with(half.outcome.latency.p99, &half));
-    world.stop(&bench.services).await?;
+    deployment.stop(&bench.services).await?;
 
-    let inserts = bench.pgbench().await?;
-    let mut world = bench.world("accept_running").await?;
-    world.set_workers(bench.options.workers as usize).await?;
-    let running = bench.closed(&mut world, create(), false).await?;
+    let inserts = bench.inserts().await?;
+    let mut deployment = bench.deploy("accept_running").await?;
+    deployment.set_workers(bench.options.workers as usize).await?;
+    let running = bench.closed_loop(&mut deployment, create(), false).await?;
     let rate = running.outcome.rate();
     bench.add("accept.running", Sample::rate(rate, &running).over(inserts));
     bench.add("accept.running.bare", Sample::of(rate).over(bare));
-    world.stop(&bench.services).await
+    deployment.stop(&bench.services).await
 }
 
 pub(super) async fn hot(bench: &mut Bench) -> Result<(), BenchError> {
-    let accept = match bench.accepted {
-        Some(accept) => accept,
+    let accept = match bench.accepted.get(&bench.release) {
+        Some(accept) => *accept,
         None => {
-            let mut world = bench.world("accept").await?;
-            let accept = bench.closed(&mut world, create(), false).await?.outcome.rate();
-            world.stop(&bench.services).await?;
+            let mut deployment = bench.deploy("accept").await?;
+            let accept = bench.closed_loop(&mut deployment, create(), false).await?.outcome.rate();
+            deployment.stop(&bench.services).await?;
             accept
         }
     };
-    let mut world = bench.world("accept_hot").await?;
+    let mut deployment = bench.deploy("accept_hot").await?;
     let kind = Kind::Create { numbers: Numbers::Hot, keep: false };
-    let hot = bench.closed(&mut world, kind, false).await?;
+    let hot = bench.closed_loop(&mut deployment, kind, false).await?;
     let limited = hot.outcome.statuses.get(&429).copied().unwrap_or(0);
-    bench.tell(&format!("  answers by status: {:?} ({limited} limited)", hot.outcome.statuses));
+    bench.print(&format!("  answers by status: {:?} ({limited} limited)", hot.outcome.statuses));
     bench.add("accept-hot", Sample::rate(hot.outcome.rate(), &hot).over(accept));
-    world.stop(&bench.services).await
+    deployment.stop(&bench.services).await
 }

@@ -1,4 +1,4 @@
-//! Checks of codes: two wrong ones for each verification, and then the right one.
+//! Checks of codes: two wrong ones for each verification, then the right one.
 
 use std::fmt::Write as _;
 
@@ -6,32 +6,32 @@ use hulak_common::code::{CodeLength, KeyId, Salt};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use super::Bench;
-use crate::BenchError;
+use crate::bench::Bench;
+use crate::deployment::{Deployment, DeploymentOptions};
+use crate::error::BenchError;
 use crate::protocol::{Command, Kind};
 use crate::report::Sample;
-use crate::world::{Shape, World};
 
-/// How much longer verifications are made than checked: checks may be quicker.
-const MORE: f64 = 2.0;
-/// Codes that live until they are checked.
+/// How much longer verifications are created than checked: checks may be faster.
+const SURPLUS: f64 = 2.0;
+/// Long enough that no code expires before it is checked.
 const CODE_TTL: &str = "1h";
 
 pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
     let bare = bench.bare_inserts().await?;
-    let inserts = bench.pgbench().await?;
+    let inserts = bench.inserts().await?;
     let settings = vec![("HULAK_CODE_TTL", CODE_TTL.to_owned())];
-    let shape = Shape { settings, ..bench.shape("check") };
-    let mut world = bench.world_of(shape).await?;
-    world.set_workers(bench.options.workers as usize).await?;
-    let span = (bench.options.warmup + bench.options.seconds) * MORE;
-    let made = bench.prepare(&mut world, None, span, false).await?;
-    world.drained().await?;
-    let known = tell_codes(bench, &mut world).await?;
-    bench.tell(&format!("  {made} verifications made, {known} codes known"));
-    let wrong = bench.closed(&mut world, Kind::Check { wrong: true }, false).await?;
+    let options = DeploymentOptions { settings, ..bench.deployment_options("check") };
+    let mut deployment = bench.deploy_with(options).await?;
+    deployment.set_workers(bench.options.workers as usize).await?;
+    let span = (bench.options.warmup + bench.options.seconds) * SURPLUS;
+    let made = bench.prepare(&mut deployment, None, span, false).await?;
+    deployment.drained().await?;
+    let known = send_codes(bench, &mut deployment).await?;
+    bench.print(&format!("  {made} verifications made, {known} codes known"));
+    let wrong = bench.closed_loop(&mut deployment, Kind::Check { wrong: true }, false).await?;
     bench.add("check.wrong", Sample::rate(wrong.outcome.rate(), &wrong).over(inserts));
-    let right = bench.closed(&mut world, Kind::Check { wrong: false }, false).await?;
+    let right = bench.closed_loop(&mut deployment, Kind::Check { wrong: false }, false).await?;
     bench.add("check.right", Sample::rate(right.outcome.rate(), &right).over(inserts));
     bench.add("check.right.bare", Sample::of(right.outcome.rate()).over(bare));
     let shortest = right.outcome.seconds.min(wrong.outcome.seconds);
@@ -40,14 +40,14 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
             "check: all verifications were checked after {shortest:.1} s, in one round at least."
         ));
     }
-    world.stop(&bench.services).await
+    deployment.stop(&bench.services).await
 }
 
 type Row = (Uuid, Vec<u8>, i64, i32, i32);
 
-/// Derives the codes as the programs do, and tells them to the load process.
-async fn tell_codes(bench: &Bench, world: &mut World) -> Result<u64, BenchError> {
-    let mut database = PgConnection::connect(world.database_url()).await?;
+/// Derives the codes as the programs do, and sends them to the load process.
+async fn send_codes(bench: &Bench, deployment: &mut Deployment) -> Result<u64, BenchError> {
+    let mut database = PgConnection::connect(deployment.database_url()).await?;
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, salt, key_id, epoch, code_length FROM verifications WHERE status = 'pending'",
     )
@@ -57,18 +57,18 @@ async fn tell_codes(bench: &Bench, world: &mut World) -> Result<u64, BenchError>
     let mut text = String::new();
     for row in &rows {
         let code =
-            code(world, row).ok_or_else(|| BenchError::Setup("a code cannot be derived".to_owned()))?;
+            code(deployment, row).ok_or_else(|| BenchError::Setup("a code cannot be derived".to_owned()))?;
         let _cannot_fail = writeln!(text, "{} {code}", row.0);
     }
     let file = bench.services.directory().join("codes.txt");
     std::fs::write(&file, text)?;
-    let measured = world.driver.measure(&Command::Codes { file }, &[]).await?;
+    let measured = deployment.load.measure(&Command::Codes { file }, &[]).await?;
     Ok(measured.outcome.done)
 }
 
-fn code(world: &World, (id, salt, key, epoch, length): &Row) -> Option<String> {
+fn code(deployment: &Deployment, (id, salt, key, epoch, length): &Row) -> Option<String> {
     let salt = Salt(salt.as_slice().try_into().ok()?);
     let length = CodeLength::new(u8::try_from(*length).ok()?).ok()?;
-    let code = world.keyring.code(KeyId::from_i64(*key)?, &salt, *id, *epoch, length)?;
+    let code = deployment.keyring.code(KeyId::from_i64(*key)?, &salt, *id, *epoch, length)?;
     Some(code.expose().to_owned())
 }

@@ -1,25 +1,25 @@
-//! The same on a database that is full already.
+//! Accept and end to end on a database as after half a year, beside empty tables.
 
-use super::Bench;
-use crate::driver::Measured;
-use crate::protocol::{Closed, Command, Kind, Numbers};
+use crate::bench::{Bench, create};
+use crate::deployment::{Deployment, DeploymentOptions};
+use crate::error::BenchError;
+use crate::fill;
+use crate::load_process::Measured;
+use crate::protocol::{ClosedLoop, Command, Kind, Numbers};
 use crate::report::Sample;
-use crate::world::{Shape, World};
-use crate::{BenchError, fill};
 
 const DATABASE: &str = "grown";
 /// Numbers that one sample may use.
 const SAMPLE: u64 = 1_500_000;
-/// Of a hundred requests so many are for numbers that are there already, where some are.
-const SHARE: u64 = 30;
-/// So many times longer than elsewhere is warmed up. After each checkpoint PostgreSQL writes the first change of a page to its log with
-/// the whole page. With the default of five minutes from one to the next that is soon over, while a sample just after one would
-/// measure little else: most requests are the first on some page of a large index.
-const WARMER: f64 = 5.0;
+/// In the samples with known numbers: how many in a hundred requests are for one of these.
+const KNOWN_SHARE: u64 = 30;
+/// How many times longer the warm-up is than elsewhere. After each checkpoint, PostgreSQL logs the first change of a page with
+/// the whole page. Checkpoints are five minutes apart, so that this is soon over in production; but a sample just after one
+/// would measure little else, as most requests are the first on some page of a large index.
+const WARMUP_FACTOR: f64 = 5.0;
 
-/// Samples on full tables, beside one of the same kind on empty ones.
+/// Samples on full tables, and one of the same kind on empty tables.
 struct Part {
-    name: &'static str,
     workers: bool,
     on_empty: &'static str,
     all_new: &'static str,
@@ -28,14 +28,12 @@ struct Part {
 
 const PARTS: [Part; 2] = [
     Part {
-        name: "accept",
         workers: false,
         on_empty: "grown.not.accept",
         all_new: "grown.accept",
         some_known: "grown.known.accept",
     },
     Part {
-        name: "end-to-end",
         workers: true,
         on_empty: "grown.not.end-to-end",
         all_new: "grown.end-to-end",
@@ -48,29 +46,26 @@ pub(super) async fn run(bench: &mut Bench) -> Result<(), BenchError> {
         build(bench).await?;
     }
     for (nth, part) in (0..).zip(&PARTS) {
-        // On empty tables just before: a machine that is shared is another one minutes later.
-        let world = bench.world("grown_not").await?;
-        let (empty, measured) = sample(bench, world, part, super::create()).await?;
+        // On empty tables just before: a shared machine may be slower a few minutes later.
+        let deployment = bench.deploy("grown_not").await?;
+        let (empty, measured) = sample(bench, deployment, part, create()).await?;
         bench.add(part.on_empty, Sample::rate(empty, &measured));
-        let mut samples = [(part.all_new, 0), (part.some_known, SHARE)];
-        // What comes second finds tables that are a little larger, and is further from the sample on empty ones.
+        let mut samples = [(part.all_new, 0), (part.some_known, KNOWN_SHARE)];
+        // The second sample finds slightly larger tables, and is further in time from the sample on empty ones.
         if bench.round.is_multiple_of(2) {
             samples.reverse();
         }
         for (key, share) in samples {
-            let shape = bench.shape(part.name);
-            // The database's name, and the virtual host's.
-            let shape = Shape { name: DATABASE.to_owned(), keeps_database: true, ..shape };
-            let world = bench.world_of(shape).await?;
-            let (rate, measured) = sample(bench, world, part, numbers(bench, nth, share)).await?;
+            let deployment = bench.deploy_with(on_full_tables(bench)).await?;
+            let (rate, measured) = sample(bench, deployment, part, numbers(bench, nth, share)).await?;
             bench.add(key, Sample::rate(rate, &measured).over(empty));
-            fill::take_out_new(&bench.services.postgres_url(DATABASE)).await?;
+            fill::remove_added(&bench.services.postgres_url(DATABASE)).await?;
         }
     }
     Ok(())
 }
 
-/// Each sample has numbers of its own: one asked twice would be told so, or be paced.
+/// Each sample has numbers of its own: a second request for a number would find a live verification, or meet its cooldown.
 fn numbers(bench: &Bench, part: u64, share: u64) -> Kind {
     let existing = bench.options.grown_numbers;
     let (parts, rounds) = (PARTS.len() as u64, u64::from(bench.options.rounds));
@@ -82,45 +77,51 @@ fn numbers(bench: &Bench, part: u64, share: u64) -> Kind {
 
 async fn sample(
     bench: &Bench,
-    mut world: World,
+    mut deployment: Deployment,
     part: &Part,
     kind: Kind,
 ) -> Result<(f64, Measured), BenchError> {
     if part.workers {
-        world.set_workers(bench.options.workers as usize).await?;
+        deployment.set_workers(bench.options.workers as usize).await?;
     }
-    let window = part.workers.then(|| bench.window(&world));
-    let warmup = bench.options.warmup * WARMER;
-    let work = Closed { warmup, window, ..bench.loop_of(&world, kind) };
-    let measured = bench.measure(&mut world, Command::Closed(work)).await?;
+    let backlog = part.workers.then(|| bench.backlog_limit(&deployment));
+    let warmup = bench.options.warmup * WARMUP_FACTOR;
+    let work = ClosedLoop { warmup, backlog, ..bench.closed_loop_of(&deployment, kind) };
+    let measured = bench.measure(&mut deployment, Command::Closed(work)).await?;
     let mut rate = measured.outcome.rate();
     if part.workers {
         rate = measured.outcome.taken.unwrap_or(0.0);
-        world.drained().await?;
+        deployment.drained().await?;
     }
-    world.stop(&bench.services).await?;
+    deployment.stop(&bench.services).await?;
     Ok((rate, measured))
+}
+
+/// The database keeps its name, and with it the virtual host, from one sample to the next.
+fn on_full_tables(bench: &Bench) -> DeploymentOptions {
+    DeploymentOptions {
+        name: DATABASE.to_owned(),
+        keeps_database: true,
+        ..bench.deployment_options(DATABASE)
+    }
 }
 
 async fn build(bench: &mut Bench) -> Result<(), BenchError> {
     let (verifications, numbers) = (bench.options.grown_verifications, bench.options.grown_numbers);
-    bench.tell(&format!("grown: filling in {verifications} verifications of {numbers} numbers"));
-    // The API makes the tables and its client.
-    let mut shape = bench.shape("grown");
-    DATABASE.clone_into(&mut shape.name);
-    shape.keeps_database = true;
+    bench.print(&format!("grown: filling in {verifications} verifications of {numbers} numbers"));
+    // The API creates the tables and its client.
     bench.services.make_database(DATABASE).await?;
-    let world = bench.world_of(shape).await?;
-    let url = world.database_url().to_owned();
-    world.stop(&bench.services).await?;
-    let took = fill::fill(&url, verifications, numbers, |what| bench.tell(&format!("  {what}"))).await?;
+    let deployment = bench.deploy_with(on_full_tables(bench)).await?;
+    let url = deployment.database_url().to_owned();
+    deployment.stop(&bench.services).await?;
+    let took = fill::fill(&url, verifications, numbers, |what| bench.print(&format!("  {what}"))).await?;
     let size = fill::size(&url).await? as f64 / 1e9;
     let note = format!(
         "Grown: {verifications} verifications of {numbers} numbers, {size:.1} GB, filled in by SQL in {:.0} s. Where \
-         some numbers are known, {SHARE}% of the requests are for numbers that are there already.",
+         some numbers are known, {KNOWN_SHARE}% of the requests are for numbers that are in the database already.",
         took.as_secs_f64()
     );
-    bench.tell(&format!("  {note}"));
+    bench.print(&format!("  {note}"));
     bench.report.note(note);
     Ok(())
 }

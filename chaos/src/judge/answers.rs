@@ -1,15 +1,16 @@
-//! What the callers were told: approvals, and what the APIs show.
+//! What the clients were answered: approvals, and what the APIs show.
 
 use std::collections::HashMap;
 
 use hulak_common::verification::{Delivery, Status};
 use uuid::Uuid;
 
-use super::{Court, Promise};
+use super::case::Case;
 use crate::evidence::Verification;
-use crate::load::Checked;
+use crate::load::log::Checked;
+use crate::promise::Promise;
 
-impl Court<'_> {
+impl Case<'_> {
     pub(super) fn codes_are_single_use(&mut self) {
         let mut checks: HashMap<Uuid, Vec<&Checked>> = HashMap::new();
         for check in &self.evidence.checks {
@@ -23,11 +24,11 @@ impl Court<'_> {
         }
         for row in self.evidence.verifications.iter().filter(|row| row.status == Status::Approved) {
             if !checks.contains_key(&row.id) {
-                found.push(format!("{} is approved and nobody checked a code", row.id));
+                found.push(format!("{} is approved, and no code was checked", row.id));
             }
         }
         for what in found {
-            self.complain(Promise::Approvals, what);
+            self.report_broken(Promise::Approvals, what);
         }
     }
 
@@ -65,28 +66,28 @@ impl Court<'_> {
             }
         }
         for what in found {
-            self.complain(Promise::Shown, what);
+            self.report_broken(Promise::Shown, what);
         }
     }
 
     pub(super) fn programs_are_well(&mut self) {
         for line in &self.evidence.leaks {
-            // The line holds what may not be repeated.
+            // The line contains a number or a code, which must not be printed.
             let place: String = line.chars().map(|c| if c.is_ascii_digit() { '•' } else { c }).collect();
-            self.complain(Promise::Leaks, place);
+            self.report_broken(Promise::Leaks, place);
         }
         for line in &self.evidence.panics {
-            self.complain(Promise::Programs, line.clone());
+            self.report_broken(Promise::Programs, line.clone());
         }
     }
 }
 
-/// What is wrong with the checks of one verification.
+/// What is wrong with the checks of one verification, if anything.
 fn trouble(row: &Verification, checks: &[&Checked], max_checks: usize) -> Option<String> {
     let right = |check: &&&Checked| row.codes.contains(&check.code);
     let with = |status: u16| checks.iter().filter(move |check| check.status == Some(status));
     let approvals = with(200).count();
-    // 422 is also the answer to what is no code; the callers type codes only.
+    // 422 is also the answer to malformed codes, but the clients send none.
     let wrong = with(422).count();
     let unsure = checks.iter().filter(right).any(|check| check.status.is_none());
     let approved = row.status == Status::Approved;
@@ -100,10 +101,10 @@ fn trouble(row: &Verification, checks: &[&Checked], max_checks: usize) -> Option
         return Some(format!("was approved, and is {}", row.status.as_str()));
     }
     if approved && approvals == 0 && !unsure {
-        return Some("is approved, and nobody was told".to_owned());
+        return Some("is approved, and no check was answered so".to_owned());
     }
     if wrong > max_checks {
-        return Some(format!("{wrong} wrong codes were taken, {max_checks} may be"));
+        return Some(format!("{wrong} wrong codes were checked, {max_checks} are allowed"));
     }
     None
 }

@@ -1,20 +1,21 @@
-//! The judge against evidence that is made up: it must see every kind of broken promise, and no other.
+//! The checks against invented evidence: they must find every kind of broken promise, and no other.
 
 use hulak_common::verification::{Delivery, Route, Status};
 use uuid::Uuid;
 
-use super::{Promise, judge};
-use crate::Millis;
+use super::judge;
 use crate::config::Settings;
 use crate::evidence::{Evidence, Message, Number, Shown, Taken, Verification};
-use crate::load::Checked;
-use crate::recovery::{Kind, Window};
+use crate::fault_log::{FaultKind, FaultWindow};
+use crate::load::log::Checked;
+use crate::millis::Millis;
+use crate::promise::Promise;
 
 const PHONE: &str = "9812345678";
 const CODE: &str = "0123456789";
 const ID: Uuid = Uuid::from_u128(1);
 
-/// One verification whose one message was sent, as everybody agrees.
+/// One verification whose one message was sent; all records agree.
 fn good() -> Evidence {
     Evidence {
         verifications: vec![Verification {
@@ -69,7 +70,7 @@ fn broken(evidence: &Evidence) -> Vec<Promise> {
     promises
 }
 
-/// The message was sent, nobody knows whether, and it was sent again.
+/// The message was sent with unknown outcome, and sent again.
 fn repeated() -> Evidence {
     let mut evidence = good();
     evidence.messages[0].ambiguous = 1;
@@ -80,15 +81,15 @@ fn repeated() -> Evidence {
 }
 
 #[test]
-fn what_is_right_is_left_alone() {
+fn kept_promises_are_not_reported() {
     assert_eq!(broken(&good()), []);
-    let verdict = judge(&repeated(), &Settings::default());
-    assert_eq!(verdict.broken, []);
-    assert_eq!((verdict.tally.duplicates, verdict.tally.ambiguous), (1, 1));
+    let judgement = judge(&repeated(), &Settings::default());
+    assert_eq!(judgement.broken, []);
+    assert_eq!((judgement.totals.duplicates, judgement.totals.ambiguous), (1, 1));
 }
 
 #[test]
-fn what_is_lost_is_found() {
+fn a_lost_message_is_found() {
     let mut evidence = good();
     evidence.accepted.insert(Uuid::from_u128(2), PHONE.to_owned());
     assert_eq!(broken(&evidence), [Promise::Lost], "accepted, and no row");
@@ -124,7 +125,7 @@ fn expiring_needs_a_reason() {
     assert_eq!(broken(&evidence), [], "nothing else went out either: the machine was busy");
     overtake(&mut evidence);
     assert_eq!(broken(&evidence), [Promise::Lost]);
-    let window = |from, to| Window { kind: Kind::Other, what: String::new(), from, to: Some(to) };
+    let window = |from, to| FaultWindow { kind: FaultKind::Other, what: String::new(), from, to: Some(to) };
     evidence.windows = vec![window(5_000, 40_000)];
     assert_eq!(broken(&evidence), []);
     evidence.windows = vec![window(0, 10_000), window(20_000, 25_000)];
@@ -133,7 +134,7 @@ fn expiring_needs_a_reason() {
     assert_eq!(broken(&evidence), [], "its backoff was longer than that");
 }
 
-/// Three others that were asked for much later and went out at once.
+/// Three others that were requested much later and sent at once.
 fn overtake(evidence: &mut Evidence) {
     for n in 1..=3_u32 {
         let (id, phone, at) =
@@ -156,7 +157,7 @@ fn overtake(evidence: &mut Evidence) {
 }
 
 #[test]
-fn what_is_doubled_is_found() {
+fn a_doubled_message_is_found() {
     let mut evidence = good();
     evidence.taken.push(taken(5_000));
     assert!(broken(&evidence).contains(&Promise::Doubled));
@@ -171,7 +172,7 @@ fn what_is_doubled_is_found() {
 }
 
 #[test]
-fn what_nobody_asked_for_is_found() {
+fn an_unasked_message_is_found() {
     let mut evidence = good();
     evidence.taken[0].code = Some("9999999999".to_owned());
     assert!(broken(&evidence).contains(&Promise::Unasked), "no row has that code");
@@ -186,8 +187,9 @@ fn what_nobody_asked_for_is_found() {
     assert_eq!(broken(&evidence), [], "claimed before the end, called after it");
     evidence.taken[0].at = 7_000;
     assert_eq!(broken(&evidence), [Promise::Unasked]);
-    evidence.windows = vec![Window { kind: Kind::Holding, what: String::new(), from: 20, to: Some(6_000) }];
-    assert_eq!(broken(&evidence), [], "held back by the wire");
+    evidence.windows =
+        vec![FaultWindow { kind: FaultKind::Holding, what: String::new(), from: 20, to: Some(6_000) }];
+    assert_eq!(broken(&evidence), [], "held back by the connection");
 }
 
 /// Messages for a number each, all sent, so many milliseconds apart.
@@ -217,18 +219,18 @@ fn the_accounts_rate_is_held() {
     assert_eq!(broken(&spread(1_000, 5)), []);
     let mut evidence = spread(1_000, 4);
     assert_eq!(broken(&evidence), [Promise::OverLimit]);
-    let window = |kind, from, to| Window { kind, what: String::new(), from, to: Some(to) };
-    evidence.windows = vec![window(Kind::Kill, 0, 4_000)];
+    let window = |kind, from, to| FaultWindow { kind, what: String::new(), from, to: Some(to) };
+    evidence.windows = vec![window(FaultKind::Kill, 0, 4_000)];
     assert_eq!(broken(&evidence), [Promise::OverLimit], "a kill is no excuse");
-    evidence.windows = vec![window(Kind::Other, -5_000, 60_000)];
-    assert_eq!(broken(&evidence), [Promise::OverLimit], "nor is a fault that lets nothing go");
+    evidence.windows = vec![window(FaultKind::Other, -5_000, 60_000)];
+    assert_eq!(broken(&evidence), [Promise::OverLimit], "nor is a fault that releases nothing");
     evidence = spread(300, 2);
-    evidence.windows = vec![window(Kind::Holding, -5_000, -100)];
+    evidence.windows = vec![window(FaultKind::Holding, -5_000, -100)];
     assert_eq!(broken(&evidence), [], "they were held back, and came together");
 }
 
 #[test]
-fn pace_and_quota_are_held() {
+fn cooldown_and_quota_are_held() {
     let mut evidence = repeated();
     evidence.taken[1].at = 1_900;
     assert_eq!(broken(&evidence), [Promise::OverLimit]);
@@ -269,8 +271,8 @@ fn a_code_is_single_use() {
     assert_eq!(approved(vec![won.clone(), lost.clone()]), []);
     assert_eq!(approved(vec![silent.clone(), lost.clone()]), [], "its answer was lost");
     assert_eq!(approved(vec![won.clone(), won.clone()]), [Promise::Approvals]);
-    assert_eq!(approved(vec![lost.clone()]), [Promise::Approvals], "nobody was told");
-    assert_eq!(approved(Vec::new()), [Promise::Approvals], "nobody asked");
+    assert_eq!(approved(vec![lost.clone()]), [Promise::Approvals], "no check was answered so");
+    assert_eq!(approved(Vec::new()), [Promise::Approvals], "no check was made");
     assert_eq!(approved(vec![checked("1", Some(200))]), [Promise::Approvals], "a wrong code");
 
     let mut evidence = good();
@@ -281,7 +283,7 @@ fn a_code_is_single_use() {
 }
 
 #[test]
-fn what_is_shown_is_what_is() {
+fn a_wrong_answer_of_the_api_is_found() {
     let mut evidence = good();
     evidence.shown[0].delivery = "queued".to_owned();
     assert_eq!(broken(&evidence), [Promise::Shown]);
@@ -292,7 +294,7 @@ fn what_is_shown_is_what_is() {
 
     let mut evidence = good();
     evidence.leaks.push(format!("worker 1: sent to {PHONE}"));
-    let verdict = judge(&evidence, &Settings::default());
-    assert_eq!(verdict.broken[0].promise, Promise::Leaks);
-    assert!(!verdict.broken[0].what.contains(PHONE), "{:?}", verdict.broken);
+    let judgement = judge(&evidence, &Settings::default());
+    assert_eq!(judgement.broken[0].promise, Promise::Leaks);
+    assert!(!judgement.broken[0].what.contains(PHONE), "{:?}", judgement.broken);
 }

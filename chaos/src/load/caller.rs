@@ -1,4 +1,4 @@
-//! Calls, and what comes back: an answer, or nothing that can be relied on.
+//! Calls of the APIs, and their outcomes: an answer, or an unknown outcome.
 
 use std::time::Duration;
 
@@ -7,31 +7,32 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::{Checked, SharedLog};
-use crate::judge::Promise;
-use crate::{ChaosError, World};
+use super::log::{Checked, SharedLog};
+use crate::deployment::Deployment;
+use crate::error::ChaosError;
+use crate::promise::{Broken, Promise};
 
 /// Longer than a handler may take.
-const PATIENCE: Duration = Duration::from_secs(25);
-/// How often a request for a code is made again: for minutes.
+const CALL_LIMIT: Duration = Duration::from_secs(25);
+/// How often a request for a code is repeated: for minutes.
 const TRIES: u32 = 90;
-/// The pause before it is, growing: a crowd that asks every moment would only keep a slow machine slow.
+/// The pause before the first repetition. It grows, because frequent repetitions would slow down a busy machine further.
 const PAUSE: Duration = Duration::from_millis(400);
 const MAX_PAUSE: Duration = Duration::from_secs(4);
 
-/// What came back.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    /// A decision.
+    /// An answer, other than 503.
     Answer(u16, Value),
-    /// No answer, or 503: it may have been done or not.
+    /// No answer, or 503: whether the request was carried out is unknown.
     Unsure,
 }
 
 /// Calls the APIs.
 #[derive(Debug)]
 pub struct Caller {
-    /// What was seen.
+    /// The answers.
     pub log: SharedLog,
     http: Client,
     urls: Vec<String>,
@@ -41,25 +42,25 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Calls this world's APIs.
+    /// A caller of this deployment's APIs.
     ///
     /// # Errors
     /// When no HTTP client can be had.
-    pub fn new(world: &World) -> Result<Self, ChaosError> {
-        let http = Client::builder().timeout(PATIENCE).connect_timeout(Duration::from_secs(2)).build();
+    pub fn new(deployment: &Deployment) -> Result<Self, ChaosError> {
+        let http = Client::builder().timeout(CALL_LIMIT).connect_timeout(Duration::from_secs(2)).build();
         let log = SharedLog::default();
-        log.lock().decided = vec![Vec::new(); world.apis.len()];
+        log.lock().decided = vec![Vec::new(); deployment.apis.len()];
         Ok(Self {
             log,
             http: http.map_err(|error| ChaosError::Setup(error.to_string()))?,
-            urls: world.apis.iter().map(|api| api.url.clone()).collect(),
-            keys: world.keys.iter().map(|key| key.expose().to_owned()).collect(),
-            clock: world.clock.clone(),
+            urls: deployment.apis.iter().map(|api| api.url.clone()).collect(),
+            keys: deployment.keys.iter().map(|key| key.expose().to_owned()).collect(),
+            clock: deployment.clock.clone(),
             broken: std::sync::Mutex::default(),
         })
     }
 
-    /// One call. Statuses that no caller should ever see are noted.
+    /// One call. Unexpected statuses are noted as broken promises.
     pub async fn call(
         &self,
         api: usize,
@@ -76,7 +77,7 @@ impl Caller {
         }
         let Ok(response) = request.send().await else { return Reply::Unsure };
         let status = response.status().as_u16();
-        // A body that breaks off: the head was an answer, but not one to build on.
+        // With an incomplete body the outcome is unknown.
         let Ok(bytes) = response.bytes().await else { return Reply::Unsure };
         *self.log.lock().statuses.entry(status).or_default() += 1;
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -95,17 +96,14 @@ impl Caller {
         self.broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(what);
     }
 
-    /// Answers that nobody should have got.
+    /// The unexpected answers.
     #[must_use]
-    pub fn broken(&self) -> Vec<crate::judge::Broken> {
+    pub fn broken(&self) -> Vec<Broken> {
         let broken = self.broken.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        broken
-            .iter()
-            .map(|what| crate::judge::Broken { promise: Promise::Answers, what: what.clone() })
-            .collect()
+        broken.iter().map(|what| Broken { promise: Promise::Answers, what: what.clone() }).collect()
     }
 
-    /// Asks for a code once. `None` when nobody can tell what became of it.
+    /// Requests a code once. `None` when the outcome is unknown.
     pub async fn create_once(
         &self,
         api: usize,
@@ -134,7 +132,7 @@ impl Caller {
         Some((status, body))
     }
 
-    /// Asks for a code until there is a decision, at one API after the other, as a load balancer would have it.
+    /// Requests a code until there is an answer, at one API after the other, as behind a load balancer.
     pub async fn create(
         &self,
         api: usize,
@@ -181,7 +179,7 @@ impl Caller {
     }
 }
 
-/// The pause after so many tries in vain.
+/// The pause after this many failed tries.
 pub(super) fn pause(tries: u32) -> Duration {
     (PAUSE * 2_u32.saturating_pow(tries.min(8))).min(MAX_PAUSE)
 }
@@ -190,7 +188,7 @@ fn id(body: &Value) -> Option<Uuid> {
     body["id"].as_str()?.parse().ok()
 }
 
-/// Without a phone number: what is printed may be kept.
+/// The path without a phone number, as it is printed.
 fn masked(path: &str) -> String {
     match path.rsplit_once("/phones/") {
         Some((head, _)) => format!("{head}/phones/…"),

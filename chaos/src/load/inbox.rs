@@ -1,4 +1,4 @@
-//! The phones: what each number has received so far.
+//! The phones: which code each number has received last.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,21 +7,22 @@ use std::time::Duration;
 use hulak_sandbox::Sandbox;
 use tokio::time::sleep;
 
-const LOOK: Duration = Duration::from_millis(100);
+/// Between two reads of the simulator's inbox.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// The newest code that each number has received.
 #[derive(Debug, Default)]
 pub struct Inbox(Mutex<HashMap<String, String>>);
 
 impl Inbox {
-    /// Follows what the gateway takes, until it is dropped.
+    /// Reads what the gateway accepts, until the future is dropped.
     pub async fn follow(self: Arc<Self>, sandbox: Sandbox) {
         let mut seen = 0;
         loop {
             let messages = sandbox.inbox();
             {
                 let mut codes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                // Newest first: oldest of the new ones last.
+                // The inbox has the newest message first.
                 for message in
                     messages.iter().take_while(|message| message.id > seen).collect::<Vec<_>>().iter().rev()
                 {
@@ -31,21 +32,21 @@ impl Inbox {
                 }
             }
             seen = messages.first().map_or(seen, |newest| newest.id);
-            sleep(LOOK).await;
+            sleep(INTERVAL).await;
         }
     }
 
-    /// The newest code on this phone, once there is one; `None` when none comes in time.
-    pub async fn code(&self, phone: &str, patience: Duration) -> Option<String> {
+    /// Waits for the newest code on this phone; `None` when none arrives in time.
+    pub async fn code(&self, phone: &str, limit: Duration) -> Option<String> {
         let waiting = async {
             loop {
                 let newest = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(phone).cloned();
                 if let Some(code) = newest {
                     return code;
                 }
-                sleep(LOOK).await;
+                sleep(INTERVAL).await;
             }
         };
-        tokio::time::timeout(patience, waiting).await.ok()
+        tokio::time::timeout(limit, waiting).await.ok()
     }
 }

@@ -1,15 +1,16 @@
-//! Who calls when, and what for: drawn from the seed before anything runs.
+//! The visits: when each client requests a code, and what it does afterwards. All of it is drawn from the seed beforehand.
 
 use std::time::Duration;
 
-use crate::Plan;
-use crate::schedule::{APIS, Dice};
+use crate::config::Plan;
+use crate::random::SeededRandom;
+use crate::schedule::APIS;
 
-/// Asked for beyond what is planned: some requests meet a limit.
+/// More visits than planned verifications, as some requests meet a limit.
 const SURPLUS: f64 = 1.2;
-/// The calls go on a little after the last fault has begun.
+/// How long after the last fault's beginning the visits continue.
 const AFTER: Duration = Duration::from_secs(5);
-/// The pause between calls that make up for requests that met a limit.
+/// Between two extra visits.
 const EXTRA: Duration = Duration::from_millis(40);
 
 /// A visit to a site that sends codes.
@@ -17,7 +18,7 @@ const EXTRA: Duration = Duration::from_millis(40);
 pub struct Visit {
     /// From the beginning of the run.
     pub at: Duration,
-    /// The API that is asked first.
+    /// The first API that is called.
     pub api: usize,
     /// The client application.
     pub key: usize,
@@ -25,43 +26,43 @@ pub struct Visit {
     pub phone: String,
     /// The web session.
     pub session: String,
-    /// Whether it is a stranger's sign-in, whose message goes nowhere.
+    /// Whether it is a sign-in with an unknown number, whose message is not sent.
     pub sign_in: bool,
-    /// What comes after the request.
-    pub then: Then,
-    /// Made up for another one.
+    /// What happens after the request.
+    pub then: FollowUp,
+    /// Whether it replaces a request that met a limit.
     pub extra: bool,
 }
 
-/// What comes after the request.
+/// What happens after the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub enum FollowUp {
     /// Nothing.
     Leave,
-    /// The page looks what became of it.
+    /// The page polls the verification.
     Poll,
-    /// So many wrong codes, then the right one.
+    /// Wrong codes, then the right one.
     Check {
-        /// Wrong codes first.
+        /// How many wrong codes.
         wrong: usize,
     },
-    /// Wrong codes until no more are taken, and then the right one.
+    /// Wrong codes until no more are accepted, then the right one.
     Guess,
-    /// The right code, so many times at once.
+    /// The right code, this many times at once.
     Stampede(usize),
-    /// Taken back after this long.
+    /// Canceled after this long.
     Cancel(Duration),
-    /// Asked again after this long.
+    /// Requested again after this long.
     Again(Duration),
 }
 
-/// A number that no other visit uses.
+/// The `n`-th number that no other visit uses.
 #[must_use]
 pub fn fresh(seed: u64, n: usize) -> String {
     number(98, seed, n)
 }
 
-/// The numbers of requests that are made when the load is over, as the tables keep them.
+/// The numbers of requests after the load, as in the tables.
 pub const LATE_NUMBERS: (i64, i64) = (9_779_600_000_000, 9_779_699_999_999);
 
 /// One of [`LATE_NUMBERS`].
@@ -69,14 +70,14 @@ pub(super) fn late_number(seed: u64, n: usize) -> String {
     number(96, seed, n)
 }
 
-/// Spread out by a multiplication that never gives two the same (the factor shares no divisor with the modulus).
+/// Multiplied by a factor that is coprime to the modulus, so that no two numbers are equal.
 fn number(prefix: u32, seed: u64, n: usize) -> String {
     let shifted = (n as u64).wrapping_add(seed % 1_000_003 * 17) % 100_000_000;
     format!("{prefix}{:08}", shifted * 61_803_399 % 100_000_000)
 }
 
 impl Visit {
-    /// One more, with a fresh number.
+    /// One more visit, with a number of its own.
     pub(super) fn extra(n: usize, plan: &Plan) -> Self {
         Self {
             at: EXTRA * u32::try_from(n).unwrap_or(0) / 1_000,
@@ -85,7 +86,7 @@ impl Visit {
             phone: fresh(plan.seed, n),
             session: String::new(),
             sign_in: false,
-            then: Then::Leave,
+            then: FollowUp::Leave,
             extra: true,
         }
     }
@@ -94,59 +95,61 @@ impl Visit {
 /// All visits of a plan, in order.
 #[must_use]
 pub fn visits(plan: &Plan, keys: usize) -> Vec<Visit> {
-    let mut dice = Dice::new(plan.seed, "visits");
+    let mut random = SeededRandom::new(plan.seed, "visits");
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few thousand")]
     let count = (plan.verifications as f64 * SURPLUS) as usize;
     let last = u64::try_from((plan.length + AFTER).as_millis()).unwrap_or(u64::MAX);
     let mut visits: Vec<_> = (0..count)
         .map(|n| {
-            let at = dice.millis(0, last);
-            visit(&mut dice, plan, keys, n, at)
+            let at = random.millis(0, last);
+            visit(&mut random, plan, keys, n, at)
         })
         .collect();
-    crowd(&mut dice, plan, &mut visits);
+    add_bursts(&mut random, plan, &mut visits);
     visits.sort_by_key(|visit| visit.at);
     visits
 }
 
-fn visit(dice: &mut Dice, plan: &Plan, keys: usize, n: usize, at: Duration) -> Visit {
-    let shared = dice.below(100) < 15;
+fn visit(random: &mut SeededRandom, plan: &Plan, keys: usize, n: usize, at: Duration) -> Visit {
+    let shared = random.below(100) < 15;
     let pool = (plan.verifications / 60).max(1);
-    let phone = if shared { number(97, plan.seed, dice.below(pool)) } else { fresh(plan.seed, n) };
-    let session = if shared { format!("session {}", dice.below(4)) } else { String::new() };
-    let sign_in = dice.below(100) < 3;
-    let then = if sign_in { Then::Poll } else { then(dice, shared) };
-    let (api, key) = (dice.below(APIS), dice.below(keys));
+    let phone = if shared { number(97, plan.seed, random.below(pool)) } else { fresh(plan.seed, n) };
+    let session = if shared { format!("session {}", random.below(4)) } else { String::new() };
+    let sign_in = random.below(100) < 3;
+    let then = if sign_in { FollowUp::Poll } else { then(random, shared) };
+    let (api, key) = (random.below(APIS), random.below(keys));
     Visit { at, api, key, phone, session, sign_in, then, extra: false }
 }
 
-fn then(dice: &mut Dice, shared: bool) -> Then {
-    match dice.below(100) {
-        0..25 => Then::Leave,
-        25..40 => Then::Poll,
-        40..72 => Then::Check { wrong: dice.below(3) },
-        72..77 if !shared => Then::Guess,
-        77..78 if !shared => Then::Stampede(100),
-        78..88 => Then::Cancel(dice.millis(0, 3_000)),
-        _ => Then::Again(dice.millis(500, 6_000)),
+fn then(random: &mut SeededRandom, shared: bool) -> FollowUp {
+    match random.below(100) {
+        0..25 => FollowUp::Leave,
+        25..40 => FollowUp::Poll,
+        40..72 => FollowUp::Check { wrong: random.below(3) },
+        72..77 if !shared => FollowUp::Guess,
+        77..78 if !shared => FollowUp::Stampede(100),
+        78..88 => FollowUp::Cancel(random.millis(0, 3_000)),
+        _ => FollowUp::Again(random.millis(500, 6_000)),
     }
 }
 
-/// Now and then many come at once, some of them for one number.
-fn crowd(dice: &mut Dice, plan: &Plan, visits: &mut [Visit]) {
+/// Moves some visits to the same moments, a few of them for one number.
+fn add_bursts(random: &mut SeededRandom, plan: &Plan, visits: &mut [Visit]) {
     let bursts = (plan.length.as_secs() / 20).max(1);
     let size = visits.len() / 40;
     for burst in 0..bursts {
-        let (at, hot) =
-            (dice.millis(0, plan.length.as_secs() * 1_000), number(97, plan.seed, 90_000 + dice.below(50)));
+        let (at, hot) = (
+            random.millis(0, plan.length.as_secs() * 1_000),
+            number(97, plan.seed, 90_000 + random.below(50)),
+        );
         for n in 0..size {
-            let index = dice.below(visits.len());
+            let index = random.below(visits.len());
             let Some(visit) = visits.get_mut(index) else { continue };
             visit.at = at;
             if n < 8 {
                 visit.phone.clone_from(&hot);
                 visit.session = format!("crowd {burst} {n}");
-                visit.then = Then::Leave;
+                visit.then = FollowUp::Leave;
             }
         }
     }
@@ -173,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_done_by_somebody() {
+    fn there_are_visits_of_every_kind() {
         let visits = visits(&PLAN, 3);
         assert!(visits.len() >= PLAN.verifications);
         let done = |wanted: fn(&Visit) -> bool| visits.iter().filter(|visit| wanted(visit)).count();
-        assert!(done(|visit| matches!(visit.then, Then::Check { .. })) > 50);
-        assert!(done(|visit| visit.then == Then::Guess) > 0);
-        assert!(done(|visit| matches!(visit.then, Then::Stampede(_))) > 0);
+        assert!(done(|visit| matches!(visit.then, FollowUp::Check { .. })) > 50);
+        assert!(done(|visit| visit.then == FollowUp::Guess) > 0);
+        assert!(done(|visit| matches!(visit.then, FollowUp::Stampede(_))) > 0);
         assert!(done(|visit| visit.sign_in) > 0);
     }
 }

@@ -1,4 +1,4 @@
-//! A million messages that nobody has published: several relays drain them at a steady rate, and the statements that run
+//! A million messages that were never published: several relays publish them at a steady rate, and the statements that run
 //! beside them stay cheap.
 
 use std::path::Path;
@@ -11,24 +11,24 @@ use hulak_common::rng::Rng;
 use hulak_runtime::shutdown::Shutdown;
 use hulak_service::outbox::Outbox;
 use hulak_store::{self, Monitor, Store};
-use hulak_testkit::services::{Durability, Postgres, PostgresOptions, RabbitMq};
+use hulak_testkit::services::{Durability, Postgres, PostgresOptions, RabbitMq, data_directory};
 use hulak_worker::relay;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::ChaosError;
-use crate::world::{make_database, services_directory};
+use crate::deployment::make_database;
+use crate::error::ChaosError;
 
 const MESSAGES: i64 = 1_000_000;
 const RELAYS: usize = 4;
-/// Between two looks at how far they are.
-const LOOK: Duration = Duration::from_secs(5);
-/// However slow the machine is.
+/// Between two counts of the rest.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// Long, for a slow machine.
 const LIMIT: Duration = Duration::from_secs(1_200);
 
 pub(super) async fn run() -> Result<bool, ChaosError> {
-    let directory = services_directory()?;
+    let directory = data_directory("hulak-chaos-")?;
     let options = PostgresOptions { durability: Durability::Real, ..PostgresOptions::default() };
     let (postgres, rabbit) =
         tokio::try_join!(Postgres::start_with(directory.path(), options), RabbitMq::start(directory.path()))?;
@@ -49,7 +49,7 @@ pub(super) async fn run() -> Result<bool, ChaosError> {
     println!(
         "\n{RELAYS} relays: {left} left, from {slowest:?} to {fastest:?} messages a second over 5 s each"
     );
-    // The last look sees a part of its five seconds only.
+    // The work ends within the last interval.
     let steady = rates.split_last().and_then(|(_, whole)| whole.iter().min().zip(whole.iter().max()));
     Ok(left == 0 && steady.is_some_and(|(slow, fast)| slow * 3 > *fast))
 }
@@ -74,7 +74,7 @@ async fn count(connection: &mut PgConnection, filter: &'static str) -> Result<i6
     Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?)
 }
 
-/// Messages a second, look by look.
+/// Messages a second, in each interval.
 async fn drain(
     watching: &mut PgConnection,
     url: &str,
@@ -105,7 +105,7 @@ async fn drain(
     }
     let (watch, mut rates, mut before, mut at) = (Stopwatch::start(), Vec::new(), MESSAGES, Duration::ZERO);
     while before > 0 && watch.elapsed() < LIMIT {
-        sleep(LOOK).await;
+        sleep(INTERVAL).await;
         let (left, now) = (count(watching, "publishes = 0").await?, watch.elapsed());
         #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a few thousand")]
         rates.push(((before - left) as f64 / (now - at).as_secs_f64()) as i64);
@@ -113,13 +113,13 @@ async fn drain(
         (before, at) = (left, now);
     }
     shutdown.begin();
-    // Nothing is in flight any more: no drain to wait for.
+    // Nothing is in flight any more, so that there is no drain to wait for.
     shutdown.abort();
     while relays.join_next().await.is_some() {}
     Ok(rates)
 }
 
-/// How the database goes about the statements that run all the time, in its own words.
+/// Prints the database's plans of the statements that run all the time.
 async fn plans(
     watching: &mut PgConnection,
     url: &str,

@@ -1,4 +1,4 @@
-//! RabbitMQ killed and started again during 500 requests a second: callers do not notice, and everything is sent.
+//! RabbitMQ is killed and started again during 500 requests a second: clients do not notice, and every message is sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,49 +8,52 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::Settings;
+use crate::deployment::{Deployment, DeploymentOptions};
+use crate::error::ChaosError;
 use crate::judge::judge;
-use crate::load::{Load, fresh};
+use crate::load::Load;
+use crate::load::visits::fresh;
+use crate::programs::Programs;
 use crate::schedule::Target;
-use crate::world::Shape;
-use crate::{Binaries, ChaosError, World, evidence, faults};
+use crate::{evidence, faults};
 
 const A_SECOND: u32 = 500;
 const SPAN: Duration = Duration::from_secs(30);
 const KILL_AT: Duration = Duration::from_secs(6);
 const DOWN: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(binaries: Binaries) -> Result<bool, ChaosError> {
+pub(super) async fn run(programs: Programs) -> Result<bool, ChaosError> {
     let settings = Settings { rate: 2_000, code_ttl: Duration::from_secs(300), ..Settings::default() };
-    let shape = Shape { apis: 2, workers: 3, spare: 0, clients: 1, settings, binaries };
-    let world = Box::pin(World::start(&shape)).await?;
-    let load = Load::new(&world)?;
+    let options = DeploymentOptions { apis: 2, workers: 3, spare: 0, clients: 1, settings, programs };
+    let deployment = Box::pin(Deployment::start(&options)).await?;
+    let load = Load::new(&deployment)?;
     let kill = async {
         sleep(KILL_AT).await;
-        faults::kill(&world, Target::Broker, DOWN).await
+        faults::kill(&deployment, Target::Broker, DOWN).await
     };
     let ((asked, unsure), took) = tokio::try_join!(ask(&load), async {
         kill.await?;
-        Ok(world.journal.windows().iter().filter_map(|w| Some(w.to? - w.from)).max())
+        Ok(deployment.fault_log.windows().iter().filter_map(|w| Some(w.to? - w.from)).max())
     })?;
     let watch = Stopwatch::start();
-    let open = evidence::settle(&world, Duration::from_secs(180), None).await?;
+    let open = evidence::settle(&deployment, Duration::from_secs(180), None).await?;
     let settled = watch.elapsed();
-    let evidence = Box::pin(evidence::gather(&world, load.caller())).await?;
-    world.stop().await?;
-    let verdict = judge(&evidence, &settings);
+    let evidence = Box::pin(evidence::gather(&deployment, load.caller())).await?;
+    deployment.stop().await?;
+    let judgement = judge(&evidence, &settings);
     let statuses = load.log().lock().statuses.clone();
     let bad: u64 = statuses.range(500..).map(|(_, count)| count).sum();
-    let tally = &verdict.tally;
+    let totals = &judgement.totals;
     println!(
         "RabbitMQ killed, away for {took:?} ms, during {A_SECOND} requests a second for {SPAN:?}: {asked} requests, \
          answers by status {statuses:?}, {unsure} without a usable answer; {} messages, {} sent, {} ambiguous, {open} \
          open {settled:.1?} after the last request; broken promises: {:?}",
-        tally.messages, tally.sent, tally.ambiguous, verdict.broken
+        totals.messages, totals.sent, totals.ambiguous, judgement.broken
     );
-    Ok(bad == 0 && unsure == 0 && open == 0 && tally.sent == tally.messages && verdict.broken.is_empty())
+    Ok(bad == 0 && unsure == 0 && open == 0 && totals.sent == totals.messages && judgement.broken.is_empty())
 }
 
-/// At a steady rate, whatever the answers do. How many were asked, and how many of those nobody knows the end of.
+/// Requests codes at a steady rate, however slow the answers are. Answers how many, and how many of unknown outcome.
 async fn ask(load: &Load) -> Result<(usize, usize), ChaosError> {
     let (watch, mut asking, mut n) = (Stopwatch::start(), JoinSet::new(), 0_usize);
     while watch.elapsed() < SPAN {

@@ -1,4 +1,4 @@
-//! Measurements of one promise each, with nothing else going wrong.
+//! Measurements of one promise each, without other faults.
 
 mod backlog;
 mod broker;
@@ -8,7 +8,8 @@ mod rate;
 
 use clap::ValueEnum;
 
-use crate::{Binaries, ChaosError};
+use crate::error::ChaosError;
+use crate::programs::Programs;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,20 +22,20 @@ pub enum Measure {
     Credits,
     /// RabbitMQ killed during 500 requests a second.
     Broker,
-    /// A million messages that nobody has published.
+    /// A million messages that were never published.
     Backlog,
 }
 
-/// Measures, prints, and answers whether it is as promised.
+/// Measures, prints, and answers whether the promise was kept.
 ///
 /// # Errors
 /// When it could not be measured.
-pub async fn run(measure: Measure, binaries: Binaries) -> Result<bool, ChaosError> {
+pub async fn run(measure: Measure, programs: Programs) -> Result<bool, ChaosError> {
     match measure {
-        Measure::Number => Box::pin(number::run(binaries)).await,
-        Measure::Rate => Box::pin(rate::run(binaries)).await,
-        Measure::Credits => Box::pin(credits::run(binaries)).await,
+        Measure::Number => Box::pin(number::run(programs)).await,
+        Measure::Rate => Box::pin(rate::run(programs)).await,
+        Measure::Credits => Box::pin(credits::run(programs)).await,
         Measure::Backlog => Box::pin(backlog::run()).await,
-        Measure::Broker => Box::pin(broker::run(binaries)).await,
+        Measure::Broker => Box::pin(broker::run(programs)).await,
     }
 }

@@ -1,4 +1,4 @@
-//! Workers that join and leave while there is work: the gateway sees the account's rate, never more and hardly less.
+//! Workers that join and leave while there is work: together they send at the account's rate, never more and hardly less.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,43 +7,47 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::Settings;
-use crate::load::{Load, fresh};
-use crate::world::Shape;
-use crate::{Binaries, ChaosError, Millis, World, evidence};
+use crate::deployment::{Deployment, DeploymentOptions};
+use crate::error::ChaosError;
+use crate::evidence;
+use crate::load::Load;
+use crate::load::visits::fresh;
+use crate::millis::Millis;
+use crate::programs::Programs;
 
 const RATE: u32 = 50;
 const MESSAGES: usize = 3_000;
-/// Requests at a time: together they take a moment, and the work then lasts a minute.
+/// Requests at a time: all of them take a moment, and sending takes a minute.
 const CALLERS: usize = 50;
 /// Between two changes.
 const STEP: Duration = Duration::from_secs(9);
 
-pub(super) async fn run(binaries: Binaries) -> Result<bool, ChaosError> {
+pub(super) async fn run(programs: Programs) -> Result<bool, ChaosError> {
     let hour = Duration::from_secs(3_600);
     let settings = Settings { rate: RATE, code_ttl: hour, backlog_age: hour, ..Settings::default() };
-    let shape = Shape { apis: 2, workers: 1, spare: 2, clients: 1, settings, binaries };
-    let world = Box::pin(World::start(&shape)).await?;
-    let load = Load::new(&world)?;
+    let options = DeploymentOptions { apis: 2, workers: 1, spare: 2, clients: 1, settings, programs };
+    let deployment = Box::pin(Deployment::start(&options)).await?;
+    let load = Load::new(&deployment)?;
     ask(&load).await?;
-    let begun = world.now();
-    // One, two, three, two, one, two, one: never nobody.
+    let begun = deployment.now();
+    // One, two, three, two, one and two workers: never none.
     sleep(STEP).await;
-    world.workers[1].start().await?;
+    deployment.workers[1].start().await?;
     sleep(STEP).await;
-    world.workers[2].start().await?;
+    deployment.workers[2].start().await?;
     sleep(STEP).await;
-    world.workers[0].stop().await?;
+    deployment.workers[0].stop().await?;
     sleep(STEP).await;
-    world.workers[1].stop().await?;
+    deployment.workers[1].stop().await?;
     sleep(STEP).await;
-    world.workers[0].start().await?;
-    let open = evidence::settle(&world, Duration::from_secs(120), None).await?;
+    deployment.workers[0].start().await?;
+    let open = evidence::settle(&deployment, Duration::from_secs(120), None).await?;
     let times: Vec<Millis> =
-        world.sandbox.inbox().iter().rev().map(|message| message.received_at.as_millis()).collect();
-    world.stop().await?;
+        deployment.sandbox.inbox().iter().rev().map(|message| message.received_at.as_millis()).collect();
+    deployment.stop().await?;
     let (most, mean) = (most_in_a_second(&times), mean(&times, begun));
     println!(
-        "account's rate {RATE} a second, 1 to 3 workers joining and leaving: {} taken, {open} open, at most {most} \
+        "account's rate {RATE} a second, 1 to 3 workers joining and leaving: {} accepted by the gateway, {open} open, at most {most} \
          in any second, {mean:.1} a second while there was work",
         times.len()
     );
@@ -74,7 +78,7 @@ fn most_in_a_second(times: &[Millis]) -> usize {
     times.iter().enumerate().map(within).max().unwrap_or(0)
 }
 
-/// From when all the work was there until its end.
+/// From the last request until the last message.
 #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
 fn mean(times: &[Millis], begun: Millis) -> f64 {
     let before = times.partition_point(|at| *at < begun);

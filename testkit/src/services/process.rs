@@ -211,7 +211,10 @@ pub fn without_cargo_env(program: impl AsRef<Path>) -> Command {
 }
 
 /// Sends everything that `command` writes to the end of the file `log`.
-pub(super) fn log_to(command: &mut Command, log: &Path) -> Result<(), ServiceError> {
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn log_to(command: &mut Command, log: &Path) -> Result<(), ServiceError> {
     let file = File::options().create(true).append(true).open(log);
     let file = file.doing(|| format!("opening {}", log.display()))?;
     let again = file.try_clone().doing(|| format!("opening {}", log.display()))?;

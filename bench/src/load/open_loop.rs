@@ -1,5 +1,5 @@
-//! An open loop: requests by a timetable. A latency begins when the request was meant to be sent, not when a connection
-//! happened to be free for it: who is late makes all who wait behind him late, and that is measured.
+//! An open loop: requests are due at a constant rate. A latency begins when the request was due, not when a connection was free
+//! for it, so that a slow answer also counts for the requests that waited behind it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,19 +11,20 @@ use hulak_common::time::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use super::answer_counter::AnswerCounter;
 use super::client::Client;
-use super::gateway::{Arrivals, Log};
-use super::requests::{Memory, Requests};
-use super::tally::Tally;
-use super::{Tasks, say};
-use crate::BenchError;
-use crate::protocol::{Event, Open, Outcome};
+use super::gateway::{DeliveryTimes, GatewayLog};
+use super::requests::{Prepared, Requests};
+use super::tasks::Tasks;
+use crate::error::BenchError;
+use crate::protocol::{Event, OpenLoop, Outcome};
 
-/// How long the last messages may take to the gateway.
-const PATIENCE: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(200);
+/// How long the last messages may take to reach the gateway.
+const DELIVERY_LIMIT: Duration = Duration::from_secs(20);
+/// Between two reads of the gateway's log.
+const LOG_INTERVAL: Duration = Duration::from_millis(200);
 
-/// When which request is meant to be sent, from the start.
+/// When each request is due, from the start.
 #[derive(Debug, Clone, Copy)]
 struct Timetable {
     rate: f64,
@@ -39,7 +40,7 @@ impl Timetable {
         Duration::from_secs_f64(n as f64 / self.rate)
     }
 
-    /// How many were meant to be sent by now.
+    /// How many are due by now.
     fn due(self, elapsed: Duration) -> u64 {
         ((elapsed.as_secs_f64() * self.rate) as u64 + 1).min(self.count)
     }
@@ -47,20 +48,20 @@ impl Timetable {
 
 struct Loop {
     requests: Requests,
-    tally: Tally,
+    answers: AnswerCounter,
     watch: Stopwatch,
     start: Timestamp,
     due: RefCell<VecDeque<Duration>>,
     ready: Semaphore,
     over: Cell<bool>,
     counted_from: Duration,
-    arrivals: Option<Arrivals>,
+    deliveries: Option<DeliveryTimes>,
 }
 
-pub(super) async fn run(work: &Open, memory: &Rc<Memory>) -> Result<Outcome, BenchError> {
+pub(super) async fn run(work: &OpenLoop, prepared: &Rc<Prepared>) -> Result<Outcome, BenchError> {
     let timetable = Timetable::new(work.rate, work.warmup + work.seconds);
     let log = match work.simulator {
-        Some(simulator) => Some(Log::from_now(simulator).await?),
+        Some(simulator) => Some(GatewayLog::from_now(simulator).await?),
         None => None,
     };
     let mut clients = Vec::with_capacity(work.connections);
@@ -70,40 +71,40 @@ pub(super) async fn run(work: &Open, memory: &Rc<Memory>) -> Result<Outcome, Ben
         clients.push(client);
     }
     let shared = Rc::new(Loop {
-        requests: Requests::new(&work.call, Rc::clone(memory)),
-        tally: Tally::default(),
+        requests: Requests::new(&work.call, Rc::clone(prepared)),
+        answers: AnswerCounter::default(),
         start: DatabaseClock::new().now(),
         watch: Stopwatch::start(),
         due: RefCell::default(),
         ready: Semaphore::new(0),
         over: Cell::new(false),
         counted_from: Duration::from_secs_f64(work.warmup),
-        arrivals: work.simulator.map(|_| Arrivals::default()),
+        deliveries: work.simulator.map(|_| DeliveryTimes::default()),
     });
     let tasks = Tasks::default();
     for client in clients {
-        tasks.spawn(ask(Rc::clone(&shared), client));
+        tasks.spawn(send_requests(Rc::clone(&shared), client));
     }
     let following = log.map(|log| tokio::task::spawn_local(follow(Rc::clone(&shared), log)));
-    keep(&shared, timetable).await?;
-    say(&Event::Stop)?;
+    hand_out(&shared, timetable).await?;
+    Event::Stop.send()?;
     shared.ready.close();
     tasks.join().await?;
     shared.over.set(true);
     if let Some(following) = following {
         let done = following.await;
-        done.map_err(|error| BenchError::Setup(format!("a part of the load died: {error}")))??;
+        done.map_err(|error| BenchError::Setup(format!("a task of the load panicked: {error}")))??;
     }
-    let mut outcome = shared.tally.outcome(work.seconds);
-    if let Some(arrivals) = &shared.arrivals {
-        outcome.gateway = Some(arrivals.times().summary());
-        outcome.missing = u64::try_from(arrivals.missing()).unwrap_or(u64::MAX);
+    let mut outcome = shared.answers.outcome(work.seconds);
+    if let Some(deliveries) = &shared.deliveries {
+        outcome.gateway = Some(deliveries.latencies().summary());
+        outcome.missing = u64::try_from(deliveries.missing()).unwrap_or(u64::MAX);
     }
     Ok(outcome)
 }
 
-/// Hands out what is due. The timer is as fine as a millisecond: what is late by that is late in the figures, too.
-async fn keep(shared: &Loop, timetable: Timetable) -> Result<(), BenchError> {
+/// Hands out the requests that are due. The timer is precise to a millisecond, and that delay is part of the latency.
+async fn hand_out(shared: &Loop, timetable: Timetable) -> Result<(), BenchError> {
     let (mut next, mut begun) = (0, false);
     while next < timetable.count {
         let due = timetable.due(shared.watch.elapsed());
@@ -114,51 +115,51 @@ async fn keep(shared: &Loop, timetable: Timetable) -> Result<(), BenchError> {
         next = due;
         if !begun && shared.watch.elapsed() >= shared.counted_from {
             begun = true;
-            say(&Event::Begin)?;
+            Event::Begin.send()?;
         }
         sleep(timetable.at(next).saturating_sub(shared.watch.elapsed())).await;
     }
     Ok(())
 }
 
-async fn ask(shared: Rc<Loop>, mut client: Client) {
+async fn send_requests(shared: Rc<Loop>, mut client: Client) {
     let mut request = Vec::with_capacity(512);
     loop {
         match shared.ready.acquire().await {
             Ok(permit) => permit.forget(),
-            // Closed; but what was handed out before is still asked.
+            // Closed; but requests handed out before are still sent.
             Err(_) if shared.due.borrow().is_empty() => break,
             Err(_) => {}
         }
-        let Some(meant) = shared.due.borrow_mut().pop_front() else { continue };
-        let measured = meant >= shared.counted_from;
+        let Some(due) = shared.due.borrow_mut().pop_front() else { continue };
+        let measured = due >= shared.counted_from;
         let Some(made) = shared.requests.next(&mut request) else { break };
-        if let (true, Some(arrivals), Some(number)) = (measured, &shared.arrivals, made.number) {
-            arrivals.expect(number, shared.start + meant);
+        if let (true, Some(deliveries), Some(number)) = (measured, &shared.deliveries, made.number) {
+            deliveries.expect(number, shared.start + due);
         }
         match client.call(&request).await {
             Ok(answer) => {
-                let took = shared.watch.elapsed().saturating_sub(meant);
+                let took = shared.watch.elapsed().saturating_sub(due);
                 let expected = shared.requests.expects(answer.status);
-                shared.tally.answer(answer.status, expected, answer.body, took, measured);
+                shared.answers.answer(answer.status, expected, answer.body, took, measured);
                 shared.requests.remember(answer.body);
             }
-            Err(error) => shared.tally.complain(error.to_string()),
+            Err(error) => shared.answers.report_error(error.to_string()),
         }
     }
-    shared.tally.reconnected(client.reconnects);
+    shared.answers.reconnected(client.reconnects);
 }
 
-/// Reads what the gateway took, until all has arrived or patience ends.
-async fn follow(shared: Rc<Loop>, mut log: Log) -> Result<(), BenchError> {
-    let Some(arrivals) = &shared.arrivals else { return Ok(()) };
+/// Reads the gateway's log until all messages have arrived or the time is over.
+async fn follow(shared: Rc<Loop>, mut log: GatewayLog) -> Result<(), BenchError> {
+    let Some(deliveries) = &shared.deliveries else { return Ok(()) };
     let mut ended = None;
     loop {
-        sleep(LOOK).await;
-        log.read(arrivals).await?;
+        sleep(LOG_INTERVAL).await;
+        log.read(deliveries).await?;
         if shared.over.get() {
             let since = ended.get_or_insert_with(Stopwatch::start);
-            if arrivals.missing() == 0 || since.elapsed() > PATIENCE {
+            if deliveries.missing() == 0 || since.elapsed() > DELIVERY_LIMIT {
                 return Ok(());
             }
         }
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_was_meant_before_now() {
+    fn a_request_is_due_from_its_time_on() {
         let timetable = Timetable::new(777.0, 3.0);
         for millis in 0..3_000 {
             let now = Duration::from_millis(millis);

@@ -1,31 +1,32 @@
-//! Lost, doubled, and counted: every row against what the gateway took.
+//! Lost, doubled and counted: every row against what the gateway accepted.
 
 use std::collections::HashMap;
 
 use hulak_common::verification::Delivery;
 
-use super::{Court, Promise, through_the_gateway};
-use crate::Millis;
+use super::case::{Case, through_the_gateway};
 use crate::evidence::Message;
+use crate::millis::Millis;
+use crate::promise::Promise;
 use crate::recovery::longest_calm;
 
-/// With nothing in its way for this long a message goes out: a lease, a cooldown, the circuit's and the backoff's waits.
-const WAY_FREE: Millis = 30_000;
-/// How many messages that were asked for this much later, and went out at once, show that the way was free: without them
-/// the machine may just have been too busy.
+/// Without a fault for this long a message is sent: a lease, a cooldown, the waits of the circuit breaker and of the backoff.
+const CALM_ENOUGH: Millis = 30_000;
+/// This many messages that were requested [`LATER`] and sent [`AT_ONCE`] show that sending was possible. Without them the
+/// machine may have been too busy.
 const OVERTAKERS: usize = 3;
 const LATER: Millis = 15_000;
 const AT_ONCE: Millis = 5_000;
-/// A message that has failed more often than this waits longer than [`WAY_FREE`] between two tries.
+/// A message that has failed more often than this waits longer than [`CALM_ENOUGH`] between two tries.
 const SHORT_BACKOFF: i32 = 4;
-/// The gateway's refusals of a message for good.
+/// The gateway's codes for a permanent refusal.
 const FOR_GOOD: [i32; 2] = [1007, 1011];
 
-impl Court<'_> {
+impl Case<'_> {
     pub(super) fn nothing_is_lost(&mut self) {
         for id in self.evidence.accepted.keys() {
             if !self.verifications.contains_key(id) {
-                self.complain(Promise::Lost, format!("{id} was accepted and has no row"));
+                self.report_broken(Promise::Lost, format!("{id} was accepted and has no row"));
             }
         }
         let mut rows: HashMap<_, i32> = HashMap::new();
@@ -33,14 +34,14 @@ impl Court<'_> {
             *rows.entry(message.verification).or_default() += 1;
             if let Some(trouble) = self.lost(message) {
                 let (id, seq) = (message.verification, message.seq);
-                self.complain(Promise::Lost, format!("message {id}/{seq} {trouble}"));
+                self.report_broken(Promise::Lost, format!("message {id}/{seq} {trouble}"));
             }
         }
         for row in &self.evidence.verifications {
             let found = rows.get(&row.id).copied().unwrap_or(0);
             if found != row.messages {
                 let what = format!("{} has {found} messages and says {}", row.id, row.messages);
-                self.complain(Promise::Lost, what);
+                self.report_broken(Promise::Lost, what);
             }
         }
     }
@@ -49,7 +50,7 @@ impl Court<'_> {
         match message.state {
             Delivery::Queued | Delivery::Sending => Some(format!("is still {}", message.state.as_str())),
             Delivery::Failed if !message.gateway_code.is_some_and(|code| FOR_GOOD.contains(&code)) => {
-                Some("failed, and the gateway refused nothing for good".to_owned())
+                Some("failed, and the gateway did not refuse it permanently".to_owned())
             }
             Delivery::Expired if message.attempts <= SHORT_BACKOFF => {
                 let end = self.verifications.get(&message.verification)?.expires_at;
@@ -57,8 +58,8 @@ impl Court<'_> {
                 let overtakers = self.waits.iter().filter(|(asked, taken)| {
                     *asked >= from + LATER && *taken <= to && *taken <= asked + AT_ONCE
                 });
-                let starved = to - from >= WAY_FREE && overtakers.count() >= OVERTAKERS;
-                starved.then(|| format!("expired although nothing was in its way for {} ms", to - from))
+                let starved = to - from >= CALM_ENOUGH && overtakers.count() >= OVERTAKERS;
+                starved.then(|| format!("expired although there was no fault for {} ms", to - from))
             }
             _ => None,
         }
@@ -66,11 +67,14 @@ impl Court<'_> {
 
     pub(super) fn nothing_is_doubled(&mut self) {
         for message in &self.evidence.messages {
-            // Each is a call after which the message may be on the phone.
+            // Each is a call after which the phone may have the message.
             let risked = i32::from(message.state == Delivery::Sent) + message.ambiguous;
             if risked > 2 {
                 let (id, seq) = (message.verification, message.seq);
-                self.complain(Promise::Doubled, format!("message {id}/{seq} was risked {risked} times"));
+                self.report_broken(
+                    Promise::Doubled,
+                    format!("message {id}/{seq} may have been delivered {risked} times"),
+                );
             }
         }
         let mut found = Vec::new();
@@ -85,7 +89,7 @@ impl Court<'_> {
                 let what = "recorded as sent, ambiguous";
                 let times: Vec<_> = taken.iter().map(|taken| taken.at).collect();
                 let what = format!(
-                    "{}: taken {} times at {times:?}, {sent} {what} {ambiguous}",
+                    "{}: accepted {} times at {times:?}, {sent} {what} {ambiguous}",
                     code.0,
                     taken.len()
                 );
@@ -93,7 +97,7 @@ impl Court<'_> {
             }
         }
         for (promise, what) in found {
-            self.complain(promise, what);
+            self.report_broken(promise, what);
         }
     }
 
@@ -115,14 +119,14 @@ impl Court<'_> {
             if !agree {
                 found.push(format!(
                     "…{}: otp_count {counted} and ambiguous_count {unsure}, its messages say {sent} and \
-                     {ambiguous}, the gateway took {taken}",
+                     {ambiguous}, the gateway accepted {taken}",
                     &number.phone[6..]
                 ));
             }
         }
         found.extend(sums.keys().map(|phone| format!("…{} has messages and no row", &phone[6..])));
         for what in found {
-            self.complain(Promise::Counts, what);
+            self.report_broken(Promise::Counts, what);
         }
     }
 }

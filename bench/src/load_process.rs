@@ -1,4 +1,4 @@
-//! The load process, seen from here.
+//! The load process, seen from the benchmark.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -6,26 +6,26 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
-use crate::BenchError;
-use crate::process::{self, Counted, Cpu, Memory};
+use crate::error::BenchError;
 use crate::protocol::{Command, Event, Outcome};
+use crate::usage::{self, Counted, Cpu, Memory};
 
-/// A load process. It ends when this value goes, or this process.
+/// A load process. It ends with this value, or with this process.
 #[derive(Debug)]
-pub struct Driver {
+pub struct LoadProcess {
     child: Child,
     commands: ChildStdin,
     events: Lines<BufReader<ChildStdout>>,
 }
 
-/// What came of a piece of work, and what it cost.
+/// The result of a command, and what it cost.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
-    /// What the load process saw.
+    /// What the load process reported.
     pub outcome: Outcome,
-    /// Processor time between its beginning and its end.
+    /// Processor time within the sample.
     pub cpu: Cpu,
-    /// Memory at its end.
+    /// Memory at the end of the sample.
     pub memory: Memory,
 }
 
@@ -38,32 +38,32 @@ impl Measured {
     }
 }
 
-impl Driver {
-    /// Starts one.
+impl LoadProcess {
+    /// Starts a load process.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn start(program: &Path) -> Result<Self, BenchError> {
-        // Its input ends with this process, and it with its input.
+        // Its standard input ends with this process, and it ends with its standard input.
         let mut command = tokio::process::Command::new(program);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let (Some(commands), Some(events)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(BenchError::Setup("the load process cannot be talked to".to_owned()));
+            return Err(BenchError::Setup("the load process has no standard input or output".to_owned()));
         };
         Ok(Self { child, commands, events: BufReader::new(events).lines() })
     }
 
-    /// Its process, while it lives.
+    /// Its process id, while it runs.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Has a piece of work done, and reads what `counted` used meanwhile.
+    /// Has a command done, and measures what the `counted` processes use during the sample.
     ///
     /// # Errors
-    /// When it could not be done, or when anything was answered that was not expected.
+    /// When the command failed, or when answers were unexpected.
     pub async fn measure(&mut self, command: &Command, counted: &[Counted]) -> Result<Measured, BenchError> {
         let mut line = serde_json::to_vec(command)?;
         line.push(b'\n');
@@ -72,34 +72,34 @@ impl Driver {
         let mut before = Cpu::new();
         loop {
             let line = self.events.next_line().await?;
-            let line = line.ok_or_else(|| BenchError::Setup("the load process is gone".to_owned()))?;
+            let line = line.ok_or_else(|| BenchError::Setup("the load process has ended".to_owned()))?;
             match serde_json::from_str(&line)? {
-                Event::Begin => before = process::cpu(counted),
+                Event::Begin => before = usage::cpu(counted),
                 Event::Stop => {
-                    measured.cpu = process::between(&before, &process::cpu(counted));
-                    measured.memory = process::memory(counted);
+                    measured.cpu = usage::between(&before, &usage::cpu(counted));
+                    measured.memory = usage::memory(counted);
                 }
                 Event::Done(outcome) => {
-                    measured.outcome = sound(outcome)?;
+                    measured.outcome = validated(outcome)?;
                     return Ok(measured);
                 }
-                Event::Failed { why } => return Err(BenchError::Worthless(why)),
+                Event::Failed { why } => return Err(BenchError::Invalid(why)),
             }
         }
     }
 }
 
-/// Refuses what is no measurement.
-fn sound(outcome: Outcome) -> Result<Outcome, BenchError> {
+/// Refuses results with unexpected answers or missing messages.
+fn validated(outcome: Outcome) -> Result<Outcome, BenchError> {
     if outcome.unexpected > 0 {
         let example = outcome.example.as_deref().unwrap_or("?");
         let Outcome { unexpected, statuses, .. } = &outcome;
-        return Err(BenchError::Worthless(format!(
-            "{unexpected} answers were not expected, for instance {example} (all by status: {statuses:?})"
+        return Err(BenchError::Invalid(format!(
+            "{unexpected} answers were unexpected, for instance {example} (all by status: {statuses:?})"
         )));
     }
     if outcome.missing > 0 {
-        return Err(BenchError::Worthless(format!("{} never came to their end", outcome.missing)));
+        return Err(BenchError::Invalid(format!("{} messages or changes never arrived", outcome.missing)));
     }
     Ok(outcome)
 }
@@ -109,12 +109,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_no_measurement() {
-        assert!(sound(Outcome { done: 9, ..Outcome::default() }).is_ok());
+    fn errors_are_not_a_valid_measurement() {
+        assert!(validated(Outcome { done: 9, ..Outcome::default() }).is_ok());
         let example = Some("503: overloaded".to_owned());
-        let bad = sound(Outcome { done: 9, unexpected: 1, example, ..Outcome::default() });
+        let bad = validated(Outcome { done: 9, unexpected: 1, example, ..Outcome::default() });
         assert!(bad.unwrap_err().to_string().contains("503: overloaded"));
-        assert!(sound(Outcome { missing: 1, ..Outcome::default() }).is_err());
+        assert!(validated(Outcome { missing: 1, ..Outcome::default() }).is_err());
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Phone numbers without end: the n-th is always the same one, no two are alike, and neighbours are not neighbours.
+//! A sequence of phone numbers: the n-th is always the same, no two are equal, and successive ones are far apart.
 
-/// Prefixes of the two large operators.
+/// Prefixes of the two large carriers.
 pub const PREFIXES: [u64; 10] = [984, 980, 985, 981, 986, 982, 974, 970, 975, 976];
 /// Numbers behind one prefix.
 const BLOCK: u64 = 10_000_000;
-/// Neither even nor a multiple of five: so multiplying by it permutes a block.
+/// Neither even nor a multiple of five, so that multiplying by it permutes a block.
 const STRIDE: u64 = 6_180_343;
 
 /// How many there are.
@@ -20,7 +20,7 @@ pub fn nth(n: u64) -> u64 {
     prefix * BLOCK + (n / count) * STRIDE % BLOCK
 }
 
-/// The same as an SQL expression over another one, with the country's code before it, as the tables have it.
+/// The same as an SQL expression over the expression `n`, with the country's code, as in the tables.
 #[must_use]
 pub fn nth_sql(n: &str) -> String {
     let prefixes = PREFIXES.map(|prefix| prefix.to_string()).join(",");
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_are_ten_digits_of_known_operators_and_none_comes_twice() {
+    fn all_are_ten_digits_of_known_carriers_and_none_comes_twice() {
         let drawn: HashSet<u64> = (0..200_000).map(nth).collect();
         assert_eq!(drawn.len(), 200_000);
         for number in drawn {

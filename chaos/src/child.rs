@@ -1,31 +1,30 @@
-//! One of Hulak's programs as a child, with every connection through a proxy of its own.
+//! One of Hulak's programs as a child process, with a proxy for each of its connections.
 
-use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
+use hulak_testkit::program::Program;
 use hulak_testkit::proxy::Proxy;
-use hulak_testkit::services::{Process, Signal, free_port, without_cargo_env};
+use hulak_testkit::services::{Process, Signal, free_port, log_to};
 use rustix::process::{Pid, kill_process};
 use tokio::sync::Mutex;
 
-use crate::ChaosError;
-use crate::schedule::{Service, Target};
+use crate::error::ChaosError;
+use crate::schedule::{Target, Upstream};
 
-/// How long a program may take to end after SIGTERM: its own bound, and something for a busy machine.
+/// How long a program may take to end after SIGTERM: its own limit, and a reserve for a busy machine.
 pub const STOP_LIMIT: Duration = Duration::from_secs(25);
 
-/// A way out of a program.
+/// A program's connection to a service, through a proxy.
 #[derive(Debug)]
 pub struct Link {
-    /// Where it leads.
-    pub to: Service,
-    /// The proxy on it.
+    /// The service.
+    pub to: Upstream,
+    /// The proxy.
     pub proxy: Proxy,
-    /// One fault at a time.
+    /// Allows one fault at a time.
     pub turn: Mutex<()>,
 }
 
@@ -33,39 +32,39 @@ impl Link {
     /// Puts a proxy before `upstream`.
     ///
     /// # Errors
-    /// When no port can be had.
-    pub async fn new(to: Service, upstream: SocketAddr) -> Result<Self, ChaosError> {
+    /// When no port is free.
+    pub async fn new(to: Upstream, upstream: SocketAddr) -> Result<Self, ChaosError> {
         Ok(Self { to, proxy: Proxy::start(upstream).await?, turn: Mutex::new(()) })
     }
 }
 
-/// A program: running, or about to be.
+/// A program, running or not.
 #[derive(Debug)]
-pub struct Program {
-    /// Which.
+pub struct Child {
+    /// Its name.
     pub target: Target,
-    /// Where it is reached: the public address of an API; a worker has none.
+    /// The public address of an API; empty for a worker.
     pub url: String,
     /// Its admin address.
     pub admin: String,
-    /// Its ways out.
+    /// Its connections.
     pub links: Vec<Link>,
-    /// What it writes.
+    /// Its log.
     pub log: PathBuf,
-    /// The child, `None` while it is down on purpose.
+    /// Its process, `None` while it is down on purpose.
     pub process: Mutex<Option<Process>>,
-    binary: PathBuf,
+    program: Program,
     settings: Vec<(&'static str, String)>,
 }
 
-impl Program {
-    /// A program that is not started yet. `settings` are all but its addresses.
+impl Child {
+    /// A program that is not started yet. `settings` are all of its settings except its addresses.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port is free.
     pub fn new(
         target: Target,
-        binary: PathBuf,
+        program: Program,
         log: PathBuf,
         links: Vec<Link>,
         mut settings: Vec<(&'static str, String)>,
@@ -79,12 +78,12 @@ impl Program {
             settings.push(("HULAK_HTTP_ADDR", address));
         }
         let admin = format!("http://{admin}");
-        Ok(Self { target, url, admin, links, log, process: Mutex::new(None), binary, settings })
+        Ok(Self { target, url, admin, links, log, process: Mutex::new(None), program, settings })
     }
 
-    /// The way out to a service.
+    /// Its connection to a service.
     #[must_use]
-    pub fn link(&self, to: Service) -> Option<&Link> {
+    pub fn link(&self, to: Upstream) -> Option<&Link> {
         self.links.iter().find(|link| link.to == to)
     }
 
@@ -93,23 +92,12 @@ impl Program {
     /// # Errors
     /// When the system refuses.
     pub fn spawn(&self) -> Result<Process, ChaosError> {
-        Ok(Process::spawn(self.command()?)?)
+        let mut command = self.program.command(self.settings.iter().map(|(name, value)| (name, value)));
+        log_to(&mut command, &self.log)?;
+        Ok(Process::spawn(command)?)
     }
 
-    fn command(&self) -> Result<Command, ChaosError> {
-        let mut command = without_cargo_env(&self.binary);
-        // Nothing of the caller's may change what the program does.
-        let ours = std::env::vars_os().map(|(name, _)| name);
-        for name in ours.filter(|name| name.to_string_lossy().starts_with("HULAK_")) {
-            command.env_remove(name);
-        }
-        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
-        let log = File::options().create(true).append(true).open(&self.log)?;
-        command.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Ok(command)
-    }
-
-    /// Starts it, unless it runs.
+    /// Starts it, unless it runs already.
     ///
     /// # Errors
     /// When the system refuses.
@@ -121,11 +109,11 @@ impl Program {
         Ok(())
     }
 
-    /// Stops it by SIGTERM. Answers how it ended when that was not in order.
+    /// Stops it by SIGTERM. Answers how it ended, unless in order.
     ///
     /// # Errors
     /// When the system cannot tell.
-    pub async fn stop(&self) -> Result<Option<BadEnd>, ChaosError> {
+    pub async fn stop(&self) -> Result<Option<BadExit>, ChaosError> {
         match self.process.lock().await.take() {
             Some(process) => terminate(process).await,
             None => Ok(None),
@@ -133,41 +121,41 @@ impl Program {
     }
 }
 
-/// The number of SIGTERM, everywhere.
+/// The number of SIGTERM.
 pub const SIGTERM: i32 = 15;
 
 /// An end that was not in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadEnd {
+pub struct BadExit {
     /// The signal that ended it, if one did.
     pub signal: Option<i32>,
-    /// For people.
+    /// Its description.
     pub what: String,
 }
 
-/// Stops a child by SIGTERM. Answers how it ended when that was not in order.
+/// Stops a process by SIGTERM. Answers how it ended, unless in order.
 ///
 /// # Errors
 /// When the system cannot tell.
-pub async fn terminate(mut process: Process) -> Result<Option<BadEnd>, ChaosError> {
+pub async fn terminate(mut process: Process) -> Result<Option<BadExit>, ChaosError> {
     process.signal(Signal::Terminate);
     match tokio::time::timeout(STOP_LIMIT, process.wait()).await {
         Ok(status) => {
             let status = status?;
             let what = format!("ended with {status} after SIGTERM");
-            Ok((!status.success()).then(|| BadEnd { signal: status.signal(), what }))
+            Ok((!status.success()).then(|| BadExit { signal: status.signal(), what }))
         }
         Err(_) => {
             process.kill()?;
-            Ok(Some(BadEnd { signal: None, what: format!("did not end within {STOP_LIMIT:?} of SIGTERM") }))
+            Ok(Some(BadExit { signal: None, what: format!("did not end within {STOP_LIMIT:?} of SIGTERM") }))
         }
     }
 }
 
-/// Stops a child where it stands, or lets it go on.
+/// Stops a process with SIGSTOP, or continues it.
 pub fn freeze(process: &Process, frozen: bool) {
     let signal = if frozen { rustix::process::Signal::STOP } else { rustix::process::Signal::CONT };
     let id = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
-    // Not waited for yet, so the id is still its own; if it has just died there is nothing to stop.
+    // It was not waited for yet, so that the id is still its own. If it has just ended, the signal has no effect.
     let _gone = id.map(|id| kill_process(id, signal));
 }

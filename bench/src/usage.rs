@@ -1,14 +1,14 @@
-//! What a process and its children have used, as the kernel counts it.
+//! Processor time and memory of a process and its children, as the kernel counts them.
 
 use std::collections::BTreeMap;
 use std::fs;
 
-/// Who is counted: a name for people, a process, and whether its children count with it.
+/// A process that is counted together with its children.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
-    /// For people. Processes of one name are counted together.
+    /// Its name in the tables. Processes of one name are counted together.
     pub name: String,
-    /// Its number.
+    /// Its process id.
     pub id: u32,
 }
 
@@ -31,14 +31,14 @@ pub fn cpu(counted: &[Counted]) -> Cpu {
     sums
 }
 
-/// What was used between two readings.
+/// The processor time used between two readings.
 #[must_use]
 pub fn between(before: &Cpu, after: &Cpu) -> Cpu {
     let used = |name: &String, after: &f64| (after - before.get(name).copied().unwrap_or(0.0)).max(0.0);
     after.iter().map(|(name, seconds)| (name.clone(), used(name, seconds))).collect()
 }
 
-/// Memory in use now. What processes of one family share is counted once, where the kernel tells.
+/// Memory in use now. Memory that a process shares with its children is counted once, where the kernel reports it.
 #[must_use]
 pub fn memory(counted: &[Counted]) -> Memory {
     let table = Table::read();
@@ -68,14 +68,14 @@ fn kilobytes(text: &str, field: &str) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// Every process, as it was at one moment.
+/// All processes at one moment.
 #[derive(Debug, Default)]
 struct Table(BTreeMap<u32, Stat>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     parent: u32,
-    /// Ticks, of children that were waited for as well.
+    /// Ticks, including those of children that were waited for.
     used: u64,
 }
 

@@ -1,20 +1,18 @@
-//! Everything that runs: the services, the programs, the proxies between them, and the simulated gateway.
+//! All that runs: the services, the programs, the proxies between them, and the simulated gateway.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, DEFAULT_CLIENT};
 use hulak_common::clock::{DatabaseClock, SharedClock};
-use hulak_common::code::{Keyring, Secret};
+use hulak_common::code::Keyring;
 use hulak_common::rng::Rng;
 use hulak_runtime::shutdown::Shutdown;
 use hulak_sandbox::{Faults, Sandbox, SandboxConfig};
-use hulak_testkit::services::{Durability, Postgres, PostgresOptions, RabbitMq};
+use hulak_testkit::program::{random_secret, ready};
+use hulak_testkit::services::{Durability, Postgres, PostgresOptions, RabbitMq, data_directory};
 use hulak_worker::gateways::sparrow::install_tls;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
@@ -22,81 +20,83 @@ use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
+use crate::child::{Child, Link};
 use crate::config::Settings;
-use crate::judge::{Broken, Promise};
-use crate::program::{Link, Program};
-use crate::recovery::Journal;
-use crate::schedule::{Service, Target};
-use crate::{Binaries, ChaosError, Millis};
+use crate::error::ChaosError;
+use crate::fault_log::FaultLog;
+use crate::millis::Millis;
+use crate::programs::Programs;
+use crate::promise::{Broken, Promise};
+use crate::schedule::{Target, Upstream};
 
 const DATABASE: &str = "hulak";
-/// Long: a busy machine starts slowly.
+/// Long, for a busy machine.
 const READY_LIMIT: Duration = Duration::from_secs(180);
-/// A broker that is killed while its queues are new may never find their leader again.
-const SETTLE: Duration = Duration::from_secs(3);
-/// More than any run sends: the judge needs every message.
+/// A broker that is killed while its queues are new may never elect their leader.
+const NEW_QUEUES: Duration = Duration::from_secs(3);
+/// More messages than any run sends: the checks need every one.
 const CAPACITY: usize = 1_000_000;
 
-/// What a world is made of.
+/// How a deployment is made.
 #[derive(Debug, Clone)]
-pub struct Shape {
+pub struct DeploymentOptions {
     /// API programs.
     pub apis: usize,
     /// Workers that are started.
     pub workers: usize,
-    /// Workers that are left for later.
+    /// Workers that are started later.
     pub spare: usize,
     /// Client applications.
     pub clients: usize,
-    /// What the programs are told.
+    /// The programs' settings.
     pub settings: Settings,
     /// The programs.
-    pub binaries: Binaries,
+    pub programs: Programs,
 }
 
-/// A running world. Dropping it ends every child.
+/// A running deployment. Dropping it ends every process.
 #[derive(Debug)]
-pub struct World {
+pub struct Deployment {
     /// The API programs.
-    pub apis: Vec<Program>,
+    pub apis: Vec<Child>,
     /// The workers.
-    pub workers: Vec<Program>,
+    pub workers: Vec<Child>,
     /// PostgreSQL.
     pub postgres: Mutex<Postgres>,
     /// RabbitMQ.
     pub rabbit: Mutex<RabbitMq>,
-    /// The gateway, and the judge's own record: it lives in this process, where no kill reaches it.
+    /// The gateway. It runs in this process, where no kill reaches it, so that its log is complete.
     pub sandbox: Sandbox,
-    /// One gateway fault at a time.
+    /// Allows one fault of the gateway at a time.
     pub gateway_turn: Mutex<()>,
     /// One key for each client application.
     pub keys: Vec<ApiKey>,
-    /// Derives the codes that messages must carry.
+    /// Derives the codes that messages must contain.
     pub keyring: Keyring,
-    /// What the programs are told.
+    /// The programs' settings.
     pub settings: Settings,
-    /// When which fault was on.
-    pub journal: Journal,
-    /// The time.
+    /// When each fault was active.
+    pub fault_log: FaultLog,
+    /// The clock.
     pub clock: SharedClock,
-    /// Where the judge reads the database: not through a proxy.
+    /// The database's address, not through a proxy.
     pub database_url: String,
     broken: StdMutex<Vec<Broken>>,
     gateway_stop: Shutdown,
-    // Last, so that the logs go after those who write them.
+    // Last, so that the logs are removed after the processes that write them.
     directory: TempDir,
 }
 
-impl World {
+impl Deployment {
     /// Starts everything and waits until it is ready.
     ///
     /// # Errors
     /// When something cannot be started.
-    pub async fn start(shape: &Shape) -> Result<Arc<Self>, ChaosError> {
+    pub async fn start(options: &DeploymentOptions) -> Result<Arc<Self>, ChaosError> {
         install_tls();
         let rng = Rng::system();
         let clock: SharedClock = Arc::new(DatabaseClock::new());
-        let directory = services_directory()?;
+        let directory = data_directory("hulak-chaos-")?;
         let services = directory.path();
         let options = PostgresOptions { durability: Durability::Real, ..PostgresOptions::default() };
         let (postgres, rabbit) =
@@ -104,28 +104,25 @@ impl World {
         let database_url = make_database(&postgres).await?;
         let (sandbox, gateway, gateway_stop) = simulator(&clock, &rng).await?;
 
-        let secret = rng.bytes::<32>();
-        let keyring = Keyring::new(
-            Secret::from_bytes(secret.to_vec()).map_err(|error| ChaosError::Setup(error.to_string()))?,
-            None,
-        );
-        let keys: Vec<_> = (0..shape.clients.max(1)).map(|_| ApiKey::generate(CLIENT_PREFIX, &rng)).collect();
-        let upstreams = Upstreams {
+        let (secret, keyring) = random_secret(&rng);
+        let keys: Vec<_> =
+            (0..options.clients.max(1)).map(|_| ApiKey::generate(CLIENT_PREFIX, &rng)).collect();
+        let upstreams = UpstreamAddresses {
             database: local(postgres.port()),
             broker: local(rabbit.port()),
             gateway,
-            secret: STANDARD.encode(secret),
+            secret,
             key: keys[0].expose().to_owned(),
         };
         let mut apis = Vec::new();
-        for n in 0..shape.apis {
-            apis.push(upstreams.program(Target::Api(n), shape, directory.path()).await?);
+        for n in 0..options.apis {
+            apis.push(upstreams.child(Target::Api(n), options, directory.path()).await?);
         }
         let mut workers = Vec::new();
-        for n in 0..shape.workers + shape.spare {
-            workers.push(upstreams.program(Target::Worker(n), shape, directory.path()).await?);
+        for n in 0..options.workers + options.spare {
+            workers.push(upstreams.child(Target::Worker(n), options, directory.path()).await?);
         }
-        let world = Self {
+        let deployment = Self {
             apis,
             workers,
             postgres: Mutex::new(postgres),
@@ -134,24 +131,24 @@ impl World {
             gateway_turn: Mutex::new(()),
             keys,
             keyring,
-            settings: shape.settings,
-            journal: Journal::new(Arc::clone(&clock)),
+            settings: options.settings,
+            fault_log: FaultLog::new(Arc::clone(&clock)),
             clock,
             database_url,
             broken: StdMutex::default(),
             gateway_stop,
             directory,
         };
-        for program in world.apis.iter().chain(&world.workers[..shape.workers]) {
+        for program in deployment.apis.iter().chain(&deployment.workers[..options.workers]) {
             program.start().await?;
-            world.ready(program).await?;
+            deployment.ready(program).await?;
         }
-        world.install_keys(&rng).await?;
-        sleep(SETTLE).await;
-        Ok(Arc::new(world))
+        deployment.install_keys(&rng).await?;
+        sleep(NEW_QUEUES).await;
+        Ok(Arc::new(deployment))
     }
 
-    /// The time, as the tables have it.
+    /// The time, as in the tables.
     #[must_use]
     pub fn now(&self) -> Millis {
         self.clock.now().as_millis()
@@ -159,7 +156,7 @@ impl World {
 
     /// The program of this name.
     #[must_use]
-    pub fn program(&self, target: Target) -> Option<&Program> {
+    pub fn child(&self, target: Target) -> Option<&Child> {
         match target {
             Target::Api(n) => self.apis.get(n),
             Target::Worker(n) => self.workers.get(n),
@@ -168,12 +165,12 @@ impl World {
     }
 
     /// Every program.
-    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+    pub fn children(&self) -> impl Iterator<Item = &Child> {
         self.apis.iter().chain(&self.workers)
     }
 
-    /// Notes a broken promise that was seen while the run went on.
-    pub fn complain(&self, promise: Promise, what: impl Into<String>) {
+    /// Notes a broken promise that was found during the run.
+    pub fn report_broken(&self, promise: Promise, what: impl Into<String>) {
         let what = what.into();
         tracing::debug!(?promise, what, "a promise is broken");
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).push(Broken { promise, what });
@@ -181,30 +178,17 @@ impl World {
 
     /// The broken promises noted so far.
     #[must_use]
-    pub fn complaints(&self) -> Vec<Broken> {
+    pub fn broken_promises(&self) -> Vec<Broken> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until a program says that it is ready and that its broker is there.
+    /// Waits until a program is ready and connected to its broker.
     ///
     /// # Errors
     /// When that takes too long.
-    pub async fn ready(&self, program: &Program) -> Result<(), ChaosError> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build();
-        let http = http.map_err(|error| ChaosError::Setup(error.to_string()))?;
-        let asking = async {
-            loop {
-                if let Ok(answer) = http.get(format!("{}/readyz", program.admin)).send().await
-                    && answer.status().is_success()
-                    && answer.text().await.is_ok_and(|text| !text.contains("degraded"))
-                {
-                    return;
-                }
-                sleep(Duration::from_millis(100)).await;
-            }
-        };
-        timeout(READY_LIMIT, asking).await.map_err(|_| {
-            ChaosError::Setup(format!("{} is not ready; its log: {}", program.target, program.log.display()))
+    pub async fn ready(&self, child: &Child) -> Result<(), ChaosError> {
+        timeout(READY_LIMIT, ready(&child.admin)).await.map_err(|_| {
+            ChaosError::Setup(format!("{} is not ready; its log: {}", child.target, child.log.display()))
         })
     }
 
@@ -234,27 +218,27 @@ impl World {
         Ok(connection.close().await?)
     }
 
-    /// Ends the programs in order. What does not end as it should is a broken promise: nothing disturbs them now.
+    /// Ends the programs. One that does not end in order breaks a promise, as there are no faults now.
     ///
     /// # Errors
     /// When the system cannot tell how one ended.
     pub async fn stop(&self) -> Result<(), ChaosError> {
-        for program in self.programs() {
+        for program in self.children() {
             if let Some(end) = program.stop().await? {
-                self.complain(Promise::Programs, format!("{} {}", program.target, end.what));
+                self.report_broken(Promise::Programs, format!("{} {}", program.target, end.what));
             }
         }
         self.gateway_stop.abort();
         Ok(())
     }
 
-    /// A file on the disk that the services use.
+    /// A file on the same disk as the services' data.
     #[must_use]
-    pub fn heartbeat_file(&self) -> PathBuf {
-        self.directory.path().join("heartbeat")
+    pub fn stall_watch_file(&self) -> PathBuf {
+        self.directory.path().join("stall-watch")
     }
 
-    /// Copies every log, and `evidence`, to where a person can read them.
+    /// Copies every log, and `evidence`, to a directory that stays.
     #[must_use]
     pub fn keep_logs(&self, label: u64, evidence: &str) -> PathBuf {
         let kept = std::env::temp_dir().join(format!("hulak-chaos-logs-{}-{label}", std::process::id()));
@@ -269,7 +253,7 @@ impl World {
     }
 }
 
-/// The logs in this directory and in those in it: each service has its own.
+/// Copies the logs of this directory and of the services' directories in it.
 fn copy_logs(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let path = entry?.path();
@@ -283,7 +267,7 @@ fn copy_logs(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// What the programs connect to, and the secrets they share.
-struct Upstreams {
+struct UpstreamAddresses {
     database: SocketAddr,
     broker: SocketAddr,
     gateway: SocketAddr,
@@ -291,27 +275,32 @@ struct Upstreams {
     key: String,
 }
 
-impl Upstreams {
-    async fn program(&self, target: Target, shape: &Shape, directory: &Path) -> Result<Program, ChaosError> {
-        let database = Link::new(Service::Database, self.database).await?;
-        let broker = Link::new(Service::Broker, self.broker).await?;
-        let mut settings = shape.settings.environment();
+impl UpstreamAddresses {
+    async fn child(
+        &self,
+        target: Target,
+        options: &DeploymentOptions,
+        directory: &Path,
+    ) -> Result<Child, ChaosError> {
+        let database = Link::new(Upstream::Database, self.database).await?;
+        let broker = Link::new(Upstream::Broker, self.broker).await?;
+        let mut settings = options.settings.environment();
         settings.extend([
             ("HULAK_DATABASE_URL", format!("postgres://postgres@{}/{DATABASE}", database.proxy.addr())),
             ("HULAK_BROKER_URL", format!("amqp://guest:guest@{}/%2f", broker.proxy.addr())),
             ("HULAK_SECRET", self.secret.clone()),
         ]);
         let mut links = vec![database, broker];
-        let (binary, log) = if let Target::Worker(n) = target {
-            let gateway = Link::new(Service::Gateway, self.gateway).await?;
+        let (program, log) = if let Target::Worker(n) = target {
+            let gateway = Link::new(Upstream::Gateway, self.gateway).await?;
             settings.push(("HULAK_SPARROW_URL", format!("http://{}/v2", gateway.proxy.addr())));
             links.push(gateway);
-            (&shape.binaries.worker, format!("worker-{n}.log"))
+            (&options.programs.worker, format!("worker-{n}.log"))
         } else {
             settings.push(("HULAK_API_KEY", self.key.clone()));
-            (&shape.binaries.api, format!("{target}.log").replace(' ', "-"))
+            (&options.programs.api, format!("{target}.log").replace(' ', "-"))
         };
-        Program::new(target, binary.clone(), directory.join(log), links, settings)
+        Child::new(target, program.clone(), directory.join(log), links, settings)
     }
 }
 
@@ -319,16 +308,9 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// Where the services keep their data. They run as users of their own, and have to get to it.
-pub(crate) fn services_directory() -> Result<TempDir, ChaosError> {
-    let directory = tempfile::Builder::new().prefix("hulak-chaos-").tempdir()?;
-    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755))?;
-    Ok(directory)
-}
-
 pub(crate) async fn make_database(postgres: &Postgres) -> Result<String, ChaosError> {
     let mut connection = PgConnection::connect(&postgres.url("postgres")).await?;
-    // A database's name cannot be bound; this one is a constant.
+    // A database's name cannot be a bind value; this one is a constant.
     sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"))).execute(&mut connection).await?;
     connection.close().await?;
     Ok(postgres.url(DATABASE))
@@ -343,13 +325,13 @@ async fn simulator(clock: &SharedClock, rng: &Rng) -> Result<(Sandbox, SocketAdd
     let (serving, stopping) = (sandbox.clone(), stop.clone());
     tokio::spawn(async move {
         if let Err(error) = hulak_sandbox::run(listener, serving, stopping).await {
-            tracing::error!(%error, "the simulated gateway broke");
+            tracing::error!(%error, "the simulated gateway failed");
         }
     });
     Ok((sandbox, address, stop))
 }
 
-/// The gateway in good weather: not instant, as no gateway is.
+/// The gateway without faults: with some latency, as every gateway has.
 #[must_use]
 pub fn calm() -> Faults {
     Faults { latency_ms: 20, jitter_ms: 30, ..Faults::none() }

@@ -1,10 +1,10 @@
-//! What a run is made of.
+//! The command line, and the scenarios that it can name.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-use crate::BenchError;
+use crate::error::BenchError;
 
 /// The scenarios.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -15,7 +15,7 @@ pub enum Scenario {
     AcceptHot,
     /// From the request until the gateway has the message.
     EndToEnd,
-    /// Looks at verifications.
+    /// Reads of verifications.
     Poll,
     /// Many clients that wait for a change.
     Wait,
@@ -23,76 +23,101 @@ pub enum Scenario {
     Check,
     /// More and more workers.
     Scale,
-    /// A database that is full already.
+    /// A database as after half a year.
     Grown,
     /// One process on SQLite.
     Embedded,
-    /// Memory of programs that do nothing.
+    /// Memory of programs without work.
     Idle,
 }
 
-/// Measures Hulak on this machine, beside what the machine can do at all.
+/// The order within a round: scenarios that others are compared with come first.
+pub const ORDER: [Scenario; 10] = [
+    Scenario::Idle,
+    Scenario::Accept,
+    Scenario::AcceptHot,
+    Scenario::EndToEnd,
+    Scenario::Grown,
+    Scenario::Poll,
+    Scenario::Check,
+    Scenario::Wait,
+    Scenario::Scale,
+    Scenario::Embedded,
+];
+
+/// The scenarios that compare two releases, when none is named.
+const COMPARED: [Scenario; 5] =
+    [Scenario::Idle, Scenario::Accept, Scenario::EndToEnd, Scenario::Poll, Scenario::Check];
+
+/// How much longer a sample of an open loop is than others. Its value is the latency of the slowest hundredth: in 15 s one stall
+/// of the disk of 150 ms would decide it.
+pub(crate) const OPEN_LOOP_FACTOR: f64 = 3.0;
+
+/// Measures Hulak on this machine, beside what the machine can do without it.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "hulak-bench")]
 pub struct Options {
-    /// The scenarios to run, separated by commas; all when not given.
+    /// The scenarios to run, separated by commas; all of them by default.
     #[arg(long, env = "HULAK_BENCH_SCENARIO", value_delimiter = ',')]
     pub scenario: Vec<Scenario>,
-    /// How often each is run.
+    /// How often each scenario is run.
     #[arg(long, env = "HULAK_BENCH_ROUNDS", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
-    /// How long each sample is; three times that by a timetable.
+    /// Seconds of each sample; three times that in open loops.
     #[arg(long, env = "HULAK_BENCH_SECONDS", default_value_t = 15.0)]
     pub seconds: f64,
-    /// How long each runs before it counts.
+    /// Seconds before each sample that do not count.
     #[arg(long, env = "HULAK_BENCH_WARMUP", default_value_t = 3.0)]
     pub warmup: f64,
-    /// Samples of three seconds, one round, a small database: to see whether it works, not to measure.
+    /// One round of three-second samples, a small database: to try the benchmark, not to measure.
     #[arg(long, env = "HULAK_BENCH_QUICK")]
     pub quick: bool,
     /// Connections of the closed loops.
     #[arg(long, env = "HULAK_BENCH_CONNECTIONS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: u32,
-    /// Workers, but for the scenario that measures their number.
+    /// Workers, except in the scenario scale.
     #[arg(long, env = "HULAK_BENCH_WORKERS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub workers: u32,
-    /// Messages in flight in each worker, but for that scenario.
+    /// Messages in flight in each worker, except in the scenario scale.
     #[arg(long, env = "HULAK_BENCH_CONCURRENCY", default_value_t = 1_000)]
     pub concurrency: u16,
-    /// Messages that may be accepted and not sent yet, end to end.
+    /// End to end: messages that may be accepted and not sent yet.
     #[arg(long, env = "HULAK_BENCH_OUTSTANDING", default_value_t = 2_000)]
     pub outstanding: u64,
-    /// Clients that wait.
+    /// Clients that wait for a change.
     #[arg(long, env = "HULAK_BENCH_WAITERS", default_value_t = 10_000)]
     pub waiters: u32,
-    /// Verifications in the database that is full already.
+    /// Verifications in the database of the scenario grown.
     #[arg(long, env = "HULAK_BENCH_GROWN_VERIFICATIONS", default_value_t = 10_000_000)]
     pub grown_verifications: u64,
-    /// Numbers in it.
+    /// Numbers in that database.
     #[arg(long, env = "HULAK_BENCH_GROWN_NUMBERS", default_value_t = 2_000_000)]
     pub grown_numbers: u64,
-    /// What the programs log; their own default when not given. The lines go to files.
+    /// The programs' log level; their own default when not given. The logs are files.
     #[arg(long, env = "HULAK_BENCH_LOG")]
     pub log: Option<String>,
     /// More settings for the programs, for experiments: NAME=VALUE.
     #[arg(long, env = "HULAK_BENCH_SET", value_delimiter = ' ')]
     pub set: Vec<String>,
-    /// Where report.md and report.json go.
+    /// The directory of report.md and report.json.
     #[arg(long, env = "HULAK_BENCH_REPORT", default_value = "bench")]
     pub report: PathBuf,
-    /// Keeps the programs' logs here.
+    /// Keeps the programs' logs in this directory.
     #[arg(long, env = "HULAK_BENCH_KEEP_LOGS")]
     pub keep_logs: Option<PathBuf>,
-    /// Other programs than those that were built beside this one.
+    /// The directory of the programs to measure; by default the one of this program.
     #[arg(long, env = "HULAK_BENCH_PROGRAMS")]
     pub programs: Option<PathBuf>,
+    /// The directory of another release's programs: both releases take turns in each round, and the report compares them.
+    #[arg(long, env = "HULAK_BENCH_AGAINST")]
+    pub against: Option<PathBuf>,
 }
 
 impl Options {
-    /// The command line, with what `--quick` makes smaller.
+    /// Reads the command line; `--quick` makes some values smaller.
     ///
     /// # Errors
-    /// When a time is no time, or an experiment no setting.
+    /// When a value cannot be used.
     pub fn read() -> Result<Self, BenchError> {
         let mut options = Self::parse();
         let times = [options.seconds, options.warmup];
@@ -101,6 +126,11 @@ impl Options {
         }
         if let Some(bad) = options.set.iter().find(|set| !set.contains('=')) {
             return Err(BenchError::Setup(format!("--set {bad}: write NAME=VALUE")));
+        }
+        if options.against.is_some() && options.scenario.contains(&Scenario::Grown) {
+            return Err(BenchError::Setup(
+                "grown fills one database, which two releases cannot share".to_owned(),
+            ));
         }
         if options.quick {
             options.rounds = 1;
@@ -116,44 +146,32 @@ impl Options {
     /// Whether this scenario runs.
     #[must_use]
     pub fn wants(&self, scenario: Scenario) -> bool {
-        self.scenario.is_empty() || self.scenario.contains(&scenario)
+        match (self.scenario.as_slice(), &self.against) {
+            ([], Some(_)) => COMPARED.contains(&scenario),
+            ([], None) => true,
+            (named, _) => named.contains(&scenario),
+        }
     }
 
-    /// Whether the figures may be compared with anything.
+    /// Whether the run is long enough to be compared with others.
     #[must_use]
     pub fn is_a_measurement(&self) -> bool {
         self.seconds >= 15.0 && self.rounds >= 3 && !cfg!(debug_assertions)
     }
 }
 
-/// Where the programs are.
-#[derive(Debug, Clone)]
-pub struct Programs(PathBuf);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Programs {
-    /// Those in the directory given, or beside this one.
-    ///
-    /// # Errors
-    /// When one of them is not there.
-    pub fn find(options: &Options) -> Result<Self, BenchError> {
-        let us = std::env::current_exe()?;
-        let beside = us.parent().unwrap_or(Path::new("."));
-        let programs = Self(options.programs.clone().unwrap_or_else(|| beside.to_owned()));
-        for name in
-            ["hulak-api", "hulak-worker", "hulak-sandbox", "hulak", "hulak-bench-load", "hulak-bench-bare"]
-        {
-            if !programs.path(name).is_file() {
-                let path = programs.path(name);
-                let hint = "`make bench` builds all of them";
-                return Err(BenchError::Setup(format!("{} is not there: {hint}", path.display())));
-            }
-        }
-        Ok(programs)
-    }
-
-    /// A program's file.
-    #[must_use]
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+    #[test]
+    fn two_releases_are_compared_in_five_scenarios_unless_others_are_named() {
+        let wanted = |arguments: &[&str]| {
+            let options = Options::parse_from([&["hulak-bench"], arguments].concat());
+            ORDER.into_iter().filter(|scenario| options.wants(*scenario)).count()
+        };
+        assert_eq!(wanted(&[]), ORDER.len());
+        assert_eq!(wanted(&["--against", "former"]), COMPARED.len());
+        assert_eq!(wanted(&["--against", "former", "--scenario", "wait,poll"]), 2);
     }
 }

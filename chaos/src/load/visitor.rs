@@ -1,4 +1,4 @@
-//! What the person does who asked for a code.
+//! What a visitor does after the request for a code.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,80 +10,82 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::caller::pause;
-use super::{Caller, Inbox, Reply, Then, Visit};
-use crate::World;
-use crate::judge::Promise;
+use super::caller::{Caller, Reply, pause};
+use super::inbox::Inbox;
+use super::visits::{FollowUp, Visit};
+use crate::deployment::Deployment;
+use crate::promise::Promise;
 
-/// How long somebody looks at the phone.
-const WAIT: Duration = Duration::from_secs(40);
-/// How long a page looks what became of it.
-const POLLS: Duration = Duration::from_secs(15);
-const POLL: Duration = Duration::from_millis(700);
+/// How long a visitor waits for the message.
+const MESSAGE_LIMIT: Duration = Duration::from_secs(40);
+/// How long a page polls.
+const POLL_LIMIT: Duration = Duration::from_secs(15);
+/// Between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(700);
 const PAUSE: Duration = Duration::from_millis(500);
-/// How far another process may be behind.
+/// How long after a change another API may still show the former state.
 const BEHIND: Duration = Duration::from_secs(1);
-/// How often a check is made again that nobody answered.
+/// How often a check without an answer is repeated.
 const TRIES: u32 = 40;
-/// More than any verification bears.
+/// More than a verification allows.
 const GUESSES: usize = 8;
 
-pub(super) async fn visit(world: &World, caller: &Arc<Caller>, inbox: &Inbox, visit: Visit) {
+pub(super) async fn visit(deployment: &Deployment, caller: &Arc<Caller>, inbox: &Inbox, visit: Visit) {
     let Visit { api, key, phone, session, sign_in, then, .. } = visit;
     let Some(id) = caller.create(api, key, &phone, &session, sign_in).await else { return };
-    let person = Person { world, caller, api, key, id };
+    let visitor = Visitor { deployment, caller, api, key, id };
     match then {
-        Then::Leave => {}
-        Then::Poll => person.poll().await,
-        Then::Check { wrong } => {
-            let Some(code) = inbox.code(&phone, WAIT).await else { return };
+        FollowUp::Leave => {}
+        FollowUp::Poll => visitor.poll().await,
+        FollowUp::Check { wrong } => {
+            let Some(code) = inbox.code(&phone, MESSAGE_LIMIT).await else { return };
             for n in 0..wrong {
-                person.check(&wrong_code(&code, n)).await;
+                visitor.check(&wrong_code(&code, n)).await;
             }
-            if let Some((api, 200)) = person.check(&code).await {
-                person.sees_the_approval(api).await;
+            if let Some((api, 200)) = visitor.check(&code).await {
+                visitor.sees_the_approval(api).await;
             }
         }
-        Then::Guess => {
+        FollowUp::Guess => {
             for n in 0..GUESSES {
-                person.check(&wrong_code("0000000000", n)).await;
+                visitor.check(&wrong_code("0000000000", n)).await;
             }
             if let Some(code) = inbox.code(&phone, PAUSE).await {
-                person.check(&code).await;
+                visitor.check(&code).await;
             }
         }
-        Then::Stampede(size) => {
-            if let Some(code) = inbox.code(&phone, WAIT).await {
-                person.stampede(&code, size).await;
+        FollowUp::Stampede(size) => {
+            if let Some(code) = inbox.code(&phone, MESSAGE_LIMIT).await {
+                visitor.stampede(&code, size).await;
             }
         }
-        Then::Cancel(after) => {
+        FollowUp::Cancel(after) => {
             sleep(after).await;
-            person.cancel().await;
+            visitor.cancel().await;
         }
-        Then::Again(after) => {
+        FollowUp::Again(after) => {
             sleep(after).await;
             caller.create(api, key, &phone, &session, sign_in).await;
         }
     }
 }
 
-/// A code that is not this one.
+/// A different code.
 fn wrong_code(code: &str, n: usize) -> String {
     let value = code.parse::<u64>().unwrap_or(0);
     format!("{:010}", (value + 1 + n as u64) % 10_000_000_000)
 }
 
-struct Person<'a> {
-    world: &'a World,
+struct Visitor<'a> {
+    deployment: &'a Deployment,
     caller: &'a Arc<Caller>,
     api: usize,
     key: usize,
     id: Uuid,
 }
 
-impl Person<'_> {
-    /// Until there is a decision about this code: whose it was, and what.
+impl Visitor<'_> {
+    /// Checks a code until there is an answer: which API answered, and the status.
     async fn check(&self, code: &str) -> Option<(usize, u16)> {
         for turn in 0..TRIES {
             let api = self.api + turn as usize;
@@ -95,18 +97,19 @@ impl Person<'_> {
         None
     }
 
-    /// Whoever was told so sees it there at once, and everywhere within a second, whether news of it came through or not.
-    async fn sees_the_approval(&self, told_by: usize) {
-        self.sees_approved(told_by, "right after its approval").await;
+    /// The API that answered shows the approval at once, and all others within a second, even without the event.
+    async fn sees_the_approval(&self, answered_by: usize) {
+        self.sees_approved(answered_by, "right after its approval").await;
         sleep(BEHIND).await;
-        self.sees_approved(told_by + 1, "a second after its approval").await;
+        self.sees_approved(answered_by + 1, "a second after its approval").await;
     }
 
     async fn sees_approved(&self, api: usize, when: &str) {
         if let Some(body) = self.caller.read(api, self.key, self.id).await
             && body["status"] != "approved"
         {
-            self.world.complain(Promise::Shown, format!("{} reads {} {when}", self.id, body["status"]));
+            self.deployment
+                .report_broken(Promise::Shown, format!("{} reads {} {when}", self.id, body["status"]));
         }
     }
 
@@ -134,15 +137,15 @@ impl Person<'_> {
         }
     }
 
-    /// Until the message is on its way. A version never goes back, whoever is asked.
+    /// Polls until the message's delivery has ended. No API may show an older version than one shown before.
     async fn poll(&self) {
         let (watch, mut newest, mut turn) = (Stopwatch::start(), 0, 0);
-        while watch.elapsed() < POLLS {
+        while watch.elapsed() < POLL_LIMIT {
             if let Some(body) = self.caller.read(self.api + turn, self.key, self.id).await {
                 let version = body["version"].as_i64().unwrap_or(0);
                 if version < newest {
                     let what = format!("{} went back from version {newest} to {version}", self.id);
-                    self.world.complain(Promise::Shown, what);
+                    self.deployment.report_broken(Promise::Shown, what);
                 }
                 newest = version;
                 if is_final(&body) {
@@ -150,7 +153,7 @@ impl Person<'_> {
                 }
             }
             turn += 1;
-            sleep(POLL).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 }
