@@ -139,9 +139,7 @@ impl Programs {
         let us = std::env::current_exe()?;
         let beside = us.parent().unwrap_or(Path::new("."));
         let programs = Self(options.programs.clone().unwrap_or_else(|| beside.to_owned()));
-        for name in
-            ["hulak-api", "hulak-worker", "hulak-sandbox", "hulak", "hulak-bench-load", "hulak-bench-bare"]
-        {
+        for name in ["hulak", "hulak-bench-load", "hulak-bench-bare"] {
             if !programs.path(name).is_file() {
                 let path = programs.path(name);
                 let hint = "`make bench` builds all of them";

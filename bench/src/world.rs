@@ -134,7 +134,7 @@ impl World {
             let address = ("HULAK_SANDBOX_ADDR", world.simulator.to_string());
             let credits = ("HULAK_SANDBOX_CREDITS", CREDITS.to_string());
             let settings = vec![address, credits];
-            let simulator = world.launch("hulak-sandbox", "simulator", settings, world.simulator).await?;
+            let simulator = world.launch(Some("sandbox"), "simulator", settings, world.simulator).await?;
             world.programs.push(simulator);
             world.start_api().await?;
         }
@@ -150,7 +150,7 @@ impl World {
             ("HULAK_ADMIN_ADDR", self.api_admin.to_string()),
             ("HULAK_MAX_BACKLOG_AGE", BACKLOG_AGE.to_owned()),
         ]);
-        let api = self.launch("hulak-api", "api", settings, self.api_admin).await?;
+        let api = self.launch(Some("api"), "api", settings, self.api_admin).await?;
         self.programs.push(api);
         Ok(())
     }
@@ -168,7 +168,7 @@ impl World {
             ("HULAK_GATEWAY_RATE", RATE.to_owned()),
             ("HULAK_GATEWAY_CONCURRENCY", self.shape.concurrency.to_string()),
         ];
-        let hulak = self.launch("hulak", "hulak", settings, self.api_admin).await?;
+        let hulak = self.launch(None, "hulak", settings, self.api_admin).await?;
         self.programs.push(hulak);
         Ok(())
     }
@@ -194,7 +194,7 @@ impl World {
                 ("HULAK_GATEWAY_RATE", RATE.to_owned()),
                 ("HULAK_GATEWAY_CONCURRENCY", self.shape.concurrency.to_string()),
             ]);
-            let worker = self.launch("hulak-worker", "worker", settings, admin).await?;
+            let worker = self.launch(Some("worker"), "worker", settings, admin).await?;
             self.workers.push(worker);
         }
         Ok(())
@@ -324,15 +324,15 @@ impl World {
         ]
     }
 
-    /// Starts a program and waits until it says at `admin` that it is ready.
+    /// Starts `hulak`, or a role of it, and waits until it says at `admin` that it is ready.
     async fn launch(
         &self,
-        program: &str,
+        role: Option<&str>,
         name: &str,
         settings: Vec<(&'static str, String)>,
         admin: SocketAddr,
     ) -> Result<Program, BenchError> {
-        let mut started = self.spawn(program, name, settings)?;
+        let mut started = self.spawn(role, name, settings)?;
         match timeout(READY_LIMIT, started.ready(admin)).await {
             Ok(Ok(())) => Ok(started),
             Ok(Err(error)) => Err(error),
@@ -342,11 +342,12 @@ impl World {
 
     fn spawn(
         &self,
-        program: &str,
+        role: Option<&str>,
         name: &str,
         settings: Vec<(&'static str, String)>,
     ) -> Result<Program, BenchError> {
-        let mut command = without_cargo_env(self.binaries.path(program));
+        let mut command = without_cargo_env(self.binaries.path("hulak"));
+        command.args(role);
         // Nothing of the caller's may change what the program does.
         let ours = std::env::vars_os().map(|(name, _)| name);
         for name in ours.filter(|name| name.to_string_lossy().starts_with("HULAK_")) {

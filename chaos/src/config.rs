@@ -21,9 +21,9 @@ pub struct Plan {
 /// Where the programs are.
 #[derive(Debug, Clone)]
 pub struct Binaries {
-    /// `hulak-api`.
+    /// `hulak`, started as `hulak api`.
     pub api: PathBuf,
-    /// `hulak-worker`.
+    /// `hulak`, started as `hulak worker`.
     pub worker: PathBuf,
 }
 
@@ -35,14 +35,12 @@ impl Binaries {
     pub fn beside_us() -> Result<Self, ChaosError> {
         let us = std::env::current_exe()?;
         let beside = us.parent().unwrap_or(Path::new("."));
-        let found = Self { api: beside.join("chaos-api"), worker: beside.join("chaos-worker") };
-        for program in [&found.api, &found.worker] {
-            if !program.is_file() {
-                let hint = "build it with: cargo build -p hulak-chaos --bins";
-                return Err(ChaosError::Setup(format!("{} is not there; {hint}", program.display())));
-            }
+        let program = beside.join("chaos-hulak");
+        if !program.is_file() {
+            let hint = "build it with: cargo build -p hulak-chaos --bins";
+            return Err(ChaosError::Setup(format!("{} is not there; {hint}", program.display())));
         }
-        Ok(found)
+        Ok(Self { api: program.clone(), worker: program })
     }
 }
 

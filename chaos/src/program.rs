@@ -103,6 +103,7 @@ impl Program {
         for name in ours.filter(|name| name.to_string_lossy().starts_with("HULAK_")) {
             command.env_remove(name);
         }
+        command.arg(if matches!(self.target, Target::Worker(_)) { "worker" } else { "api" });
         command.envs(self.settings.iter().map(|(name, value)| (name, value)));
         let log = File::options().create(true).append(true).open(&self.log)?;
         command.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);

@@ -24,9 +24,9 @@ const SECRET: &str = "dGhpcyBpcyBhIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2VlLg==";
 const KEY: &str = "hk_the-key-of-the-production-shape-01";
 const TOKEN: &str = "a-gateway-token-that-nobody-may-see";
 
-/// A program of ours with these settings, and no others.
-fn program(binary: &str, settings: &[(&str, String)]) -> Command {
-    let mut command = without_cargo_env(Path::new(binary));
+/// Hulak with these settings, and no others.
+fn program(settings: &[(&str, String)]) -> Command {
+    let mut command = without_cargo_env(Path::new(env!("CARGO_BIN_EXE_chaos-hulak")));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HULAK_")) {
         command.env_remove(name);
     }
@@ -36,20 +36,24 @@ fn program(binary: &str, settings: &[(&str, String)]) -> Command {
 
 /// What an operator does at a terminal, and what it answers.
 fn manage(settings: &[(&str, String)], words: &[&str]) -> String {
-    let output = program(env!("CARGO_BIN_EXE_chaos-api"), settings).args(words).output().unwrap();
+    let output = program(settings).args(words).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Starts a program of ours, and waits until it is ready.
-async fn start(binary: &str, log: &Path, settings: &[(&str, String)]) -> (Process, String) {
+/// Starts a role, and waits until it is ready.
+async fn start(role: &str, log: &Path, settings: &[(&str, String)]) -> (Process, String) {
     let admin = format!("127.0.0.1:{}", free_port().unwrap());
-    let mut command = program(binary, settings);
-    command.env("HULAK_ADMIN_ADDR", &admin).stdout(Stdio::null()).stderr(File::create(log).unwrap());
+    let mut command = program(settings);
+    command
+        .arg(role)
+        .env("HULAK_ADMIN_ADDR", &admin)
+        .stdout(Stdio::null())
+        .stderr(File::create(log).unwrap());
     let process = Process::spawn(command).unwrap();
     let admin = format!("http://{admin}");
     let http = reqwest::Client::new();
-    eventually(binary, || async {
+    eventually(role, || async {
         let ready = http.get(format!("{admin}/readyz")).send().await.ok()?.text().await.ok()?;
         ready.contains("\"broker\":\"up\"").then_some(())
     })
@@ -92,10 +96,9 @@ async fn nothing_personal_is_left_behind() {
         ("HULAK_LOG_FORMAT", "json".to_owned()),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.clone()),
     ];
-    let programs = [env!("CARGO_BIN_EXE_chaos-api"), env!("CARGO_BIN_EXE_chaos-worker")];
     let mut running = Vec::new();
-    for (program, log) in programs.iter().zip(&logs) {
-        running.push(start(program, log, &settings).await);
+    for (role, log) in ["api", "worker"].into_iter().zip(&logs) {
+        running.push(start(role, log, &settings).await);
     }
     manage(&settings, &["clients", "set", "default", "--redirect-uris", BACK]);
     let ground = Ground {

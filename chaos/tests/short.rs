@@ -13,8 +13,8 @@ const SEED: u64 = 1;
 async fn everything_is_kept_under_kill_9() {
     let plan = Plan { seed: SEED, length: Duration::from_secs(60), verifications: 600, kills: 10 };
     let binaries = Binaries {
-        api: env!("CARGO_BIN_EXE_chaos-api").into(),
-        worker: env!("CARGO_BIN_EXE_chaos-worker").into(),
+        api: env!("CARGO_BIN_EXE_chaos-hulak").into(),
+        worker: env!("CARGO_BIN_EXE_chaos-hulak").into(),
     };
     let report = Box::pin(run(&plan, binaries, |line| eprintln!("{line}"))).await.unwrap();
     eprintln!("{report}");

@@ -1,67 +1,49 @@
-//! What operators do on the command line: keys, and what is set for client applications.
-
-pub mod clients;
-pub mod keys;
+//! What the commands on the database share.
 
 use std::io::Write as _;
 
+use clap::Args;
+use hulak_common::code::{Keyring, Secret};
 use hulak_common::rng::Rng;
-use hulak_common::sms_template::Templates;
-use hulak_store::{Store, StoreError};
+use hulak_runtime::settings::{DatabaseArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs};
+use hulak_service::connect;
+use hulak_store::Store;
 
-pub use clients::ClientsCommand;
-pub use keys::KeysCommand;
+use crate::launch::Done;
 
-/// Why a command could not be carried out, in one line for a person.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// The database did not do it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// It was asked for what cannot be done.
-    #[error("{0}")]
-    Refused(String),
-    /// What was to be shown could not be written.
-    #[error("cannot write the answer: {0}")]
-    Output(#[from] std::io::Error),
+/// The settings of a command on the database.
+#[derive(Debug, Args)]
+#[command(after_help = SECRETS_HELP)]
+pub(crate) struct CommandArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryArgs,
 }
 
-impl CommandError {
-    fn refused(reason: impl Into<String>) -> Self {
-        Self::Refused(reason.into())
-    }
-}
-
-type Done = Result<(), CommandError>;
-
-/// Creates, lists and revokes keys.
-///
-/// # Errors
-/// See [`CommandError`].
-pub async fn keys(store: &dyn Store, rng: &Rng, command: &KeysCommand) -> Done {
-    // As any start does, so that there are tables to look into.
-    store.migrate().await?;
-    match command {
-        KeysCommand::Create { client, operator } => keys::create(store, rng, client, *operator).await,
-        KeysCommand::List => keys::list(store).await,
-        KeysCommand::Revoke { prefix } => keys::revoke(store, prefix).await,
-    }
-}
-
-/// Lists client applications, and changes what is set for one.
-///
-/// # Errors
-/// See [`CommandError`].
-pub async fn clients(store: &dyn Store, templates: &Templates, command: &ClientsCommand) -> Done {
-    store.migrate().await?;
-    match command {
-        ClientsCommand::List => clients::list(store).await,
-        ClientsCommand::Set(set) => clients::set(store, templates, set).await,
+impl CommandArgs {
+    /// Opens the database for one command. As any start does, it first brings the schema up to date, so that there are
+    /// tables to look into.
+    pub(crate) async fn with_store(&self, work: impl AsyncFnOnce(&dyn Store) -> Done) -> Done {
+        let url = self.database.url(Environment::process())?;
+        // A command derives nothing, so the operator need not know the secret.
+        let keyring = Keyring::new(Secret::from_bytes(Rng::system().bytes::<32>().to_vec())?, None);
+        let store = connect::store(&url, self.rules.rules(keyring), 1, "hulak-command")?;
+        let done = async {
+            store.migrate().await?;
+            work(&*store).await
+        };
+        let done = done.await;
+        store.close().await;
+        done
     }
 }
 
 /// All of it at once: a reader that goes away in the middle is an error, not a panic.
-fn print(text: &str) -> Done {
+pub(crate) fn print(text: &str) -> Done {
     let mut out = std::io::stdout().lock();
-    Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| format!("cannot write the answer: {error}").into())
 }
