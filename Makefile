@@ -55,5 +55,5 @@ chaos: ## Kill everything for minutes and check every promise: make chaos CHAOS=
 # Built together, as they would be released, and run from where they are: a `cargo run` of one package alone would choose
 # other features, and build half of the dependencies once more.
 bench: ## Measure it beside the machine's own ceilings: make bench SCENARIO=accept BENCH="--rounds 1"
-	$(CARGO) build -q --release -p hulak-api -p hulak-worker -p hulak-sandbox -p hulak -p hulak-bench
+	$(CARGO) build -q --release -p hulak -p hulak-bench
 	$${CARGO_TARGET_DIR:-target}/release/hulak-bench $(if $(SCENARIO),--scenario $(SCENARIO)) $(BENCH)

@@ -25,8 +25,6 @@ SECRETS = {
 
 OURS = ("migrate", "api", "worker", "simulator")
 
-SHIPPED = ("hulak", "hulak-api", "hulak-worker", "hulak-sandbox")
-
 # `${NAME}` and `${NAME:-default}`, `${NAME:?complaint}`; `$$` stands for a dollar.
 VARIABLE = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-?])([^}]*))?\}")
 
@@ -168,23 +166,23 @@ def environment_example():
 
 
 def known_settings():
-    body = re.search(r"const KNOWN: &\[&str\] = &\[(.*?)\];", read("runtime/src/settings.rs"), re.S)
+    """The variables of the flags, and the secrets, which have no flags."""
+    secrets = re.search(r"const SECRETS_HELP: &str = (.*?);", read("runtime/src/settings.rs"), re.S)
+    if not secrets:
+        sys.exit("deploy/check.py: no SECRETS_HELP in runtime/src/settings.rs")
+    known = set(re.findall(r"^  HULAK_(\w+)", secrets[1], re.M))
+    for member in ("runtime", "api", "worker", "hulak"):
+        for path in (ROOT / member / "src").rglob("*.rs"):
+            known |= set(re.findall(r'\benv = "HULAK_(\w+)"', path.read_text(encoding="utf-8")))
+    return known
+
+
+def subcommands():
+    """The subcommands of `hulak` (clap's `enum Role`)."""
+    body = re.search(r"^enum Role \{(.*?)^\}", read("hulak/src/main.rs"), re.S | re.M)
     if not body:
-        sys.exit("deploy/check.py: no KNOWN in runtime/src/settings.rs")
-    return set(re.findall(r'^\s*"([A-Z_]+)",', body[1], re.M))
-
-
-def programs(members):
-    """The names of the binaries, each with its subcommands (clap's `enum Command`)."""
-    found = {}
-    for member in members:
-        main = ROOT / member / "src/main.rs"
-        if main.exists():
-            name = tomllib.loads(read(f"{member}/Cargo.toml"))["package"]["name"]
-            body = re.search(r"^enum Command \{(.*?)^\}", main.read_text(encoding="utf-8"), re.S | re.M)
-            commands = re.findall(r"^    ([A-Z]\w*)", body[1], re.M) if body else []
-            found[name] = {re.sub(r"(?<!^)(?=[A-Z])", "-", command).lower() for command in commands}
-    return found
+        sys.exit("deploy/check.py: no enum Role in hulak/src/main.rs")
+    return {role.lower() for role in re.findall(r"^    ([A-Z]\w*)\(", body[1], re.M)}
 
 
 def used_variables(services):
@@ -206,7 +204,7 @@ def check_settings(checks, services, example, known):
     given = {name.removeprefix("HULAK_") for name in given if name.startswith("HULAK_")}
     named = given | {name.removeprefix("HULAK_") for name in used | example.keys() if name.startswith("HULAK_")}
     for name in sorted(named):
-        checks.that(name in known, f"no program reads HULAK_{name} (KNOWN in runtime/src/settings.rs)")
+        checks.that(name in known, f"no role reads HULAK_{name}")
     for name in sorted(known - NOT_IN_CONTAINERS):
         checks.that(name in given, f"docker-compose.yml hands HULAK_{name} to no container")
 
@@ -231,15 +229,14 @@ def check_secrets(checks, services, example):
                 checks.that(not literal, f"docker-compose.yml: {service}: {name} is written out")
 
 
-def check_command(checks, service, command, binaries):
+def check_command(checks, service, command, roles):
     program, *arguments = command if isinstance(command, list) else [None]
-    checks.that(program in binaries, f"docker-compose.yml: {service}: no program {program}")
+    checks.that(program == "hulak", f"docker-compose.yml: {service}: no program {program}")
     for argument in arguments:
-        known = argument in binaries.get(program, ())
-        checks.that(known, f"docker-compose.yml: {service}: {program} has no command {argument}")
+        checks.that(argument in roles, f"docker-compose.yml: {service}: hulak has no command {argument}")
 
 
-def check_services(checks, compose, binaries):
+def check_services(checks, compose, roles):
     services = compose["services"]
     checks.that({"version", "name"}.isdisjoint(compose), "docker-compose.yml: no `version` (v2) and no `name` (1.29)")
     checks.that(list(services)[-1] == "simulator", "docker-compose.yml: the simulator comes last")
@@ -260,13 +257,13 @@ def check_services(checks, compose, binaries):
         checks.that(all(conditions), f"{where}: depends_on has conditions only (1.29 knows nothing else)")
         health = service.get("healthcheck", {}).get("test")
         if name in OURS:
-            check_command(checks, name, service.get("command"), binaries)
+            check_command(checks, name, service.get("command"), roles)
             hardened = service.get("read_only") is True and service.get("cap_drop") == ["ALL"]
             checks.that(hardened, f"{where}: read_only and cap_drop")
             checks.that(service.get("stop_grace_period") == "20s", f"{where}: programs drain for 15 s")
             if health:
                 checks.that(health[0] == "CMD", f"{where}: the image has no shell for its health check")
-                check_command(checks, name, health[1:], binaries)
+                check_command(checks, name, health[1:], roles)
         checks.that(health or name in ("migrate", "simulator"), f"{where}: no health check")
     for name in ("api", "worker"):
         wait = services[name].get("depends_on", {}).get("migrate", {})
@@ -278,7 +275,7 @@ def check_services(checks, compose, binaries):
     checks.that(services["simulator"].get("profiles") == ["simulator"], "docker-compose.yml: simulator: its profile")
 
 
-def check_image(checks, workspace, members, binaries):
+def check_image(checks, workspace, members):
     instructions = re.sub(r"\\\n", " ", re.sub(r"^\s*#.*\n", "", read("deploy/Dockerfile"), flags=re.M)).splitlines()
     copied = [line.split()[1:] for line in instructions if line.startswith("COPY ")]
     sources = {source for words in copied for source in words[:-1] if not source.startswith("--")}
@@ -292,11 +289,9 @@ def check_image(checks, workspace, members, binaries):
         checks.that(source.startswith("/stage/") or (ROOT / source).exists(), f"deploy/Dockerfile: no {source}")
     builds = [line.split("cargo clean")[0] for line in instructions if "cargo build" in line]
     builds = [re.findall(r" -p ([\w-]+)", line) for line in builds]
-    checks.that(len(builds) == 2 and builds[0] == builds[1], "deploy/Dockerfile: both builds name the same packages")
-    staged = set(re.findall(r"target/release/([\w-]+)", read("deploy/Dockerfile")))
-    for name in SHIPPED:
-        there = name in binaries and name in staged and name in builds[0]
-        checks.that(there, f"deploy/Dockerfile: {name} is not in the image")
+    checks.that(builds == [["hulak"], ["hulak"]], "deploy/Dockerfile: both builds name the package hulak alone")
+    staged = re.findall(r"target/release/([\w-]+)", read("deploy/Dockerfile"))
+    checks.that(staged == ["hulak"], "deploy/Dockerfile: hulak is not in the image")
     stages = [line.split()[1] for line in instructions if line.startswith("FROM ")]
     version = workspace["workspace"]["package"]["rust-version"]
     checks.that(stages[0].startswith(f"rust:{version}-"), f"deploy/Dockerfile: the builder is not rust:{version}")
@@ -373,7 +368,6 @@ def main():
     checks = Checks()
     workspace = tomllib.loads(read("Cargo.toml"))
     members = workspace["workspace"]["members"]
-    binaries = programs(members)
     try:
         compose = Yaml(read("docker-compose.yml")).document()
     except ValueError as error:
@@ -381,8 +375,8 @@ def main():
     example = environment_example()
     check_settings(checks, compose["services"], example, known_settings())
     check_secrets(checks, compose["services"], example)
-    check_services(checks, compose, binaries)
-    check_image(checks, workspace, members, binaries)
+    check_services(checks, compose, subcommands())
+    check_image(checks, workspace, members)
     check_monitoring(checks, compose["services"])
     for failure in checks.failures:
         print(f"deploy/check.py: {failure}", file=sys.stderr)

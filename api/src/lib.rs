@@ -6,7 +6,6 @@ pub mod auth;
 pub mod body;
 pub(crate) mod cache;
 pub mod client_ip;
-pub mod commands;
 pub mod config;
 mod console;
 pub mod cors;

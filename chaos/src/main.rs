@@ -35,12 +35,9 @@ struct Cli {
     /// Print the schedule and end.
     #[arg(long)]
     schedule: bool,
-    /// The API program; by default the one built with this harness.
+    /// The program `hulak`; by default the one built with this harness.
     #[arg(long)]
-    api_program: Option<PathBuf>,
-    /// The worker program; by default the one built with this harness.
-    #[arg(long)]
-    worker_program: Option<PathBuf>,
+    program: Option<PathBuf>,
     /// Make a measurement instead of a run.
     #[arg(long)]
     measure: Option<Measure>,
@@ -72,7 +69,7 @@ async fn execute(cli: &Cli) -> Result<bool, ChaosError> {
         print!("{}", Schedule::draw(&plan(seed)));
         return Ok(true);
     }
-    let programs = Programs::find(cli.api_program.clone(), cli.worker_program.clone())?;
+    let programs = Programs::find(cli.program.clone())?;
     if let Some(measure) = cli.measure {
         return Box::pin(measure::run(measure, programs)).await;
     }

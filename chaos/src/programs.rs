@@ -16,27 +16,24 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// The programs in these files, which may be one file.
+    /// The roles of `hulak` in this file.
     #[must_use]
-    pub fn new(api: impl Into<PathBuf>, worker: impl Into<PathBuf>) -> Self {
-        Self { api: Program::in_role(api, "api"), worker: Program::in_role(worker, "worker") }
+    pub fn of(hulak: impl Into<PathBuf>) -> Self {
+        let hulak = hulak.into();
+        Self { api: Program::in_role(&hulak, "api"), worker: Program::in_role(hulak, "worker") }
     }
 
-    /// The programs beside this one, unless others are given.
+    /// The program beside this one, unless another is given.
     ///
     /// # Errors
-    /// When they are not there.
-    pub fn find(api: Option<PathBuf>, worker: Option<PathBuf>) -> Result<Self, ChaosError> {
+    /// When it is not there.
+    pub fn find(hulak: Option<PathBuf>) -> Result<Self, ChaosError> {
         let own = std::env::current_exe()?;
-        let directory = own.parent().unwrap_or(Path::new("."));
-        let api = api.unwrap_or_else(|| directory.join("chaos-api"));
-        let worker = worker.unwrap_or_else(|| directory.join("chaos-worker"));
-        for file in [&api, &worker] {
-            if !file.is_file() {
-                let hint = "build it with: cargo build -p hulak-chaos --bins";
-                return Err(ChaosError::Setup(format!("{} is not there; {hint}", file.display())));
-            }
+        let hulak = hulak.unwrap_or_else(|| own.parent().unwrap_or(Path::new(".")).join("chaos-hulak"));
+        if !hulak.is_file() {
+            let hint = "build it with: cargo build -p hulak-chaos --bins";
+            return Err(ChaosError::Setup(format!("{} is not there; {hint}", hulak.display())));
         }
-        Ok(Self::new(api, worker))
+        Ok(Self::of(hulak))
     }
 }

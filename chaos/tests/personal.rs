@@ -33,7 +33,7 @@ const TOKEN: &str = "a-gateway-token-that-must-stay-secret";
 
 /// Runs a command of an operator, and answers what it prints.
 fn manage(settings: &[(&str, String)], words: &[&str]) -> String {
-    let program = Program::without_role(env!("CARGO_BIN_EXE_chaos-api"));
+    let program = Program::without_role(env!("CARGO_BIN_EXE_chaos-hulak"));
     let output = program.command(settings.iter().cloned()).args(words).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -85,7 +85,7 @@ async fn nothing_personal_is_left_behind() {
         ("HULAK_LOG_FORMAT", "json".to_owned()),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.clone()),
     ];
-    let programs = Programs::new(env!("CARGO_BIN_EXE_chaos-api"), env!("CARGO_BIN_EXE_chaos-worker"));
+    let programs = Programs::of(env!("CARGO_BIN_EXE_chaos-hulak"));
     let mut running = Vec::new();
     for (program, log) in [&programs.api, &programs.worker].into_iter().zip(&logs) {
         running.push(start(program, log, &settings).await);

@@ -14,7 +14,7 @@ const SEED: u64 = 1;
 #[ignore = "slow: a minute of faults"]
 async fn everything_is_kept_under_kill_9() {
     let plan = Plan { seed: SEED, length: Duration::from_secs(60), verifications: 600, kills: 10 };
-    let programs = Programs::new(env!("CARGO_BIN_EXE_chaos-api"), env!("CARGO_BIN_EXE_chaos-worker"));
+    let programs = Programs::of(env!("CARGO_BIN_EXE_chaos-hulak"));
     let report = Box::pin(run(&plan, programs, |line| eprintln!("{line}"))).await.unwrap();
     eprintln!("{report}");
     assert!(report.is_good(), "promises were broken: run `make chaos` with --seed {SEED}\n{report}");

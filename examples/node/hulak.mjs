@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 
 /** Where Hulak is. It is what the tokens name as their issuer, too. */
 export const HULAK = (process.env.HULAK_PUBLIC_URL ?? "http://127.0.0.1:8080").replace(/\/+$/, "");
-/** Which client application this backend is: `hulak-api clients list` shows the id. */
+/** Which client application this backend is: `hulak clients list` shows the id. */
 export const CLIENT_ID = process.env.HULAK_CLIENT_ID;
 
 /** The key: from the environment, or from the file that the one-process shape makes. */

@@ -156,7 +156,7 @@ async function handle(request, response) {
 }
 
 if (!CLIENT_ID) {
-  console.error("HULAK_CLIENT_ID is not set: `hulak-api clients list` shows it, and verify.mjs prints it");
+  console.error("HULAK_CLIENT_ID is not set: `hulak clients list` shows it, and verify.mjs prints it");
   process.exit(2);
 }
 const server = createServer((request, response) => {

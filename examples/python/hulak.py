@@ -12,7 +12,7 @@ import jwt
 
 # Where Hulak is. It is what the tokens name as their issuer, too.
 HULAK = os.environ.get("HULAK_PUBLIC_URL", "http://127.0.0.1:8080").rstrip("/")
-# Which client application this backend is: `hulak-api clients list` shows the id.
+# Which client application this backend is: `hulak clients list` shows the id.
 CLIENT_ID = os.environ.get("HULAK_CLIENT_ID")
 # Seconds by which this machine's clock may be wrong.
 LEEWAY = 30

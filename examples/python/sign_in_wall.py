@@ -238,7 +238,7 @@ class Wall(BaseHTTPRequestHandler):
 
 def main():
     if CLIENT_ID is None:
-        sys.exit("HULAK_CLIENT_ID is not set: `hulak-api clients list` shows it, and verify.py prints it")
+        sys.exit("HULAK_CLIENT_ID is not set: `hulak clients list` shows it, and verify.py prints it")
     server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "8000"))), Wall)
     server.daemon_threads = True
     print(f"Listening on http://127.0.0.1:{server.server_port}", flush=True)

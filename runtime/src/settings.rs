@@ -2,6 +2,7 @@
 
 pub mod messages;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Args, CommandFactory, FromArgMatches};
+use clap::{Arg, Args, Command, CommandFactory, FromArgMatches};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::logging::LogFormat;
@@ -21,51 +22,6 @@ use hulak_common::rate_limit::{Amount, Quota};
 use hulak_common::rules::{AmbiguousPolicy, Quotas, Rules};
 use hulak_common::test_numbers::TestNumbers;
 
-/// Every `HULAK_` variable that one of the programs reads. They often share one environment, so a variable of another
-/// program is no mistake.
-const KNOWN: &[&str] = &[
-    "DATABASE_URL",
-    "BROKER_URL",
-    "DATA_DIR",
-    "SECRET",
-    "SECRET_PREVIOUS",
-    "API_KEY",
-    "HTTP_ADDR",
-    "ADMIN_ADDR",
-    "SANDBOX_ADDR",
-    "SANDBOX_CREDITS",
-    "SANDBOX_HOSTS",
-    "PUBLIC_URL",
-    "TRUSTED_PROXIES",
-    "CORS_ORIGINS",
-    "SPARROW_URL",
-    "SPARROW_TOKEN",
-    "SPARROW_FROM",
-    "GATEWAY_TIMEOUT",
-    "GATEWAY_RATE",
-    "GATEWAY_CONCURRENCY",
-    "AMBIGUOUS",
-    "CLAIM_LEASE",
-    "PHONE_PATTERN",
-    "OPERATORS_FILE",
-    "TEST_NUMBERS",
-    "CODE_LENGTH",
-    "CODE_TTL",
-    "MAX_CHECKS",
-    "NUMBER_MAX_FAILED_CHECKS",
-    "RESEND_COOLDOWN",
-    "NUMBER_HOURLY",
-    "NUMBER_DAILY",
-    "CLIENT_RATE",
-    "ADDRESS_HOURLY",
-    "MAX_BACKLOG_AGE",
-    "APP_NAME",
-    "MAX_PARTS",
-    "HOSTED_PAGE",
-    "LOG",
-    "LOG_FORMAT",
-];
-
 /// What `--help` says about secrets, which have no flags: a command line is visible to every user of a machine.
 pub const SECRETS_HELP: &str = "\
 Secrets come from the environment, or from a file named by the same variable with _FILE at its end:
@@ -75,6 +31,38 @@ Secrets come from the environment, or from a file named by the same variable wit
   HULAK_DATABASE_URL      postgres://user:password@host/database or sqlite:///path/to/file
   HULAK_BROKER_URL        amqp://user:password@host:5672/%2f, amqps://…
   HULAK_SPARROW_TOKEN     the account's token at the SMS gateway";
+
+/// The variables that a program reads, in whichever role. Roles often share one environment, so a variable of another role
+/// is no mistake.
+#[derive(Debug)]
+pub struct Variables(BTreeSet<String>);
+
+impl Variables {
+    /// Those of all flags of `program` and of its subcommands, and the secrets.
+    #[must_use]
+    pub fn of(program: &Command) -> Self {
+        let secrets = SECRETS_HELP.split_whitespace().filter(|word| word.starts_with("HULAK_"));
+        let mut names: BTreeSet<_> = secrets.map(str::to_owned).collect();
+        let mut commands = vec![program];
+        while let Some(command) = commands.pop() {
+            let variables = command.get_arguments().filter_map(Arg::get_env);
+            names.extend(variables.map(|name| name.to_string_lossy().into_owned()));
+            commands.extend(command.get_subcommands());
+        }
+        Self(names)
+    }
+
+    /// Variables of the environment that begin with `HULAK_` and that no role reads: most likely misspelt.
+    pub fn unknown(&self) -> impl Iterator<Item = String> {
+        std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .filter(|name| name.starts_with("HULAK_") && !self.has(name))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.contains(name) || self.0.contains(name.strip_suffix("_FILE").unwrap_or(name))
+    }
+}
 
 /// A setting with a value that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -185,17 +173,20 @@ impl Environment {
 /// Reads the command line and the environment. Help and version are printed; a bad value ends the process with exit code
 /// 2 and one line that names it.
 #[must_use]
-pub fn parse<T: CommandFactory + FromArgMatches>() -> T {
+pub fn parse<T: CommandFactory + FromArgMatches>(variables: &Variables) -> T {
     // Files that the program writes are for its own user only.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let parsed = T::command().try_get_matches().and_then(|matches| T::from_arg_matches(&matches));
     match parsed {
         Ok(parsed) => parsed,
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            error.exit()
-        }
-        Err(error) => fail(&explain(&error)),
+        Err(error) if prints_help(error.kind()) => error.exit(),
+        Err(error) => fail(&explain(&error, variables)),
     }
+}
+
+fn prints_help(kind: ErrorKind) -> bool {
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    matches!(kind, DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | DisplayVersion)
 }
 
 /// Ends the process with one line on stderr.
@@ -208,7 +199,7 @@ pub fn fail(reason: &dyn std::fmt::Display) -> ! {
 }
 
 /// One line in place of clap's several.
-fn explain(error: &clap::Error) -> String {
+fn explain(error: &clap::Error, variables: &Variables) -> String {
     let context = |kind| error.get(kind).map(ToString::to_string);
     let flag = context(ContextKind::InvalidArg);
     let Some(name) = flag.as_deref().and_then(|flag| flag.strip_prefix("--")) else {
@@ -233,27 +224,11 @@ fn explain(error: &clap::Error) -> String {
             if secret || name == "TEST_NUMBERS" { why } else { format!("{value:?}: {why}") }
         }
     };
-    // A flag of a command, such as `keys create --client`, is no setting and has no variable.
-    if is_known(&name) {
-        format!("HULAK_{name}: {reason}")
-    } else if name.starts_with("OTEL_") {
-        format!("{name}: {reason}")
-    } else {
-        format!("--{word}: {reason}")
+    match [format!("HULAK_{name}"), name].into_iter().find(|variable| variables.has(variable)) {
+        Some(variable) => format!("{variable}: {reason}"),
+        // A flag of a command, such as `keys create --client`, is no setting and has no variable.
+        None => format!("--{word}: {reason}"),
     }
-}
-
-/// Variables that begin with `HULAK_` and that no program reads: most likely misspelt.
-#[must_use]
-pub fn unknown_variables() -> Vec<String> {
-    std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|name| name.strip_prefix("HULAK_").is_some_and(|rest| !is_known(rest)))
-        .collect()
-}
-
-fn is_known(name: &str) -> bool {
-    KNOWN.contains(&name) || name.strip_suffix("_FILE").is_some_and(|name| KNOWN.contains(&name))
 }
 
 /// Reads `30s`, `5m`, `1h 30m`.
@@ -328,14 +303,14 @@ pub struct TelemetryArgs {
 }
 
 impl TelemetryArgs {
-    /// Starts logging, and warns about variables that no program reads.
+    /// Starts logging, and warns about variables that no role reads.
     ///
     /// # Errors
     /// When the filter cannot be read.
-    pub fn init(&self) -> Result<(), SettingError> {
+    pub fn init(&self, variables: &Variables) -> Result<(), SettingError> {
         let format = self.log_format.parse().unwrap_or(LogFormat::Text);
         crate::logging::init(&self.log, format).map_err(|reason| SettingError::new("HULAK_LOG", reason))?;
-        for name in unknown_variables() {
+        for name in variables.unknown() {
             tracing::warn!("unknown setting {name}: is it misspelt?");
         }
         Ok(())
@@ -441,36 +416,44 @@ impl CarrierArgs {
     }
 }
 
-/// Where the database and the broker are.
+/// Where the database is.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Database and broker")]
-pub struct BackendArgs {
+pub struct DatabaseArgs {
     /// The database's address, when it has no password (else HULAK_DATABASE_URL).
     #[arg(long, value_parser = public_url)]
     pub database_url: Option<String>,
-    /// The broker's address, when it has no password (else HULAK_BROKER_URL).
-    #[arg(long, value_parser = public_url)]
-    pub broker_url: Option<String>,
 }
 
-impl BackendArgs {
+impl DatabaseArgs {
     /// The database's address.
     ///
     /// # Errors
     /// When neither the flag nor the environment gives one.
-    pub fn database(&self, environment: Environment) -> Result<SecretString, SettingError> {
+    pub fn url(&self, environment: Environment) -> Result<SecretString, SettingError> {
         let hint = "for instance postgres://hulak:password@127.0.0.1/hulak";
         match &self.database_url {
             Some(url) => Ok(url.clone().into()),
             None => environment.required_secret("HULAK_DATABASE_URL", hint),
         }
     }
+}
 
+/// Where the broker is.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Database and broker")]
+pub struct BrokerArgs {
+    /// The broker's address, when it has no password (else HULAK_BROKER_URL).
+    #[arg(long, value_parser = public_url)]
+    pub broker_url: Option<String>,
+}
+
+impl BrokerArgs {
     /// The broker's address.
     ///
     /// # Errors
     /// When neither the flag nor the environment gives one.
-    pub fn broker(&self, environment: Environment) -> Result<SecretString, SettingError> {
+    pub fn url(&self, environment: Environment) -> Result<SecretString, SettingError> {
         let hint = "for instance amqp://hulak:password@127.0.0.1:5672/%2f";
         match &self.broker_url {
             Some(url) => Ok(url.clone().into()),

@@ -1,19 +1,27 @@
-//! `hulak-api keys`: a secret is shown once, when it is made; what is kept of it cannot be turned back.
+//! `hulak keys`: a secret is shown once, when it is made; what is kept of it cannot be turned back.
 
 use std::fmt::Write as _;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, OPERATOR_PREFIX};
 use hulak_common::client::KeyRecord;
 use hulak_common::rng::Rng;
 use hulak_common::sms_template::client_name;
 use hulak_store::Store;
 
-use super::{CommandError, Done, print};
+use crate::command::{CommandArgs, print};
+use crate::launch::{Done, Failure};
 
-/// What can be done with keys.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    pub(crate) common: CommandArgs,
+}
+
 #[derive(Debug, Clone, Subcommand)]
-pub enum KeysCommand {
+enum Action {
     /// Make a key and print it, this one time. A client may have several: that is how one is replaced without a pause.
     Create {
         /// The client application it is for, which is made when it is new.
@@ -32,29 +40,32 @@ pub enum KeysCommand {
     },
 }
 
-pub(super) async fn create(store: &dyn Store, rng: &Rng, client: &str, operator: bool) -> Done {
+pub(crate) async fn run(settings: &Settings) -> Done {
+    let act = async |store: &dyn Store| match &settings.action {
+        Action::Create { client, operator } => create(store, &Rng::system(), client, *operator).await,
+        Action::List => print(&table(&store.keys().await?)),
+        Action::Revoke { prefix } => revoke(store, prefix).await,
+    };
+    settings.common.with_store(act).await
+}
+
+async fn create(store: &dyn Store, rng: &Rng, client: &str, operator: bool) -> Done {
     let now = store.time().await?;
     let key = ApiKey::generate(if operator { OPERATOR_PREFIX } else { CLIENT_PREFIX }, rng);
     let kept = key.to_store(client);
     store.install_key(&kept, rng.uuid_v7(now), now).await?;
     print(&format!("{}\n", key.expose())).inspect_err(|_| {
-        eprintln!("nobody has seen the new key; take it back with: hulak-api keys revoke {}", kept.prefix);
+        eprintln!("the new key could not be shown; revoke it with: hulak keys revoke {}", kept.prefix);
     })?;
     let kind = kind(operator);
     eprintln!("This is a new {kind} key of {client:?} ({}…). It is not shown again.", kept.prefix);
     Ok(())
 }
 
-pub(super) async fn list(store: &dyn Store) -> Done {
-    print(&table(&store.keys().await?))
-}
-
-pub(super) async fn revoke(store: &dyn Store, prefix: &str) -> Done {
+async fn revoke(store: &dyn Store, prefix: &str) -> Done {
     let found = find(store.keys().await?, prefix)?;
     let now = store.time().await?;
-    let Some(at) = store.revoke_key(&found.hash, now).await? else {
-        return Err(CommandError::refused("the key has just gone"));
-    };
+    let at = store.revoke_key(&found.hash, now).await?.ok_or("the key has just gone")?;
     let KeyRecord { prefix, client_name, .. } = found;
     match found.revoked_at {
         Some(_) => print(&format!("{prefix}… of {client_name:?} was revoked at {at}\n")),
@@ -62,8 +73,8 @@ pub(super) async fn revoke(store: &dyn Store, prefix: &str) -> Done {
     }
 }
 
-/// The one key that is meant. A whole key is taken, too: whoever finds one that leaked has nothing else.
-fn find(keys: Vec<KeyRecord>, prefix: &str) -> Result<KeyRecord, CommandError> {
+/// The one key that is meant. A whole key is taken, too: an operator who finds a leaked one has nothing else.
+fn find(keys: Vec<KeyRecord>, prefix: &str) -> Result<KeyRecord, Failure> {
     let whole = ApiKey::parse(prefix).ok().map(|key| key.hash());
     let meant = |key: &KeyRecord| match whole {
         Some(hash) => key.hash == hash,
@@ -72,15 +83,12 @@ fn find(keys: Vec<KeyRecord>, prefix: &str) -> Result<KeyRecord, CommandError> {
     let mut found: Vec<_> = keys.into_iter().filter(meant).collect();
     match (found.pop(), found.is_empty()) {
         (Some(key), true) => Ok(key),
-        // Whatever was given may be a secret, so it is not repeated.
-        (None, _) => Err(CommandError::refused("no key begins like that; `hulak-api keys list` shows them")),
+        // The argument may be a secret, so it is not repeated.
+        (None, _) => Err("no key begins like that; `hulak keys list` shows them".into()),
         (Some(last), false) => {
             found.push(last);
             eprint!("{}", table(&found));
-            Err(CommandError::refused(format!(
-                "{} keys begin like that; give more of the one you mean",
-                found.len()
-            )))
+            Err(format!("{} keys begin like that; give more of the one you mean", found.len()).into())
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `hulak-api keys` and `hulak-api clients` as operators start them, beside a running API.
+//! `hulak keys` and `hulak clients` as operators start them, beside a running API.
 #![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
 use std::io::{BufRead as _, BufReader};
@@ -14,7 +14,7 @@ const REFUSED: Duration = Duration::from_secs(5);
 
 /// The program with none of our settings but the database's.
 fn program(database: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hulak-api"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hulak"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HULAK_")) {
         command.env_remove(name);
     }
@@ -33,6 +33,7 @@ impl Api {
     async fn start(database: &str) -> Self {
         install_tls();
         let mut child = program(database)
+            .arg("api")
             .env("HULAK_SECRET", "dGhpcyBpcyBhIHNlY3JldCB0aGF0IG5vYm9keSBtYXkgc2Vl")
             .env("HULAK_BROKER_URL", "amqp://127.0.0.1:1")
             .envs(["HULAK_HTTP_ADDR", "HULAK_ADMIN_ADDR"].map(|name| (name, "127.0.0.1:0")))
@@ -230,7 +231,12 @@ fn what_is_missing_or_wrong_is_named() {
     }
     let output = program("").args(["keys", "list"]).output().unwrap();
     assert!(text(&output.stderr).contains("HULAK_DATABASE_URL"), "{output:?}");
-    let output =
-        program(&database).args(["keys", "list"]).env("HULAK_CORS_ORIGINS", "https://a/b").output().unwrap();
+    // The setting `HULAK_CORS_ORIGINS` is named by its variable, the flag `clients set --cors-origins` as it is typed.
+    let output = program(&database).arg("api").env("HULAK_CORS_ORIGINS", "https://a/b").output().unwrap();
     assert!(text(&output.stderr).contains("HULAK_CORS_ORIGINS: \"https://a/b\""), "{output:?}");
+    let output = program(&database).args(["keys", "list"]).env("HULAK_CODE_TTL", "soon").output().unwrap();
+    assert!(text(&output.stderr).contains("HULAK_CODE_TTL: \"soon\""), "{output:?}");
+    // The settings of another role do not concern this one.
+    let output = program(&database).args(["keys", "list"]).env("HULAK_CORS_ORIGINS", "https://a/b").output();
+    assert!(output.unwrap().status.success());
 }

@@ -33,7 +33,8 @@ async fn sends_in_time_and_expires_in_time(offset: &str) {
         StackOptions { rules, workers: 0, topology: Some(topology), ..StackOptions::new(Shape::Production) };
     let stack = Stack::start(options).await;
     let faketime = install::ensure().await.unwrap().faketime;
-    let worker = Command::new(env!("CARGO_BIN_EXE_hulak-worker"))
+    let worker = Command::new(env!("CARGO_BIN_EXE_hulak"))
+        .arg("worker")
         .env("LD_PRELOAD", faketime)
         .env("FAKETIME", offset)
         .env("HULAK_SECRET", STANDARD.encode(&secret))

@@ -1,4 +1,4 @@
-//! `hulak-api clients`: what is set for one client application.
+//! `hulak clients`: what is set for one client application.
 
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
@@ -7,43 +7,54 @@ use clap::{Args, Subcommand};
 use hulak_common::client::{Change, ClientRecord, ClientSettings, SettingsChange};
 use hulak_common::origin;
 use hulak_common::sms_template::{Templates, app_name};
+use hulak_runtime::settings::messages::MessageArgs;
 use hulak_store::Store;
 
-use super::{CommandError, Done, print};
+use crate::command::{CommandArgs, print};
+use crate::launch::{Done, Failure};
 
-/// What can be done with client applications.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    #[command(subcommand)]
+    action: Action,
+    #[command(flatten)]
+    pub(crate) common: CommandArgs,
+    #[command(flatten)]
+    messages: MessageArgs,
+}
+
 #[derive(Debug, Clone, Subcommand)]
-pub enum ClientsCommand {
+enum Action {
     /// Print all client applications, and what is set for them.
     List,
-    /// Change what is set for one. `default` or nothing takes a setting back: the programs' own counts again.
-    Set(ClientsSet),
+    /// Change what is set for one. `default` or nothing takes a setting back: the program's own counts again.
+    Set(Wanted),
 }
 
 /// What becomes of a client's settings.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ClientsSet {
+struct Wanted {
     /// The client application; `keys create` makes one.
-    pub name: String,
+    name: String,
     /// The name in its messages.
     #[arg(long, value_name = "NAME")]
-    pub app_name: Option<String>,
+    app_name: Option<String>,
     /// Origins whose pages may call, separated by commas, besides HULAK_CORS_ORIGINS.
     #[arg(long, value_name = "ORIGINS")]
-    pub cors_origins: Option<String>,
+    cors_origins: Option<String>,
     /// Where the hosted page may send a browser back to, separated by commas.
     #[arg(long, value_name = "ADDRESSES")]
-    pub redirect_uris: Option<String>,
+    redirect_uris: Option<String>,
     /// Codes that it may ask for in a second, or off.
     #[arg(long, value_name = "AMOUNT")]
-    pub rate: Option<String>,
+    rate: Option<String>,
     /// Codes that may be asked for in an hour from one address, or off.
     #[arg(long, value_name = "AMOUNT")]
-    pub address_hourly: Option<String>,
+    address_hourly: Option<String>,
 }
 
-impl ClientsSet {
-    fn change(&self, templates: &Templates) -> Result<SettingsChange, CommandError> {
+impl Wanted {
+    fn change(&self, templates: &Templates) -> Result<SettingsChange, Failure> {
         let app_name = |text: &str| {
             let name = app_name(text)?;
             templates.check_name(&name).map(|()| name).map_err(|refused| {
@@ -65,31 +76,33 @@ fn read<T>(
     flag: &str,
     text: Option<&str>,
     parse: impl FnOnce(&str) -> Result<T, String>,
-) -> Result<Change<T>, CommandError> {
+) -> Result<Change<T>, Failure> {
     match text.map(str::trim) {
         None => Ok(Change::Keep),
         Some("" | "default") => Ok(Change::Reset),
-        Some(text) => {
-            parse(text).map(Change::To).map_err(|reason| CommandError::refused(format!("--{flag}: {reason}")))
-        }
+        Some(text) => parse(text).map(Change::To).map_err(|reason| format!("--{flag}: {reason}").into()),
     }
 }
 
-pub(super) async fn list(store: &dyn Store) -> Done {
-    print(&table(&store.clients().await?))
-}
-
-pub(super) async fn set(store: &dyn Store, templates: &Templates, set: &ClientsSet) -> Done {
-    let change = set.change(templates)?;
-    if change == SettingsChange::default() {
-        return Err(CommandError::refused("nothing to set: see `hulak-api clients set --help`"));
-    }
-    let name = set.name.trim();
-    let Some(client) = store.change_client(name, &change).await? else {
-        return Err(CommandError::refused(format!(
-            "there is no client {name:?}; `hulak-api keys create --client NAME` makes one"
-        )));
+pub(crate) async fn run(settings: &Settings) -> Done {
+    let templates = settings.messages.templates()?;
+    let act = async |store: &dyn Store| match &settings.action {
+        Action::List => print(&table(&store.clients().await?)),
+        Action::Set(wanted) => set(store, &templates, wanted).await,
     };
+    settings.common.with_store(act).await
+}
+
+async fn set(store: &dyn Store, templates: &Templates, wanted: &Wanted) -> Done {
+    let change = wanted.change(templates)?;
+    if change == SettingsChange::default() {
+        return Err("nothing to set: see `hulak clients set --help`".into());
+    }
+    let name = wanted.name.trim();
+    let client = store
+        .change_client(name, &change)
+        .await?
+        .ok_or_else(|| format!("there is no client {name:?}; `hulak keys create --client NAME` makes one"))?;
     print(&table(&[client]))
 }
 
@@ -126,8 +139,8 @@ mod tests {
     use super::*;
     use hulak_common::rate_limit::Amount;
 
-    fn set(change: impl FnOnce(&mut ClientsSet)) -> Result<SettingsChange, String> {
-        let mut set = ClientsSet::default();
+    fn set(change: impl FnOnce(&mut Wanted)) -> Result<SettingsChange, String> {
+        let mut set = Wanted::default();
         change(&mut set);
         set.change(&Templates::default()).map_err(|error| error.to_string())
     }

@@ -1,4 +1,4 @@
-//! The program as operators run it: how it stops, and the dead letters.
+//! `hulak worker` as operators run it: how it stops. And `hulak dead`.
 #![expect(clippy::unwrap_used, reason = "a test may end where its expectation does")]
 
 use std::path::Path;
@@ -31,7 +31,7 @@ async fn start() -> Stack {
 }
 
 fn program(stack: &Stack) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hulak-worker"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hulak"));
     command
         .env("HULAK_SECRET", STANDARD.encode(SECRET))
         .env("HULAK_DATABASE_URL", stack.database_url())
@@ -50,7 +50,7 @@ fn program(stack: &Stack) -> Command {
 
 fn spawn(stack: &Stack, log: &Path) -> Process {
     let mut command = program(stack);
-    command.stderr(std::fs::File::create(log).unwrap());
+    command.arg("worker").stderr(std::fs::File::create(log).unwrap());
     Process::spawn(command).unwrap()
 }
 
