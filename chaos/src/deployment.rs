@@ -98,9 +98,9 @@ impl Deployment {
         let clock: SharedClock = Arc::new(DatabaseClock::new());
         let directory = data_directory("hulak-chaos-")?;
         let services = directory.path();
-        let options = PostgresOptions { durability: Durability::Real, ..PostgresOptions::default() };
+        let durable = PostgresOptions { durability: Durability::Real, ..PostgresOptions::default() };
         let (postgres, rabbit) =
-            tokio::try_join!(Postgres::start_with(services, options), RabbitMq::start(services))?;
+            tokio::try_join!(Postgres::start_with(services, durable), RabbitMq::start(services))?;
         let database_url = make_database(&postgres).await?;
         let (sandbox, gateway, gateway_stop) = simulator(&clock, &rng).await?;
 

@@ -363,7 +363,7 @@ fn read_logs(deployment: &Deployment, evidence: &mut Evidence) -> Result<(), Cha
     let mut secret: HashSet<&str> = evidence.numbers.iter().map(|number| number.phone.as_str()).collect();
     secret.extend(evidence.verifications.iter().flat_map(|row| row.codes.iter().map(String::as_str)));
     let (mut leaks, mut panics) = (Vec::new(), Vec::new());
-    for program in deployment.programs().filter(|program| program.log.exists()) {
+    for program in deployment.children().filter(|program| program.log.exists()) {
         let bytes = std::fs::read(&program.log)?;
         for line in String::from_utf8_lossy(&bytes).lines() {
             let runs = line.split(|c: char| !c.is_ascii_digit());

@@ -1,11 +1,11 @@
 //! The load: web sites that request codes, and people who enter them. They continue during faults, as clients do: a call without
 //! an answer is repeated.
 
-pub(crate) mod caller;
-mod inbox;
-pub(crate) mod log;
+pub mod caller;
+pub mod inbox;
+pub mod log;
 mod visitor;
-pub(crate) mod visits;
+pub mod visits;
 
 use std::sync::Arc;
 use std::time::Duration;
