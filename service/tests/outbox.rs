@@ -1,5 +1,11 @@
 //! What the broker has confirmed is written down: a little later, and all of it before a program ends.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../../store/tests/conformance/harness.rs"]
+#[allow(dead_code, unused_macros, clippy::allow_attributes, reason = "these tests use a part of it")]
+mod harness;
+
 use std::sync::Arc;
 
 use hulak_broker::MemoryBroker;
