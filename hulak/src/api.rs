@@ -97,5 +97,5 @@ pub(crate) async fn run(settings: &Settings) -> Done {
     tracing::info!("API on http://{bound}, admin on http://{}", admin.local_addr()?);
     let api = Api { api_key, ..settings.api.api(&settings.rules, &shared, &process, bound) };
     let serving = serve(api, public, admin, process.shutdown.clone());
-    process.serve(shared, async { Ok(serving.await?) }).await
+    Box::pin(process.serve(shared, async { Ok(serving.await?) })).await
 }
