@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,10 +24,13 @@ use hulak_store::{
 use hulak_testkit::answer::eventually;
 use hulak_testkit::database::TestDatabase;
 use hulak_testkit::fixtures::{self, live_key};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
+
+use crate::statements;
 
 /// Both variants of each test: `postgres::name` and `sqlite::name`.
 macro_rules! on_both_stores {
@@ -184,16 +188,21 @@ macro_rules! behind {
     ($world:expr, |$connection:ident| $body:expr) => {
         match &$world.site {
             Site::Postgres(database) => {
-                let mut $connection = PgConnection::connect(&database.url()).await.unwrap();
+                let mut $connection = connect(&database.url()).await;
                 $body.await.unwrap()
             }
             Site::Sqlite(dir) => {
-                let options = SqliteConnectOptions::new().filename(file(dir));
+                let options = SqliteConnectOptions::new().filename(file(dir)).disable_statement_logging();
                 let mut $connection = SqliteConnection::connect_with(&options).await.unwrap();
                 $body.await.unwrap()
             }
         }
     };
+}
+
+/// A connection that is the test's own: what it is asked is no statement of the store's.
+pub(crate) async fn connect(url: &str) -> PgConnection {
+    PgConnectOptions::from_str(url).unwrap().disable_statement_logging().connect().await.unwrap()
 }
 
 /// With a name that would mean something else in an address.
@@ -224,6 +233,7 @@ impl Kind {
 }
 
 fn open(site: &Site, rules: Rules) -> Arc<dyn Store> {
+    statements::record();
     match site {
         Site::Postgres(database) => {
             let backend = Postgres::new(&database.url().into(), 8, "store-conformance").unwrap();
@@ -402,6 +412,18 @@ impl World {
             let change = sqlx::query(sql).bind(verification.id).bind(status.as_str());
             change.execute(&mut connection).await.map(drop)
         });
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(
+                statements::unknown(),
+                Vec::<String>::new(),
+                "statements that tests/sql does not have"
+            );
+        }
     }
 }
 

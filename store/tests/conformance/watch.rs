@@ -10,7 +10,7 @@ use hulak_runtime::shutdown::Shutdown;
 use hulak_store::{Created, Database, Health, Monitor, Postgres, Store};
 use hulak_testkit::answer::eventually;
 use hulak_testkit::proxy::Proxy;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 use url::Url;
 
 use crate::harness::*;
@@ -61,7 +61,7 @@ async fn slow_statements_do_not_make_the_database_look_away() {
     let store = open(&world.url(), 2);
     let monitor = watch(&store, Arc::new(DatabaseClock::new()));
     monitor.up().await;
-    let mut locker = PgConnection::connect(&world.url()).await.unwrap();
+    let mut locker = connect(&world.url()).await;
     let mut lock = locker.begin().await.unwrap();
     sqlx::raw_sql("LOCK TABLE numbers").execute(&mut *lock).await.unwrap();
 
@@ -187,7 +187,7 @@ async fn a_migration_does_not_wait_for_a_silent_database() {
         let world = Kind::Postgres.bare(rules()).await;
         let (proxy, url) = in_front_of(&world.url()).await;
         let store = open(&url, 1);
-        let mut other = PgConnection::connect(&world.url()).await.unwrap();
+        let mut other = connect(&world.url()).await;
         // Another process migrates, which may take as long as it takes.
         sqlx::migrate::Migrate::lock(&mut other).await.unwrap();
         let migrating = tokio::spawn({
