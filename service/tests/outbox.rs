@@ -5,6 +5,8 @@
 #[path = "../../store/tests/conformance/harness.rs"]
 #[allow(dead_code, unused_macros, clippy::allow_attributes, reason = "these tests use a part of it")]
 mod harness;
+#[path = "../../store/tests/conformance/statements.rs"]
+mod statements;
 
 use std::sync::Arc;
 

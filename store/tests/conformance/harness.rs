@@ -18,8 +18,8 @@ use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{DeliveryError, DeliveryFault, Status, Verification};
 use hulak_store::{
-    AccountChanged, Batch, Check, Checked, Claim, Claimed, Create, Created, Database, Grant, NewAccount,
-    Outcome, Postgres, Record, Recorded, Sqlite, Store,
+    AccountChanged, Batch, Check, Checked, Claim, Claimed, Create, Created, Grant, NewAccount, Outcome,
+    Record, Recorded, Store,
 };
 use hulak_testkit::answer::eventually;
 use hulak_testkit::database::TestDatabase;
@@ -69,7 +69,7 @@ enum Site {
 #[derive(Debug)]
 pub(crate) struct World {
     site: Site,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) rules: Rules,
 }
 
@@ -232,29 +232,25 @@ impl Kind {
     }
 }
 
-fn open(site: &Site, rules: Rules) -> Arc<dyn Store> {
+fn open(site: &Site, rules: Rules) -> Arc<Store> {
     statements::record();
     match site {
         Site::Postgres(database) => {
-            let backend = Postgres::new(&database.url().into(), 8, "store-conformance").unwrap();
-            Arc::new(Database::new(backend, rules))
+            Arc::new(Store::postgres(&database.url().into(), 8, "store-conformance", rules).unwrap())
         }
-        Site::Sqlite(dir) => {
-            let backend = Sqlite::open(&file(dir)).unwrap();
-            Arc::new(Database::new(backend, rules))
-        }
+        Site::Sqlite(dir) => Arc::new(Store::sqlite(&file(dir), rules).unwrap()),
     }
 }
 
 impl World {
     /// Another store on the same database, with its own connections and rules: another process.
-    pub(crate) fn another(&self, rules: Rules) -> Arc<dyn Store> {
+    pub(crate) fn another(&self, rules: Rules) -> Arc<Store> {
         open(&self.site, rules)
     }
 
     /// Stores on the same database for racing. SQLite serves one process; another one may look in, but two that write
     /// all the time would mostly wait for each other.
-    pub(crate) fn racers(&self) -> [Arc<dyn Store>; 4] {
+    pub(crate) fn racers(&self) -> [Arc<Store>; 4] {
         let (this, another) = (|| Arc::clone(&self.store), || self.another(self.rules.clone()));
         match self.site {
             Site::Postgres(_) => [this(), another(), this(), another()],

@@ -36,7 +36,8 @@ pub(crate) fn unknown() -> Vec<String> {
 }
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/sql/{name}.sql"))
+    // Also from the crates above that test with this harness.
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../store/tests/sql/{name}.sql"))
 }
 
 /// Lists have as many entries as a test happens to ask for: one stands for all.

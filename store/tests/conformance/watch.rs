@@ -7,7 +7,7 @@ use std::time::Duration;
 use hulak_common::clock::{Clock as _, DatabaseClock, SharedClock};
 use hulak_common::rng::Rng;
 use hulak_runtime::shutdown::Shutdown;
-use hulak_store::{Created, Database, Health, Monitor, Postgres, Store};
+use hulak_store::{Created, Health, Monitor, Store};
 use hulak_testkit::answer::eventually;
 use hulak_testkit::proxy::Proxy;
 use sqlx::Connection as _;
@@ -18,20 +18,19 @@ use crate::harness::*;
 on_both_stores!(a_clock_that_has_gone_wrong_follows_the_databases);
 
 /// A store of [`World`]'s database, with its own connections.
-fn open(url: &str, connections: u32) -> Arc<dyn Store> {
-    let backend = Postgres::new(&url.to_owned().into(), connections, "store-conformance").unwrap();
-    Arc::new(Database::new(backend, rules()))
+fn open(url: &str, connections: u32) -> Arc<Store> {
+    let url = url.to_owned().into();
+    Arc::new(Store::postgres(&url, connections, "store-conformance", rules()).unwrap())
 }
 
 /// The same, where every connection counts as one that has been idle for a while.
-fn open_pinging(url: &str, connections: u32) -> Arc<dyn Store> {
+fn open_pinging(url: &str, connections: u32) -> Arc<Store> {
     let url = url.to_owned().into();
-    let backend = Postgres::pinging(&url, connections, "store-conformance", Duration::ZERO).unwrap();
-    Arc::new(Database::new(backend, rules()))
+    Arc::new(Store::pinging(&url, connections, "store-conformance", Duration::ZERO, rules()).unwrap())
 }
 
 /// Watches a store until the test's end.
-fn watch(store: &Arc<dyn Store>, clock: SharedClock) -> Monitor {
+fn watch(store: &Arc<Store>, clock: SharedClock) -> Monitor {
     let monitor = Monitor::new();
     let (watching, store) = (monitor.clone(), Arc::clone(store));
     tokio::spawn(async move {
@@ -122,7 +121,7 @@ const OURS: &str =
     "pg_stat_activity WHERE datname = current_database() AND application_name = 'store-conformance'";
 
 /// Uses four connections.
-async fn all_at_once(store: &dyn Store) {
+async fn all_at_once(store: &Store) {
     let reads = (0..4).map(|n| store.number(CLIENT, phone(n)));
     futures_util::future::try_join_all(reads).await.unwrap();
 }
