@@ -70,7 +70,7 @@ impl AllowedOrigins {
 
     /// Reads what is set for the clients, with this pause between two reads, until the stop. While the database is away, the
     /// origins that were read last are allowed.
-    pub async fn run(&self, store: Arc<dyn Store>, monitor: Monitor, pause: Duration, shutdown: Shutdown) {
+    pub async fn run(&self, store: Arc<Store>, monitor: Monitor, pause: Duration, shutdown: Shutdown) {
         loop {
             tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
             match tokio::time::timeout(PATIENCE, store.clients()).await {

@@ -85,7 +85,7 @@ pub struct Api {
     /// Ids and salts.
     pub rng: Rng,
     /// The database.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
     /// The broker.
     pub broker: Arc<dyn Broker>,
     /// Who waits for a change.

@@ -43,7 +43,7 @@ impl Backlog {
     }
 
     /// Follows the backlog until the stop.
-    pub async fn run(&self, store: Arc<dyn Store>, monitor: Monitor, clock: SharedClock, shutdown: Shutdown) {
+    pub async fn run(&self, store: Arc<Store>, monitor: Monitor, clock: SharedClock, shutdown: Shutdown) {
         loop {
             tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
             let now = clock.now();

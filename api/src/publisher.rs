@@ -40,7 +40,7 @@ impl Publisher {
     pub fn start(
         broker: &Arc<dyn Broker>,
         changes: Arc<Changes>,
-        store: Arc<dyn Store>,
+        store: Arc<Store>,
         clock: SharedClock,
         shutdown: Shutdown,
     ) -> Self {

@@ -240,7 +240,7 @@ mod tests {
     use hulak_common::rng::Rng;
     use hulak_runtime::settings::RulesArgs;
     use hulak_runtime::shutdown::Shutdown;
-    use hulak_store::{Monitor, Postgres, Store};
+    use hulak_store::{Monitor, Store};
     use tower::ServiceExt as _;
 
     use crate::cors::AllowedOrigins;
@@ -260,8 +260,7 @@ mod tests {
         let clock: SharedClock = Arc::new(DatabaseClock::new());
         let nowhere = "postgres://127.0.0.1:1/none".to_owned().into();
         let rules = Defaults::parse_from(["test"]).rules.rules(keyring.clone());
-        let store: Arc<dyn Store> =
-            Arc::new(hulak_store::Database::new(Postgres::new(&nowhere, 1, "test").unwrap(), rules));
+        let store: Arc<Store> = Arc::new(Store::postgres(&nowhere, 1, "test", rules).unwrap());
         let broker: Arc<dyn Broker> = MemoryBroker::new();
         let publisher = Publisher::start(
             &broker,

@@ -90,7 +90,7 @@ pub struct App {
     pub approvals: Approvals,
     /// Requests that may come twice.
     pub once: OnceKeys,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) monitor: Monitor,
     pub(crate) publisher: Publisher,
     pub(crate) changes: Arc<Changes>,
@@ -134,7 +134,7 @@ pub struct Parts {
     /// See [`App`].
     pub rng: Rng,
     /// The database.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
     /// How the database is doing.
     pub monitor: Monitor,
     /// For how long a key's owner is remembered.
@@ -326,7 +326,7 @@ fn public_host(url: &str) -> Option<String> {
 macro_rules! batcher {
     ($name:ident, $call:ident: $item:ty => $answer:ty) => {
         fn $name(
-            store: &Arc<dyn Store>,
+            store: &Arc<Store>,
             clock: &SharedClock,
             publisher: Publisher,
         ) -> Queue<$item, Answer<$answer>> {
@@ -348,7 +348,7 @@ batcher!(checking, check: Check => Checked);
 batcher!(resending, resend: Resend => Resent);
 batcher!(canceling, cancel: Cancel => Canceled);
 
-fn reading(store: &Arc<dyn Store>) -> Queue<(Uuid, Uuid), Answer<Option<Verification>>> {
+fn reading(store: &Arc<Store>) -> Queue<(Uuid, Uuid), Answer<Option<Verification>>> {
     let store = Arc::clone(store);
     Queue::spawn(move |items: Vec<(Uuid, Uuid)>| {
         let store = Arc::clone(&store);

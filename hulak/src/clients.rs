@@ -86,14 +86,14 @@ fn read<T>(
 
 pub(crate) async fn run(settings: &Settings) -> Done {
     let templates = settings.messages.templates()?;
-    let act = async |store: &dyn Store| match &settings.action {
+    let act = async |store: &Store| match &settings.action {
         Action::List => print(&table(&store.clients().await?)),
         Action::Set(wanted) => set(store, &templates, wanted).await,
     };
     settings.common.with_store(act).await
 }
 
-async fn set(store: &dyn Store, templates: &Templates, wanted: &Wanted) -> Done {
+async fn set(store: &Store, templates: &Templates, wanted: &Wanted) -> Done {
     let change = wanted.change(templates)?;
     if change == SettingsChange::default() {
         return Err("nothing to set: see `hulak clients set --help`".into());

@@ -26,7 +26,7 @@ pub(crate) struct CommandArgs {
 impl CommandArgs {
     /// Opens the database for one command. As any start does, it first brings the schema up to date, so that there are
     /// tables to look into.
-    pub(crate) async fn with_store(&self, work: impl AsyncFnOnce(&dyn Store) -> Done) -> Done {
+    pub(crate) async fn with_store(&self, work: impl AsyncFnOnce(&Store) -> Done) -> Done {
         let url = self.database.url(Environment::process())?;
         // A command derives nothing, so the operator need not know the secret.
         let keyring = Keyring::new(Secret::from_bytes(Rng::system().bytes::<32>().to_vec())?, None);

@@ -41,7 +41,7 @@ enum Action {
 }
 
 pub(crate) async fn run(settings: &Settings) -> Done {
-    let act = async |store: &dyn Store| match &settings.action {
+    let act = async |store: &Store| match &settings.action {
         Action::Create { client, operator } => create(store, &Rng::system(), client, *operator).await,
         Action::List => print(&table(&store.keys().await?)),
         Action::Revoke { prefix } => revoke(store, prefix).await,
@@ -49,7 +49,7 @@ pub(crate) async fn run(settings: &Settings) -> Done {
     settings.common.with_store(act).await
 }
 
-async fn create(store: &dyn Store, rng: &Rng, client: &str, operator: bool) -> Done {
+async fn create(store: &Store, rng: &Rng, client: &str, operator: bool) -> Done {
     let now = store.time().await?;
     let key = ApiKey::generate(if operator { OPERATOR_PREFIX } else { CLIENT_PREFIX }, rng);
     let kept = key.to_store(client);
@@ -62,7 +62,7 @@ async fn create(store: &dyn Store, rng: &Rng, client: &str, operator: bool) -> D
     Ok(())
 }
 
-async fn revoke(store: &dyn Store, prefix: &str) -> Done {
+async fn revoke(store: &Store, prefix: &str) -> Done {
     let found = find(store.keys().await?, prefix)?;
     let now = store.time().await?;
     let at = store.revoke_key(&found.hash, now).await?.ok_or("the key has just gone")?;

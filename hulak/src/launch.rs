@@ -82,6 +82,6 @@ pub(crate) struct Shared {
     pub(crate) keyring: Keyring,
     pub(crate) templates: Templates,
     pub(crate) carriers: Carriers,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) broker: Arc<dyn Broker>,
 }

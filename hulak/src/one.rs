@@ -18,7 +18,7 @@ use hulak_runtime::settings::{BrokerArgs, DatabaseArgs, Environment, RulesArgs, 
 use hulak_runtime::shutdown::Shutdown;
 use hulak_sandbox::{Sandbox, SandboxConfig};
 use hulak_service::connect;
-use hulak_store::{Database, Sqlite, Store};
+use hulak_store::Store;
 use hulak_worker::config::GatewayArgs;
 use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
@@ -163,12 +163,12 @@ fn store(
     environment: Environment,
     data: &DataDir,
     rules: Rules,
-) -> Result<Arc<dyn Store>, Failure> {
+) -> Result<Arc<Store>, Failure> {
     if settings.database.database_url.is_some() || environment.secret("HULAK_DATABASE_URL")?.is_some() {
         let url = settings.database.url(environment)?;
         return Ok(connect::store(&url, rules, CONNECTIONS, "hulak")?);
     }
-    Ok(Arc::new(Database::new(Sqlite::open(&data.database())?, rules)))
+    Ok(Arc::new(Store::sqlite(&data.database(), rules)?))
 }
 
 /// Memory, unless a broker is named.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use hulak_common::clock::{Clock as _, DatabaseClock};
 use hulak_common::usage::Day;
 use hulak_service::metrics_history::Sample;
+use hulak_store::Store;
 use hulak_store::StoredSample;
-use hulak_store::{Database, OperatorStore as _, Sqlite, Store as _};
 use hulak_testkit::services::free_port;
 use hulak_testkit::services::install::{self, Browser};
 use hulak_testkit_stack::rules;
@@ -130,8 +130,7 @@ async fn a_code_that_is_too_old() {
 /// A day's work, for charts and tables to have something to show: an hour of counters of a process that is gone, and a week
 /// of what was billed.
 async fn a_day_before_this_one(data: &Path) {
-    let sqlite = Sqlite::open(&data.join("hulak.db")).unwrap();
-    let store = Database::new(sqlite, rules());
+    let store = Store::sqlite(&data.join("hulak.db"), rules()).unwrap();
     let now = DatabaseClock::new().now();
     let minutes = |n: u64| Duration::from_secs(60 * n);
     let (process, began) = (Uuid::from_u128(7), now - minutes(52));

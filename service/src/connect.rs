@@ -8,7 +8,7 @@ use hulak_broker::{AmqpBroker, Broker, Topology};
 use hulak_common::rng::Rng;
 use hulak_common::rules::Rules;
 use hulak_runtime::settings::SettingError;
-use hulak_store::{Database, Postgres, Sqlite, Store};
+use hulak_store::Store;
 
 /// The database at `url`.
 ///
@@ -19,16 +19,15 @@ pub fn store(
     rules: Rules,
     connections: u32,
     application: &str,
-) -> Result<Arc<dyn Store>, SettingError> {
+) -> Result<Arc<Store>, SettingError> {
     let bad = |reason: &dyn std::fmt::Display| SettingError::new("HULAK_DATABASE_URL", reason);
     let text = url.expose_secret();
     if let Some(path) = text.strip_prefix("sqlite://") {
-        let sqlite = Sqlite::open(path.as_ref()).map_err(|error| bad(&error))?;
-        return Ok(Arc::new(Database::new(sqlite, rules)));
+        return Ok(Arc::new(Store::sqlite(path.as_ref(), rules).map_err(|error| bad(&error))?));
     }
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        let postgres = Postgres::new(url, connections, application).map_err(|error| bad(&error))?;
-        return Ok(Arc::new(Database::new(postgres, rules)));
+        let store = Store::postgres(url, connections, application, rules);
+        return Ok(Arc::new(store.map_err(|error| bad(&error))?));
     }
     Err(bad(&"must begin with postgres:// or sqlite://"))
 }

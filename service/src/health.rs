@@ -19,7 +19,7 @@ pub struct Vitals {
     /// The broker.
     pub broker: Arc<dyn Broker>,
     /// The store, for the state of its connections.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
 }
 
 impl Vitals {

@@ -115,7 +115,7 @@ pub struct Sampler {
     /// This process.
     pub process: Uuid,
     /// The store.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
     /// The clock.
     pub clock: SharedClock,
 }

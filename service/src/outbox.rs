@@ -40,12 +40,7 @@ type Confirmed = (MessageId, Timestamp);
 impl Outbox {
     /// Starts writing confirms to the store, until `shutdown` begins and the waiting ones are written.
     #[must_use]
-    pub fn start(
-        broker: Arc<dyn Broker>,
-        store: Arc<dyn Store>,
-        clock: SharedClock,
-        shutdown: Shutdown,
-    ) -> Self {
+    pub fn start(broker: Arc<dyn Broker>, store: Arc<Store>, clock: SharedClock, shutdown: Shutdown) -> Self {
         let (confirmed, waiting) = mpsc::channel(CONFIRM_QUEUE);
         tokio::spawn(note_confirms(waiting, store, shutdown));
         Self { broker, clock, confirmed }
@@ -79,7 +74,7 @@ fn per_job(messages: usize) -> usize {
     (messages / JOBS).clamp(1, MAX_IDS)
 }
 
-async fn note_confirms(mut waiting: mpsc::Receiver<Confirmed>, store: Arc<dyn Store>, shutdown: Shutdown) {
+async fn note_confirms(mut waiting: mpsc::Receiver<Confirmed>, store: Arc<Store>, shutdown: Shutdown) {
     let mut kept = VecDeque::new();
     loop {
         let stopping = tokio::select! {
@@ -102,7 +97,7 @@ async fn note_confirms(mut waiting: mpsc::Receiver<Confirmed>, store: Arc<dyn St
     }
 }
 
-async fn note(confirmed: &[Confirmed], store: &dyn Store) {
+async fn note(confirmed: &[Confirmed], store: &Store) {
     // With the time of publishing: a message that fell due later (a retry, for instance) is not what the broker confirmed.
     for chunk in confirmed.chunks(CONFIRM_BATCH) {
         if let Err(error) = store.confirm_published(chunk).await {

@@ -5,6 +5,8 @@
 #[path = "../../store/tests/conformance/harness.rs"]
 #[allow(dead_code, unused_macros, clippy::allow_attributes, reason = "these tests use a part of it")]
 mod harness;
+#[path = "../../store/tests/conformance/statements.rs"]
+mod statements;
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use hulak_common::job::{MessageId, Outgoing};
 use hulak_runtime::shutdown::Shutdown;
 use hulak_service::outbox::Outbox;
 use hulak_testkit::answer::eventually;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::AssertSqlSafe;
 
 use crate::harness::*;
 
@@ -67,7 +69,7 @@ async fn a_confirm_that_waited_for_a_claim_changes_nothing_of_it() {
     let world = Kind::Postgres.world(rules()).await;
     let claimed = world.begin(&ask(1), START).await.newest_message();
     let waiting = world.begin(&ask(2), START).await.newest_message();
-    let mut worker = PgConnection::connect(&world.url()).await.unwrap();
+    let mut worker = connect(&world.url()).await;
     let claim = format!(
         "BEGIN; UPDATE messages SET state = 'sending', publish_at = NULL WHERE verification_id = '{}'",
         claimed.verification

@@ -1,12 +1,14 @@
 //! Why a store could not answer.
 
+pub(crate) type Result<T> = std::result::Result<T, StoreError>;
+
 /// Why a store could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database is away, or too busy to answer in time.
     #[error("the database is unavailable: {0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Somebody else changed the same rows at the same time, more often than we tried again.
+    /// Other transactions changed the same rows at the same time, more often than this one was tried.
     #[error("too many concurrent changes: {0}")]
     Conflict(String),
     /// A row holds what no version of this program wrote.
@@ -79,7 +81,7 @@ fn reason_of_code(code: &str) -> Reason {
         // Unique violations.
         Some(2067 | 1555) => Reason::Race,
         Some(number) => match number & 0xff {
-            // Somebody holds the lock.
+            // Another connection holds the lock.
             5 | 6 => Reason::Race,
             // An I/O error, a full disk.
             10 | 13 => Reason::Trouble,

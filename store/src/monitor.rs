@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::{Store, StoreError};
+use crate::error::StoreError;
+use crate::store::Store;
 use hulak_common::clock::{SharedClock, Stopwatch};
 use hulak_common::limits::backoff;
 use hulak_common::rng::Rng;
@@ -82,7 +83,7 @@ impl Monitor {
     /// When the schema is newer than this program, or a migration fails for good.
     pub async fn run<F, Fut>(
         &self,
-        store: Arc<dyn Store>,
+        store: Arc<Store>,
         clock: SharedClock,
         rng: Rng,
         shutdown: Shutdown,
@@ -115,7 +116,7 @@ impl Monitor {
         Ok(())
     }
 
-    async fn watch(&self, store: &dyn Store, clock: &SharedClock, rng: &Rng, shutdown: &Shutdown) {
+    async fn watch(&self, store: &Store, clock: &SharedClock, rng: &Rng, shutdown: &Shutdown) {
         let mut failures = 0;
         loop {
             tokio::select! { () = self.pause(failures, rng) => {}, () = shutdown.aborted() => return }
@@ -162,7 +163,7 @@ impl Default for Monitor {
     }
 }
 
-async fn calibrate(store: &dyn Store, clock: &SharedClock) -> Result<(), StoreError> {
+async fn calibrate(store: &Store, clock: &SharedClock) -> Result<(), StoreError> {
     let (before, watch) = (clock.now(), Stopwatch::start());
     let read = store.time().await?;
     clock.calibrate(read, before, watch.elapsed());

@@ -23,7 +23,7 @@ use hulak_common::sms_template::Templates;
 use hulak_runtime::shutdown::Shutdown;
 pub use hulak_sandbox::Faults;
 use hulak_sandbox::{Sandbox, SandboxConfig};
-use hulak_store::{Database, Postgres, Sqlite, Store};
+use hulak_store::Store;
 use hulak_testkit::answer::{Answer, eventually};
 use hulak_testkit::database::TestDatabase;
 use hulak_testkit::fixtures::rules;
@@ -119,7 +119,7 @@ pub struct Node {
     pub changes: Arc<Changes>,
     shutdown: Shutdown,
     task: JoinHandle<Result<(), String>>,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     broker: Option<Arc<dyn Broker>>,
 }
 
@@ -157,7 +157,7 @@ pub struct Stack {
     /// The key of the client `default`.
     pub key: ApiKey,
     /// The database, for looking inside.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
     /// An HTTP client.
     pub http: reqwest::Client,
     options: StackOptions,
@@ -409,7 +409,7 @@ impl Stack {
         message.code.clone().expect("it carries a code")
     }
 
-    fn open_store(&self) -> Arc<dyn Store> {
+    fn open_store(&self) -> Arc<Store> {
         open_store(&self.options, self.database.as_ref(), self.directory.path())
     }
 
@@ -440,14 +440,12 @@ fn open_store(
     options: &StackOptions,
     database: Option<&TestDatabase>,
     directory: &std::path::Path,
-) -> Arc<dyn Store> {
+) -> Arc<Store> {
     let rules = options.rules.clone();
     let url = options.database_url.clone().or_else(|| database.map(TestDatabase::url));
     match url {
-        Some(url) => {
-            Arc::new(Database::new(Postgres::new(&url.into(), 8, "hulak-test").expect("the database"), rules))
-        }
-        None => Arc::new(Database::new(Sqlite::open(&directory.join("hulak.db")).expect("the file"), rules)),
+        Some(url) => Arc::new(Store::postgres(&url.into(), 8, "hulak-test", rules).expect("the database")),
+        None => Arc::new(Store::sqlite(&directory.join("hulak.db"), rules).expect("the file")),
     }
 }
 

@@ -77,7 +77,7 @@ pub struct Worker {
     /// Makes ids and jitter.
     pub rng: Rng,
     /// The database.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
     /// The broker.
     pub broker: Arc<dyn Broker>,
 }

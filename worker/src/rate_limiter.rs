@@ -113,7 +113,7 @@ impl RateLimiter {
     pub async fn run(
         &self,
         worker: Uuid,
-        store: Arc<dyn Store>,
+        store: Arc<Store>,
         monitor: Monitor,
         clock: SharedClock,
         shutdown: Shutdown,

@@ -27,7 +27,7 @@ const ROLL_UP_BATCH: u32 = 200;
 
 /// Reaps until shutdown.
 pub async fn run(
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     publisher: EventPublisher,
     monitor: Monitor,
     clock: SharedClock,
@@ -47,14 +47,14 @@ pub async fn run(
     }
 }
 
-async fn clean_up(store: &dyn Store, now: Timestamp) -> Result<(), StoreError> {
+async fn clean_up(store: &Store, now: Timestamp) -> Result<(), StoreError> {
     store.forget(CLEANUP_BATCH, now).await?;
     store.forget_operators(CLEANUP_BATCH, now).await?;
     store.roll_up(ROLL_UP_BATCH, now).await.map(drop)
 }
 
 /// Answers whether there are more rows for another sweep.
-async fn sweep(store: &dyn Store, publisher: &EventPublisher, now: Timestamp) -> bool {
+async fn sweep(store: &Store, publisher: &EventPublisher, now: Timestamp) -> bool {
     let (reaped, events) = match store.reap(BATCH, now).await {
         Ok(done) => done,
         Err(error) => {

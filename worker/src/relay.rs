@@ -20,7 +20,7 @@ const BATCH: u32 = 512;
 /// Relays until shutdown.
 pub async fn run(
     outbox: Outbox,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     broker: Arc<dyn Broker>,
     monitor: Monitor,
     clock: SharedClock,

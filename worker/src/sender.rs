@@ -58,7 +58,7 @@ pub struct Sender {
 #[derive(Debug)]
 pub struct SenderParts {
     /// The database.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
     /// Whether the database is up.
     pub monitor: Monitor,
     /// The gateway.

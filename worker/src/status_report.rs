@@ -33,7 +33,7 @@ pub struct StatusReport {
     /// Knows the share of the rate.
     pub rate_limiter: Arc<RateLimiter>,
     /// The database.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
 }
 
 impl StatusReport {

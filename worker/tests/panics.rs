@@ -14,7 +14,7 @@ use hulak_common::rng::Rng;
 use hulak_common::sms_template::Templates;
 use hulak_common::verification::{Delivery, Verification};
 use hulak_runtime::shutdown::Shutdown;
-use hulak_store::{Create, Created, Database, Sqlite, Store};
+use hulak_store::{Create, Created, Store};
 use hulak_testkit::answer::eventually;
 use hulak_testkit::fixtures::{live_key, rules};
 use hulak_worker::Worker;
@@ -45,7 +45,7 @@ impl Gateway for Brittle {
     }
 }
 
-async fn ask(store: &dyn Store, rng: &Rng, clock: &DatabaseClock, phone: &str) -> Verification {
+async fn ask(store: &Store, rng: &Rng, clock: &DatabaseClock, phone: &str) -> Verification {
     let now = clock.now();
     let key = live_key(Uuid::nil(), PhoneNumber::parse(phone).unwrap());
     let create = Create::new(rng.uuid_v7(now), Salt(rng.bytes()), key);
@@ -55,7 +55,7 @@ async fn ask(store: &dyn Store, rng: &Rng, clock: &DatabaseClock, phone: &str) -
     }
 }
 
-async fn delivery(store: &dyn Store, verification: &Verification) -> Delivery {
+async fn delivery(store: &Store, verification: &Verification) -> Delivery {
     let key = (verification.key.client, verification.id);
     store.verifications(&[key]).await.answers.remove(0).unwrap().unwrap().delivery
 }
@@ -66,8 +66,7 @@ async fn a_panic_costs_one_job_and_no_worker() {
     let (rules, rng, clock) = (rules(), Rng::system(), Arc::new(DatabaseClock::new()));
     let (keyring, lease) = (rules.keyring.clone(), Duration::from_secs(6));
     let rules = hulak_common::rules::Rules { claim_lease: lease, ..rules };
-    let sqlite = Sqlite::open(&directory.path().join("hulak.db")).unwrap();
-    let store: Arc<dyn Store> = Arc::new(Database::new(sqlite, rules));
+    let store: Arc<Store> = Arc::new(Store::sqlite(&directory.path().join("hulak.db"), rules).unwrap());
     store.migrate().await.unwrap();
     let gateway = Arc::new(Brittle::default());
     let unlucky = ask(&*store, &rng, &clock, UNLUCKY).await;

@@ -38,7 +38,7 @@ impl MetricsCache {
     /// The counters as they are at `now`. Only one request reads the store; the others wait for what it reads.
     pub(super) async fn read(
         &self,
-        store: &dyn Store,
+        store: &Store,
         now: Timestamp,
     ) -> Result<MutexGuard<'_, Cached>, StoreError> {
         let mut cached = self.0.lock().await;

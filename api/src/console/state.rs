@@ -22,7 +22,7 @@ pub(super) const MAX_BODY: usize = 8 * 1024;
 pub(crate) struct Parts {
     pub(crate) public_url: String,
     pub(crate) carriers: Carriers,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) monitor: Monitor,
     pub(crate) clock: SharedClock,

@@ -64,9 +64,9 @@ async fn fill(connection: &mut PgConnection, now: i64) -> Result<(), ChaosError>
     Ok(())
 }
 
-fn open(url: &str) -> Result<Arc<dyn Store>, ChaosError> {
-    let backend = hulak_store::Postgres::new(&url.to_owned().into(), 4, "hulak-chaos")?;
-    Ok(Arc::new(hulak_store::Database::new(backend, hulak_testkit::fixtures::rules())))
+fn open(url: &str) -> Result<Arc<Store>, ChaosError> {
+    let rules = hulak_testkit::fixtures::rules();
+    Ok(Arc::new(Store::postgres(&url.to_owned().into(), 4, "hulak-chaos", rules)?))
 }
 
 async fn count(connection: &mut PgConnection, filter: &'static str) -> Result<i64, ChaosError> {

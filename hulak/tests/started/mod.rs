@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use hulak_common::client::{Change, SettingsChange};
-use hulak_store::{Database, Sqlite, Store as _};
+use hulak_store::Store;
 use hulak_testkit_stack::{Answer, rules};
 use hulak_worker::gateways::sparrow::install_tls;
 use serde_json::Value;
@@ -83,8 +83,7 @@ impl Hulak {
 
 /// Lets the client `default` send browsers back to an address.
 pub(crate) async fn may_come_back(data: &Path, address: &str) {
-    let sqlite = Sqlite::open(&data.join("hulak.db")).unwrap();
-    let store = Database::new(sqlite, rules());
+    let store = Store::sqlite(&data.join("hulak.db"), rules()).unwrap();
     let redirect_uris = Change::To(vec![address.parse().unwrap()]);
     let change = SettingsChange { redirect_uris, ..SettingsChange::default() };
     assert!(store.change_client("default", &change).await.unwrap().is_some());

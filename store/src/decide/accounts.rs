@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::super::account_session::{Hold, Wanted};
-use super::super::accounts::{
-    AccountChanged, AccountList, AccountPatch, GroupPut, GroupRef, NewAccount, PutGroup,
-};
-use super::super::transaction::{Result, Transaction};
 use super::idempotency::FirstAnswers;
 use super::{Answers, Effects};
+use crate::error::Result;
+use crate::requests::accounts::{
+    AccountChanged, AccountList, AccountPatch, GroupPut, GroupRef, NewAccount, PutGroup,
+};
+use crate::tables::accounts::{Hold, Wanted};
+use crate::transaction::Transaction;
 use hulak_common::account::{Account, Group, GroupName, MAX_CLIENT_GROUPS, Username};
 use hulak_common::idempotency::Recall;
 use hulak_common::rules::Rules;

@@ -4,10 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use uuid::Uuid;
 
-use super::super::AccountConflict;
-use super::super::account_session::Wanted;
-use super::super::transaction::{ClientPhone, Result, Transaction};
 use super::sorted;
+use crate::error::Result;
+use crate::requests::accounts::AccountConflict;
+use crate::tables::accounts::Wanted;
+use crate::tables::client_numbers::ClientPhone;
+use crate::transaction::Transaction;
 use hulak_common::account::Account;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{LiveKey, Purpose, Route};

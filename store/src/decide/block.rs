@@ -1,8 +1,9 @@
 //! Blocks of numbers, for support staff.
 
-use super::super::Block;
-use super::super::transaction::{Result, Transaction};
-use super::{Answers, Effects, Rows, sorted};
+use super::{Answers, Effects, LoadedRows, sorted};
+use crate::error::Result;
+use crate::requests::verifications::Block;
+use crate::transaction::Transaction;
 use hulak_common::phone_record::ClientNumber;
 use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
@@ -14,7 +15,8 @@ pub(crate) async fn block<S: Transaction>(
     _now: Timestamp,
 ) -> Result<Answers<()>> {
     let pairs = sorted(batch.iter().map(|item| (item.client, item.phone)));
-    let mut rows = Rows::load(session.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
+    let mut rows =
+        LoadedRows::load(session.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
     for item in batch {
         let pair = (item.client, item.phone);
         match &item.block {

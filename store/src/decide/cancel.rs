@@ -1,8 +1,10 @@
 //! Taking a verification back.
 
-use super::super::transaction::{Result, Transaction, Written};
-use super::super::{Cancel, Canceled, Ended};
-use super::{Answers, Rows, check, sorted};
+use super::{Answers, LoadedRows, check, sorted};
+use crate::error::Result;
+use crate::requests::verifications::{Cancel, Canceled, Ended};
+use crate::tables::bundles::Written;
+use crate::transaction::Transaction;
 use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, Status, Verification};
@@ -14,9 +16,9 @@ pub(crate) async fn cancel<S: Transaction>(
     now: Timestamp,
 ) -> Result<Answers<Canceled>> {
     let ids = sorted(batch.iter().map(|item| item.id));
-    let mut rows = Rows::load(session.lock_verifications(&ids).await?, |row: &Verification| row.id);
+    let mut rows = LoadedRows::load(session.lock_verifications(&ids).await?, |row: &Verification| row.id);
     let newest = sorted(ids.iter().filter_map(|id| rows.get(*id)).map(Verification::newest_message));
-    let mut messages = Rows::load(session.lock_messages(&newest).await?, |row| row.id);
+    let mut messages = LoadedRows::load(session.lock_messages(&newest).await?, |row| row.id);
 
     let mut answers = Vec::with_capacity(batch.len());
     for item in batch {

@@ -1,10 +1,13 @@
 //! Checking a code: the only way to `approved`.
 
-use super::super::transaction::{Result, Transaction, Written};
-use super::super::{AccountConflict, Check, Checked, Ended};
 use super::accounts_involved::{AccountsInvolved, Worth};
 use super::idempotency::FirstAnswers;
-use super::{Answers, Rows, sorted};
+use super::{Answers, LoadedRows, sorted};
+use crate::error::Result;
+use crate::requests::accounts::AccountConflict;
+use crate::requests::verifications::{Check, Checked, Ended};
+use crate::tables::bundles::Written;
+use crate::transaction::Transaction;
 use hulak_common::account::Account;
 use hulak_common::idempotency::Recall;
 use hulak_common::limits::{FAILED_CHECKS_WINDOW, LimitReached, Policy};
@@ -23,15 +26,16 @@ pub(crate) async fn check<S: Transaction>(
     // A verification's client and number never change, so they may be read before anything is locked; the lock order
     // wants the number first.
     let ids = sorted(batch.iter().map(|item| item.id));
-    let owners = Rows::load(session.verifications(&ids).await?, |row: &Verification| row.id);
+    let owners = LoadedRows::load(session.verifications(&ids).await?, |row: &Verification| row.id);
     let known: Vec<_> = batch
         .iter()
         .filter_map(|item| owners.get(item.id).filter(|row| row.key.client == item.client))
         .collect();
     let pairs = sorted(known.iter().map(|row| (row.key.client, row.key.phone)));
     let ids = sorted(known.iter().map(|row| row.id));
-    let mut numbers = Rows::load(session.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
-    let mut rows = Rows::load(session.lock_verifications(&ids).await?, |row| row.id);
+    let mut numbers =
+        LoadedRows::load(session.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
+    let mut rows = LoadedRows::load(session.lock_verifications(&ids).await?, |row| row.id);
 
     let mut holders = AccountsInvolved::load(session, known.iter().map(|row| &row.key), true).await?;
 
@@ -190,7 +194,7 @@ fn charge(row: &mut Verification, now: Timestamp) {
 }
 
 fn apply(
-    rows: &mut Rows<uuid::Uuid, Verification>,
+    rows: &mut LoadedRows<uuid::Uuid, Verification>,
     id: uuid::Uuid,
     change: impl FnOnce(&mut Verification),
 ) -> Option<Verification> {

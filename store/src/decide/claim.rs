@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::transaction::{Result, Transaction};
-use super::super::{AsClaimed, Claim, Claimed, Grant};
-use super::{Answers, Traffic};
+use super::{Answers, UnitOfWork};
+use crate::error::Result;
+use crate::requests::claims::{AsClaimed, Claim, Claimed, Grant};
+use crate::transaction::Transaction;
 use hulak_common::phone_record::Number;
 use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
@@ -21,9 +22,9 @@ pub(crate) async fn claim<S: Transaction>(
     now: Timestamp,
 ) -> Result<Answers<Claimed>> {
     let ids: Vec<_> = batch.iter().map(|item| item.id).collect();
-    let mut traffic = Traffic::lock(session, &ids).await?;
-    let answers = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
-    let effects = traffic.save(session).await?;
+    let mut work = UnitOfWork::lock(session, &ids).await?;
+    let answers = batch.iter().map(|item| decide(&mut work, rules, item, now)).collect();
+    let effects = work.save(session).await?;
     Ok((answers, effects))
 }
 
@@ -36,20 +37,20 @@ pub(crate) async fn claim_unlocked<S: Transaction>(
     now: Timestamp,
 ) -> Result<Answers<Claimed>> {
     let ids: Vec<_> = batch.iter().map(|item| item.id).collect();
-    let mut traffic = Traffic::read(session, &ids).await?;
-    let mut answers: Vec<_> = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
-    let (stamp, effects) = traffic.save_unlocked(session).await?;
+    let mut work = UnitOfWork::read(session, &ids).await?;
+    let mut answers: Vec<_> = batch.iter().map(|item| decide(&mut work, rules, item, now)).collect();
+    let (stamp, effects) = work.save_unlocked(session).await?;
     for answer in &mut answers {
         // All rows of a granted message were written, so all have the new stamp.
         if let (Claimed::Granted(grant), Some(stamp)) = (answer, stamp) {
-            grant.as_claimed = traffic.take(grant.id).map(|rows| Box::new(AsClaimed { stamp, rows }));
+            grant.as_claimed = work.take(grant.id).map(|rows| Box::new(AsClaimed { stamp, rows }));
         }
     }
     Ok((answers, effects))
 }
 
-fn decide(traffic: &mut Traffic, rules: &Rules, item: &Claim, now: Timestamp) -> Claimed {
-    let Some((number, verification, message)) = traffic.view(item.id) else {
+fn decide(work: &mut UnitOfWork, rules: &Rules, item: &Claim, now: Timestamp) -> Claimed {
+    let Some((number, verification, message)) = work.view(item.id) else {
         return Claimed::Missing;
     };
     let answer = judge(rules, number, verification, message, now);
@@ -57,7 +58,7 @@ fn decide(traffic: &mut Traffic, rules: &Rules, item: &Claim, now: Timestamp) ->
         // Its job came too early, because clocks differ, and is about to be acknowledged. Were the relay left to wait for
         // as long as after any confirmed job, the message would be late by that.
         if message.publish_at.is_some_and(|publish_at| publish_at > at)
-            && let Some(message) = traffic.messages.change(item.id)
+            && let Some(message) = work.messages.change(item.id)
         {
             message.publish_at = Some(at);
         }
@@ -65,7 +66,7 @@ fn decide(traffic: &mut Traffic, rules: &Rules, item: &Claim, now: Timestamp) ->
     }
     if matches!(answer, Answer::UnknownKey) {
         // Nothing has happened to the verification: it waits as before, for a worker that knows the key.
-        if let Some(message) = traffic.messages.change(item.id) {
+        if let Some(message) = work.messages.change(item.id) {
             message.requeue(now + UNKNOWN_KEY_REST, now);
         }
         return answer.into();
@@ -73,7 +74,7 @@ fn decide(traffic: &mut Traffic, rules: &Rules, item: &Claim, now: Timestamp) ->
     if matches!(answer, Answer::Done) {
         return answer.into();
     }
-    let Some((number, verification, message)) = traffic.change(item.id) else {
+    let Some((number, verification, message)) = work.change(item.id) else {
         return Claimed::Missing;
     };
     match answer {

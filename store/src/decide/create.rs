@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::super::transaction::{Result, Transaction, Written};
-use super::super::{Create, Created};
 use super::accounts_involved::AccountsInvolved;
 use super::idempotency::FirstAnswers;
 use super::quota::{Asker, QuotaCheck};
-use super::{Answers, ClientNumbers, Effects, Numbers, Rows, Verifications, sorted};
+use super::{Answers, ClientNumbers, Effects, LoadedRows, Numbers, Verifications, sorted};
+use crate::error::Result;
+use crate::requests::verifications::{Create, Created};
+use crate::tables::bundles::Written;
+use crate::transaction::Transaction;
 use hulak_common::idempotency::Recall;
 use hulak_common::limits::LimitReached;
 use hulak_common::rules::Rules;
@@ -55,13 +57,13 @@ impl CreateBatch {
     async fn open<S: Transaction>(session: &mut S, rules: &Rules, batch: &[Create]) -> Result<Self> {
         let meter = QuotaCheck::open(session, rules, batch.iter().map(asker)).await?;
         let phones = sorted(batch.iter().map(|item| item.key.phone));
-        let numbers: Numbers = Rows::load(session.lock_numbers(&phones).await?, |row| row.phone);
+        let numbers: Numbers = LoadedRows::load(session.lock_numbers(&phones).await?, |row| row.phone);
         let pairs = sorted(batch.iter().map(|item| (item.key.client, item.key.phone)));
         let found = session.lock_live(&pairs, |phone| numbers.get(phone).is_some()).await?;
-        let blocked = Rows::load(found.blocked, |row| (row.client, row.phone));
+        let blocked = LoadedRows::load(found.blocked, |row| (row.client, row.phone));
         let holders = AccountsInvolved::load(session, batch.iter().map(|item| &item.key), false).await?;
         let live = found.verifications.iter().map(|row| (row.key.clone(), row.id)).collect();
-        let verifications = Rows::load(found.verifications, |row| row.id);
+        let verifications = LoadedRows::load(found.verifications, |row| row.id);
         Ok(Self { meter, holders, numbers, blocked, verifications, live, messages: Vec::new() })
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::super::transaction::{Result, Transaction};
+use crate::error::Result;
+use crate::transaction::Transaction;
 use hulak_common::idempotency::{KEPT, KeptAnswer, Recall, Remember};
 use hulak_common::time::Timestamp;
 

@@ -38,10 +38,11 @@ use std::hash::Hash;
 
 use uuid::Uuid;
 
-use super::StoreError;
-use super::transaction::{
-    ClientPhone, MessageBundle, Result, RowVersion, RowVersions, Transaction, Versioned, Written,
-};
+use crate::error::{Result, StoreError};
+use crate::requests::claims::{MessageBundle, RowVersion};
+use crate::tables::bundles::{RowVersions, Versioned, Written};
+use crate::tables::client_numbers::ClientPhone;
+use crate::transaction::Transaction;
 use hulak_common::job::{MessageId, StatusEvent};
 use hulak_common::phone::PhoneNumber;
 use hulak_common::phone_record::{ClientNumber, Number};
@@ -76,12 +77,12 @@ pub(super) struct Effects {
     pub(super) facts: Vec<Fact>,
 }
 
-/// Rows under work: what was loaded, what became of it, and what has to be written.
-struct Rows<K, T: Stateful> {
-    rows: HashMap<K, Row<T>>,
+/// LoadedRows under work: what was loaded, what became of it, and what has to be written.
+struct LoadedRows<K, T: Stateful> {
+    rows: HashMap<K, Loaded<T>>,
 }
 
-struct Row<T: Stateful> {
+struct Loaded<T: Stateful> {
     value: T,
     /// Its state as it was loaded; `None` when it is new.
     before: Option<T::State>,
@@ -116,14 +117,14 @@ stateful!(
     Allowance: () = |_| (),
 );
 
-impl<K: Eq + Hash, T: Stateful> Rows<K, T> {
+impl<K: Eq + Hash, T: Stateful> LoadedRows<K, T> {
     fn load(rows: Vec<T>, key: impl Fn(&T) -> K) -> Self {
         Self::load_stamped(rows.into_iter().map(|row| (row, None)), key)
     }
 
     fn load_stamped(rows: impl IntoIterator<Item = (T, Option<RowVersion>)>, key: impl Fn(&T) -> K) -> Self {
         let row = |(value, stamp): (T, _)| {
-            (key(&value), Row { before: Some(value.state()), value, changed: false, stamp })
+            (key(&value), Loaded { before: Some(value.state()), value, changed: false, stamp })
         };
         Self { rows: rows.into_iter().map(row).collect() }
     }
@@ -142,7 +143,7 @@ impl<K: Eq + Hash, T: Stateful> Rows<K, T> {
 
     /// The row for changing, made when there is none.
     fn change_or(&mut self, key: K, new: impl FnOnce() -> T) -> &mut T {
-        let row = self.rows.entry(key).or_insert_with(|| Row {
+        let row = self.rows.entry(key).or_insert_with(|| Loaded {
             value: new(),
             before: None,
             changed: true,
@@ -169,12 +170,12 @@ impl<K: Eq + Hash, T: Stateful> Rows<K, T> {
     }
 }
 
-impl Rows<Uuid, Verification> {
+impl LoadedRows<Uuid, Verification> {
     /// What became of these, as news and as facts.
     fn effects(&self) -> Effects {
         let events = self.updated().into_iter().map(|row| StatusEvent { id: row.id, version: row.version });
         let mut effects = Effects { events: events.collect(), facts: Vec::new() };
-        for Row { value, before, changed, .. } in self.rows.values() {
+        for Loaded { value, before, changed, .. } in self.rows.values() {
             let phone = value.key.phone;
             match (before, value.status) {
                 (None, _) => effects.facts.push(Fact::Created { phone }),
@@ -192,7 +193,7 @@ impl Rows<Uuid, Verification> {
 impl Effects {
     /// With what became of messages that were there.
     fn and(mut self, messages: &Messages) -> Self {
-        for Row { value, before, changed, .. } in messages.rows.values() {
+        for Loaded { value, before, changed, .. } in messages.rows.values() {
             let ended = *changed && before.is_some_and(Delivery::is_open) && !value.state.is_open();
             if ended && value.route == Route::Gateway {
                 self.facts.push(Fact::Final {
@@ -215,27 +216,27 @@ impl Effects {
     }
 }
 
-type Numbers = Rows<PhoneNumber, Number>;
-type ClientNumbers = Rows<ClientPhone, ClientNumber>;
-type Verifications = Rows<Uuid, Verification>;
-type Messages = Rows<MessageId, Message>;
+type Numbers = LoadedRows<PhoneNumber, Number>;
+type ClientNumbers = LoadedRows<ClientPhone, ClientNumber>;
+type Verifications = LoadedRows<Uuid, Verification>;
+type Messages = LoadedRows<MessageId, Message>;
 
 /// What a worker's transaction works on: messages with their verifications and numbers, locked in that order's reverse.
-struct Traffic {
+struct UnitOfWork {
     numbers: Numbers,
     verifications: Verifications,
     messages: Messages,
 }
 
-impl Traffic {
+impl UnitOfWork {
     async fn lock<S: Transaction>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
-        let held = session.lock_held(&sorted(ids.iter().copied())).await?;
+        let held = session.lock_bundles(&sorted(ids.iter().copied())).await?;
         Ok(Self::of(held.into_iter().map(|held| (held, None))))
     }
 
     /// The same without locks: what is changed is [saved](Self::save_unlocked) only if nobody else has changed it meanwhile.
     async fn read<S: Transaction>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
-        let held = session.read_held(&sorted(ids.iter().copied())).await?;
+        let held = session.read_bundles(&sorted(ids.iter().copied())).await?;
         Ok(Self::of(held.into_iter().map(|(held, stamps)| (held, Some(stamps)))))
     }
 
@@ -247,9 +248,9 @@ impl Traffic {
             messages.push((message, stamps.map(|stamps| stamps[2])));
         }
         Self {
-            numbers: Rows::load_stamped(numbers, |row| row.phone),
-            verifications: Rows::load_stamped(verifications, |row| row.id),
-            messages: Rows::load_stamped(messages, |row| row.id),
+            numbers: LoadedRows::load_stamped(numbers, |row| row.phone),
+            verifications: LoadedRows::load_stamped(verifications, |row| row.id),
+            messages: LoadedRows::load_stamped(messages, |row| row.id),
         }
     }
 

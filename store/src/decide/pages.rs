@@ -2,12 +2,13 @@
 
 use uuid::Uuid;
 
-use super::super::account_session::Wanted;
-use super::super::page_session::Offer;
-use super::super::pages::{Exchange, Exchanged, NewPage, PageApproval, PageMade, Spent};
-use super::super::transaction::{Result, Transaction};
 use super::idempotency::FirstAnswers;
 use super::{Answers, Effects};
+use crate::error::Result;
+use crate::requests::pages::{Exchange, Exchanged, NewPage, PageApproval, PageMade, Spent};
+use crate::tables::accounts::Wanted;
+use crate::tables::pages::Offer;
+use crate::transaction::Transaction;
 use hulak_common::hosted_page::{CODE_LIFE, CREATES, HostedPage};
 use hulak_common::idempotency::Recall;
 use hulak_common::rules::Rules;

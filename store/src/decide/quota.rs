@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use crate::error::Result;
+use crate::transaction::Transaction;
 use hulak_common::rules::Quotas;
 
-use super::super::transaction::{Result, Transaction};
-use super::{Numbers, Rows, sorted};
+use super::{LoadedRows, Numbers, sorted};
 use hulak_common::limits::LimitReached;
 use hulak_common::phone::PhoneNumber;
 use hulak_common::phone_record::Number;
@@ -38,7 +39,7 @@ pub(super) struct QuotaCheck {
     defaults: Quotas,
     /// Of those clients that have limits of their own.
     own: HashMap<Uuid, Quotas>,
-    allowances: Rows<AllowanceKey, Allowance>,
+    allowances: LoadedRows<AllowanceKey, Allowance>,
 }
 
 impl QuotaCheck {
@@ -52,9 +53,10 @@ impl QuotaCheck {
         // at the edge knows its client's settings. Not locked: what is changed now counts from the next batch on.
         let own = session.own_limits(&sorted(askers.iter().map(|asker| asker.client))).await?;
         let own = own.into_iter().map(|(client, settings)| (client, settings.quotas(&defaults))).collect();
-        let mut meter = Self { defaults, own, allowances: Rows::load(Vec::new(), |row| row.key.clone()) };
+        let mut meter =
+            Self { defaults, own, allowances: LoadedRows::load(Vec::new(), |row| row.key.clone()) };
         let keys = sorted(askers.iter().flat_map(|asker| meter.quotas(*asker)).map(|(key, _)| key));
-        meter.allowances = Rows::load(session.lock_allowances(&keys).await?, |row| row.key.clone());
+        meter.allowances = LoadedRows::load(session.lock_allowances(&keys).await?, |row| row.key.clone());
         Ok(meter)
     }
 

@@ -5,9 +5,11 @@
 
 use uuid::Uuid;
 
-use super::super::Outcome;
-use super::super::transaction::{Result, Transaction, Written};
-use super::{Answers, Effects, Rows, Traffic, record, sorted};
+use super::{Answers, Effects, LoadedRows, UnitOfWork, record, sorted};
+use crate::error::Result;
+use crate::requests::claims::Outcome;
+use crate::tables::bundles::Written;
+use crate::transaction::Transaction;
 use hulak_common::job::MessageId;
 use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
@@ -34,17 +36,17 @@ pub(crate) async fn take_back<S: Transaction>(
     ids: &[MessageId],
     now: Timestamp,
 ) -> Result<Answers<bool>> {
-    let mut traffic = Traffic::lock(session, ids).await?;
+    let mut work = UnitOfWork::lock(session, ids).await?;
     let lapsed = |message: &Message| {
         message.state == Delivery::Sending && message.lease_until.is_some_and(|until| until <= now)
     };
     let mut taken = Vec::with_capacity(ids.len());
     for id in ids {
-        if !traffic.view(*id).is_some_and(|(_, _, message)| lapsed(message)) {
+        if !work.view(*id).is_some_and(|(_, _, message)| lapsed(message)) {
             taken.push(false);
             continue;
         }
-        if let Some((number, verification, message)) = traffic.change(*id) {
+        if let Some((number, verification, message)) = work.change(*id) {
             // The worker may only be slow: without its claim it cannot record over what is decided here.
             message.claim = None;
             let error = DeliveryError { code: DeliveryFault::WorkerLost, gateway_code: None };
@@ -52,7 +54,7 @@ pub(crate) async fn take_back<S: Transaction>(
         }
         taken.push(true);
     }
-    Ok((taken, traffic.save(session).await?))
+    Ok((taken, work.save(session).await?))
 }
 
 /// Finds verifications past their life.
@@ -76,7 +78,7 @@ pub(crate) async fn expire<S: Transaction>(
     ids: &[Uuid],
     now: Timestamp,
 ) -> Result<Answers<bool>> {
-    let mut rows = Rows::load(session.lock_verifications(ids).await?, |row: &Verification| row.id);
+    let mut rows = LoadedRows::load(session.lock_verifications(ids).await?, |row: &Verification| row.id);
     let overdue = |row: &Verification| row.status == Status::Pending && row.expires_at <= now;
     let expired: Vec<bool> = ids.iter().map(|id| rows.get(*id).is_some_and(overdue)).collect();
     let newest: Vec<MessageId> = sorted(
@@ -85,7 +87,7 @@ pub(crate) async fn expire<S: Transaction>(
             .filter(|row| overdue(row))
             .map(Verification::newest_message),
     );
-    let mut messages = Rows::load(session.lock_messages(&newest).await?, |row| row.id);
+    let mut messages = LoadedRows::load(session.lock_messages(&newest).await?, |row| row.id);
     for id in &newest {
         let Some(row) = rows.change(id.verification) else { continue };
         row.end(Status::Expired, now);

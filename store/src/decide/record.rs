@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::transaction::{Result, Transaction};
-use super::super::{Outcome, Record, Recorded, StoreError};
-use super::{Answers, Traffic, claim};
+use super::{Answers, UnitOfWork, claim};
+use crate::error::{Result, StoreError};
+use crate::requests::claims::{Outcome, Record, Recorded};
+use crate::transaction::Transaction;
 use hulak_common::phone_record::Number;
 use hulak_common::rules::{AmbiguousPolicy, Rules};
 use hulak_common::time::Timestamp;
@@ -17,9 +18,9 @@ pub(crate) async fn record<S: Transaction>(
     now: Timestamp,
 ) -> Result<Answers<Recorded>> {
     let ids: Vec<_> = batch.iter().map(|item| item.id).collect();
-    let mut traffic = Traffic::lock(session, &ids).await?;
-    let answers = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
-    let effects = traffic.save(session).await?;
+    let mut work = UnitOfWork::lock(session, &ids).await?;
+    let answers = batch.iter().map(|item| decide(&mut work, rules, item, now)).collect();
+    let effects = work.save(session).await?;
     Ok((answers, effects))
 }
 
@@ -33,15 +34,15 @@ pub(crate) async fn record_unlocked<S: Transaction>(
 ) -> Result<Answers<Recorded>> {
     let known: Option<Vec<_>> = batch.iter().map(|item| item.as_claimed.as_deref()).collect();
     let known = known.ok_or_else(|| StoreError::Conflict("a claim that is not known".to_owned()))?;
-    let mut traffic =
-        Traffic::of(known.into_iter().map(|known| (known.rows.clone(), Some([known.stamp; 3]))));
-    let answers = batch.iter().map(|item| decide(&mut traffic, rules, item, now)).collect();
-    let (_, effects) = traffic.save_unlocked(session).await?;
+    let mut work =
+        UnitOfWork::of(known.into_iter().map(|known| (known.rows.clone(), Some([known.stamp; 3]))));
+    let answers = batch.iter().map(|item| decide(&mut work, rules, item, now)).collect();
+    let (_, effects) = work.save_unlocked(session).await?;
     Ok((answers, effects))
 }
 
-fn decide(traffic: &mut Traffic, rules: &Rules, item: &Record, now: Timestamp) -> Recorded {
-    match traffic.view(item.id) {
+fn decide(work: &mut UnitOfWork, rules: &Rules, item: &Record, now: Timestamp) -> Recorded {
+    match work.view(item.id) {
         Some((_, _, message)) if message.claim == Some(item.claim) => {
             // A final message keeps its claim, so that the same outcome written twice is seen as such.
             if message.state != Delivery::Sending {
@@ -50,7 +51,7 @@ fn decide(traffic: &mut Traffic, rules: &Rules, item: &Record, now: Timestamp) -
         }
         _ => return Recorded::Stale,
     }
-    let Some((number, verification, message)) = traffic.change(item.id) else {
+    let Some((number, verification, message)) = work.change(item.id) else {
         return Recorded::Stale;
     };
     message.parts = item.parts.or(message.parts);

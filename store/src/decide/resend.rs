@@ -1,11 +1,13 @@
 //! Another message for a verification, asked for by its id.
 
-use super::super::transaction::{Result, Transaction, Written};
-use super::super::{Resend, Resent};
 use super::accounts_involved::AccountsInvolved;
 use super::idempotency::FirstAnswers;
 use super::quota::{Asker, QuotaCheck};
-use super::{Answers, ClientNumbers, Effects, Messages, Numbers, Rows, Verifications, check, sorted};
+use super::{Answers, ClientNumbers, Effects, LoadedRows, Messages, Numbers, Verifications, check, sorted};
+use crate::error::Result;
+use crate::requests::verifications::{Resend, Resent};
+use crate::tables::bundles::Written;
+use crate::transaction::Transaction;
 use hulak_common::idempotency::Recall;
 use hulak_common::limits::{LimitReached, Policy};
 use hulak_common::rules::Rules;
@@ -64,10 +66,10 @@ impl ResendBatch {
         Ok(Self {
             meter,
             holders,
-            numbers: Rows::load(numbers, |row| row.phone),
-            client_numbers: Rows::load(client_numbers, |row| (row.client, row.phone)),
-            verifications: Rows::load(verifications, |row| row.id),
-            messages: Rows::load(messages, |row| row.id),
+            numbers: LoadedRows::load(numbers, |row| row.phone),
+            client_numbers: LoadedRows::load(client_numbers, |row| (row.client, row.phone)),
+            verifications: LoadedRows::load(verifications, |row| row.id),
+            messages: LoadedRows::load(messages, |row| row.id),
             new: Vec::new(),
         })
     }

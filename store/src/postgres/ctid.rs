@@ -7,7 +7,9 @@ use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef, Postgres};
 use sqlx::types::Type;
 
-use super::super::transaction::Ctid;
+/// Where this version of a row is stored, as the database says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ctid([u8; 6]);
 
 /// `tid` and `tid[]`, which sqlx has no names for; see `pg_type.dat` of PostgreSQL.
 const TID: Oid = Oid(27);

@@ -7,8 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::Mutex;
 
-use super::super::StoreError;
-use super::super::transaction::Result;
+use crate::error::{Result, StoreError};
 use hulak_common::time::Timestamp;
 
 /// Connecting and the question together.

@@ -13,12 +13,12 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, PgPool, Postgres};
 
-use super::super::Connections;
-use super::super::transaction::Result;
+use crate::connections::Connections;
+use crate::error::Result;
 use hulak_common::clock::Stopwatch;
 
 /// How long a connection may have been idle to be trusted. After a restart of the server every idle one is dead.
-pub(super) const IDLE: Duration = Duration::from_millis(500);
+pub(crate) const IDLE: Duration = Duration::from_millis(500);
 /// How long a connection is kept from the pool, which closes those that have become old.
 const AWAY: Duration = Duration::from_mins(1);
 /// How long it may take to answer that it still does.

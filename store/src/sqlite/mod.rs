@@ -1,29 +1,22 @@
 //! SQLite: one file, one writer at a time. The batches of the hot calls are its group commits.
 
-mod clients;
-mod operators;
-mod requests;
 mod transaction;
 
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
+use sqlx::query::{Query, QueryAs};
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row as _, SqlitePool, Transaction};
-use uuid::Uuid;
+use sqlx::{FromRow, QueryBuilder, SqlitePool, Transaction};
 
-use super::rows::{self, client_number_columns, number_columns, verification_columns};
-use super::transaction::{Backend, Result};
-use super::{Connections, KeyOwner, List, Load, StoreError, WORKER_FORGOTTEN, WORKER_TTL};
-use hulak_common::client::NewKey;
-use hulak_common::client::{ClientRecord, KeyRecord, SettingsChange};
+use crate::connections::Connections;
+use crate::error::{Result, StoreError};
+use crate::sql_text::SqlText;
 use hulak_common::clock::machine_now;
-use hulak_common::job::MessageId;
-use hulak_common::phone::PhoneNumber;
-use hulak_common::phone_record::{ClientNumber, Number, NumberReport};
 use hulak_common::time::Timestamp;
-use hulak_common::verification::Verification;
-pub(super) use transaction::SqliteTransaction;
+pub(crate) use transaction::SqliteTransaction;
 
 /// How long a transaction waits for its turn to write.
 const TURN: Duration = Duration::from_secs(5);
@@ -32,12 +25,9 @@ const READERS: u32 = 4;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 
-const READ_VERIFICATION: &str =
-    concat!("SELECT ", verification_columns!(), " FROM verifications WHERE id = ?");
-
 /// A SQLite database file.
 #[derive(Debug)]
-pub struct Sqlite {
+pub(crate) struct Sqlite {
     writer: SqlitePool,
     readers: SqlitePool,
 }
@@ -47,7 +37,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// When the path cannot be used.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         // Not as an address, in which a file name's `?`, `#` and `%` would mean something.
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -80,182 +70,103 @@ impl Sqlite {
     }
 }
 
-impl Backend for Sqlite {
-    type Transaction = SqliteTransaction;
+/// What a statement is called with.
+type Select<T> = QueryAs<'static, sqlx::Sqlite, T, SqliteArguments>;
 
-    const STAMPS: bool = false;
+impl Sqlite {
+    /// The text of a statement for this database.
+    pub(crate) fn text(&self, sql: impl SqlText) -> &'static str {
+        sql.sqlite()
+    }
 
-    async fn autocommit(&self) -> Result<SqliteTransaction> {
+    /// A connection that only reads.
+    pub(crate) async fn reader(&self) -> Result<PoolConnection<sqlx::Sqlite>> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// All rows of a statement that reads.
+    pub(crate) async fn read<T>(&self, select: Select<T>) -> Result<Vec<T>>
+    where
+        T: Send + Unpin + 'static + for<'r> FromRow<'r, SqliteRow>,
+    {
+        Ok(select.fetch_all(&self.readers).await?)
+    }
+
+    /// All rows of two statements, on one connection.
+    pub(crate) async fn read_two<A, B>(&self, first: Select<A>, second: Select<B>) -> Result<(Vec<A>, Vec<B>)>
+    where
+        A: Send + Unpin + 'static + for<'r> FromRow<'r, SqliteRow>,
+        B: Send + Unpin + 'static + for<'r> FromRow<'r, SqliteRow>,
+    {
+        let mut reader = self.reader().await?;
+        Ok((first.fetch_all(&mut *reader).await?, second.fetch_all(&mut *reader).await?))
+    }
+
+    /// Runs statements that change something, and then one that reads.
+    pub(crate) async fn execute_then_read<T>(
+        &self,
+        statements: [Query<'static, sqlx::Sqlite, SqliteArguments>; 2],
+        select: Select<T>,
+    ) -> Result<Vec<T>>
+    where
+        T: Send + Unpin + 'static + for<'r> FromRow<'r, SqliteRow>,
+    {
+        for statement in statements {
+            self.execute(statement).await?;
+        }
+        self.read(select).await
+    }
+
+    /// All rows of a statement that was put together.
+    pub(crate) async fn read_built<T>(&self, mut select: QueryBuilder<sqlx::Sqlite>) -> Result<Vec<T>>
+    where
+        T: Send + Unpin + 'static + for<'r> FromRow<'r, SqliteRow>,
+    {
+        Ok(select.build_query_as().fetch_all(&self.readers).await?)
+    }
+
+    /// All rows of a statement that changes something.
+    pub(crate) async fn change<T>(&self, statement: Select<T>) -> Result<Vec<T>>
+    where
+        T: Send + Unpin + 'static + for<'r> FromRow<'r, SqliteRow>,
+    {
+        Ok(statement.fetch_all(&self.writer).await?)
+    }
+
+    /// How many rows a statement has changed.
+    pub(crate) async fn execute(
+        &self,
+        statement: Query<'static, sqlx::Sqlite, SqliteArguments>,
+    ) -> Result<u64> {
+        Ok(statement.execute(&self.writer).await?.rows_affected())
+    }
+
+    pub(crate) async fn autocommit(&self) -> Result<SqliteTransaction> {
         self.begin().await
     }
 
-    async fn begin(&self) -> Result<SqliteTransaction> {
+    pub(crate) async fn begin(&self) -> Result<SqliteTransaction> {
         // IMMEDIATE takes the write lock at once: nothing read in the transaction can have changed when it writes.
-        Ok(SqliteTransaction::new(self.writer.begin_with("BEGIN IMMEDIATE").await?))
+        Ok(SqliteTransaction { tx: self.writer.begin_with("BEGIN IMMEDIATE").await? })
     }
 
-    async fn migrate(&self) -> Result<()> {
+    pub(crate) async fn migrate(&self) -> Result<()> {
         // For SQLite sqlx takes no lock of its own: a transaction around it all lets many processes start at once.
         let mut tx = self.first_begin().await?;
         MIGRATIONS.run_direct(None, &mut *tx, false).await?;
         Ok(tx.commit().await?)
     }
 
-    async fn time(&self) -> Result<Timestamp> {
-        // The machine's clock is this database's, also after a suspend, or after somebody has set it.
+    pub(crate) async fn time(&self) -> Result<Timestamp> {
+        // The machine's clock is this database's, also after a suspend, or after it was set by hand.
         Ok(machine_now())
     }
 
-    async fn verifications(&self, ids: &[Uuid]) -> Result<Vec<Verification>> {
-        let mut found = Vec::with_capacity(ids.len());
-        let mut connection = self.readers.acquire().await?;
-        for id in ids {
-            let row: Option<rows::VerificationRow> =
-                sqlx::query_as(READ_VERIFICATION).bind(id).fetch_optional(&mut *connection).await?;
-            found.extend(row);
-        }
-        rows::all(found)
-    }
-
-    async fn number(&self, client: Uuid, phone: PhoneNumber) -> Result<NumberReport> {
-        let mut connection = self.readers.acquire().await?;
-        let number: Option<rows::NumberRow> =
-            sqlx::query_as(concat!("SELECT ", number_columns!(), " FROM numbers WHERE phone = ?"))
-                .bind(phone.to_i64())
-                .fetch_optional(&mut *connection)
-                .await?;
-        let row: Option<rows::ClientNumberRow> = sqlx::query_as(concat!(
-            "SELECT ",
-            client_number_columns!(),
-            " FROM client_numbers WHERE phone = ? AND client_id = ?"
-        ))
-        .bind(phone.to_i64())
-        .bind(client)
-        .fetch_optional(&mut *connection)
-        .await?;
-        Ok(NumberReport {
-            number: number.map_or_else(|| Ok(Number::new(phone)), TryInto::try_into)?,
-            client: row.map_or_else(|| Ok(ClientNumber::new(client, phone)), TryInto::try_into)?,
-        })
-    }
-
-    async fn take_due(&self, limit: u32, now: Timestamp) -> Result<Vec<MessageId>> {
-        // Oldest first. There is one writer, so no other relay can take the same rows.
-        let sql = "UPDATE messages SET publish_at = ?2 + ?3 WHERE (verification_id, seq) IN \
-             (SELECT verification_id, seq FROM messages WHERE publish_at <= ?2 ORDER BY publish_at LIMIT ?1) \
-             RETURNING verification_id, seq";
-        let taken = sqlx::query(sql)
-            .bind(limit)
-            .bind(now)
-            .bind(super::RELAY_GRACE_MS)
-            .fetch_all(&self.writer)
-            .await?;
-        taken
-            .iter()
-            .map(|row| Ok(MessageId { verification: row.try_get(0)?, seq: row.try_get(1)? }))
-            .collect()
-    }
-
-    async fn confirm_published(&self, confirmed: &[(MessageId, Timestamp)]) -> Result<()> {
-        // Only while it waits for a worker now: a later due time has its own publish time, a claim has none.
-        let sql = "UPDATE messages SET publishes = publishes + 1, publish_at = ?3 + ?4 * (1 << min(publishes, 6)) \
-             WHERE verification_id = ?1 AND seq = ?2 AND publish_at IS NOT NULL AND due_at <= ?3";
-        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for (id, published_at) in confirmed {
-            sqlx::query(sql)
-                .bind(id.verification)
-                .bind(id.seq)
-                .bind(*published_at)
-                .bind(super::CONFIRMED_MS)
-                .execute(&mut *tx)
-                .await?;
-        }
-        Ok(tx.commit().await?)
-    }
-
-    async fn waiting_since(&self, now: Timestamp) -> Result<Option<Timestamp>> {
-        // One look at the end of the index messages_waiting.
-        let sql =
-            "SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= ? ORDER BY due_at LIMIT 1";
-        Ok(sqlx::query_scalar(sql).bind(now).fetch_optional(&self.readers).await?)
-    }
-
-    async fn load(&self, now: Timestamp) -> Result<Load> {
-        // The index messages_outbox has only what is to be published; the limit bounds how much of it is read.
-        let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM messages WHERE publish_at <= ?1 LIMIT ?2)), \
-             (SELECT count(*) FROM workers WHERE seen_at > ?3)";
-        let (outbox, workers) = sqlx::query_as(sql)
-            .bind(now)
-            .bind(Load::MOST)
-            .bind(now - WORKER_TTL)
-            .fetch_one(&self.readers)
-            .await?;
-        Ok(Load { outbox, workers })
-    }
-
-    fn connections(&self) -> Connections {
+    pub(crate) fn connections(&self) -> Connections {
         Connections::of([&self.writer, &self.readers])
     }
 
-    async fn heartbeat(&self, worker: Uuid, now: Timestamp) -> Result<u32> {
-        sqlx::query(
-            "INSERT INTO workers (id, seen_at) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET seen_at = ?2",
-        )
-        .bind(worker)
-        .bind(now)
-        .execute(&self.writer)
-        .await?;
-        // Whoever was killed did not say that it leaves.
-        sqlx::query("DELETE FROM workers WHERE seen_at <= ?")
-            .bind(now - WORKER_FORGOTTEN)
-            .execute(&self.writer)
-            .await?;
-        Ok(sqlx::query_scalar("SELECT count(*) FROM workers WHERE seen_at > ?")
-            .bind(now - WORKER_TTL)
-            .fetch_one(&self.readers)
-            .await?)
-    }
-
-    async fn forget(&self, limit: u32, now: Timestamp) -> Result<()> {
-        let mut connection = self.writer.acquire().await?;
-        Ok(requests::forget(&mut connection, i64::from(limit), now).await?)
-    }
-
-    async fn list(&self, list: &List, now: Timestamp) -> Result<Vec<Verification>> {
-        let mut sql = super::list::query::<sqlx::Sqlite>(list, now);
-        rows::all::<rows::VerificationRow, _>(sql.build_query_as().fetch_all(&self.readers).await?)
-    }
-
-    async fn leave(&self, worker: Uuid) -> Result<()> {
-        sqlx::query("DELETE FROM workers WHERE id = ?").bind(worker).execute(&self.writer).await?;
-        Ok(())
-    }
-
-    async fn install_key(&self, key: &NewKey, id: Uuid, now: Timestamp) -> Result<Uuid> {
-        clients::install_key(self, key, id, now).await
-    }
-
-    async fn find_key(&self, hash: &[u8; 32]) -> Result<Option<KeyOwner>> {
-        clients::find_key(self, hash).await
-    }
-
-    async fn keys(&self) -> Result<Vec<KeyRecord>> {
-        clients::keys(self).await
-    }
-
-    async fn revoke_key(&self, hash: &[u8; 32], now: Timestamp) -> Result<Option<Timestamp>> {
-        clients::revoke_key(self, hash, now).await
-    }
-
-    async fn clients(&self) -> Result<Vec<ClientRecord>> {
-        clients::clients(self).await
-    }
-
-    async fn change_client(&self, name: &str, change: &SettingsChange) -> Result<Option<ClientRecord>> {
-        clients::change_client(self, name, change).await
-    }
-
-    async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }

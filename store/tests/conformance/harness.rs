@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,16 +18,19 @@ use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{DeliveryError, DeliveryFault, Status, Verification};
 use hulak_store::{
-    AccountChanged, Batch, Check, Checked, Claim, Claimed, Create, Created, Database, Grant, NewAccount,
-    Outcome, Postgres, Record, Recorded, Sqlite, Store,
+    AccountChanged, Batch, Check, Checked, Claim, Claimed, Create, Created, Grant, NewAccount, Outcome,
+    Record, Recorded, Store,
 };
 use hulak_testkit::answer::eventually;
 use hulak_testkit::database::TestDatabase;
 use hulak_testkit::fixtures::{self, live_key};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
+
+use crate::statements;
 
 /// Both variants of each test: `postgres::name` and `sqlite::name`.
 macro_rules! on_both_stores {
@@ -65,7 +69,7 @@ enum Site {
 #[derive(Debug)]
 pub(crate) struct World {
     site: Site,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) rules: Rules,
 }
 
@@ -184,16 +188,21 @@ macro_rules! behind {
     ($world:expr, |$connection:ident| $body:expr) => {
         match &$world.site {
             Site::Postgres(database) => {
-                let mut $connection = PgConnection::connect(&database.url()).await.unwrap();
+                let mut $connection = connect(&database.url()).await;
                 $body.await.unwrap()
             }
             Site::Sqlite(dir) => {
-                let options = SqliteConnectOptions::new().filename(file(dir));
+                let options = SqliteConnectOptions::new().filename(file(dir)).disable_statement_logging();
                 let mut $connection = SqliteConnection::connect_with(&options).await.unwrap();
                 $body.await.unwrap()
             }
         }
     };
+}
+
+/// A connection that is the test's own: what it is asked is no statement of the store's.
+pub(crate) async fn connect(url: &str) -> PgConnection {
+    PgConnectOptions::from_str(url).unwrap().disable_statement_logging().connect().await.unwrap()
 }
 
 /// With a name that would mean something else in an address.
@@ -223,28 +232,25 @@ impl Kind {
     }
 }
 
-fn open(site: &Site, rules: Rules) -> Arc<dyn Store> {
+fn open(site: &Site, rules: Rules) -> Arc<Store> {
+    statements::record();
     match site {
         Site::Postgres(database) => {
-            let backend = Postgres::new(&database.url().into(), 8, "store-conformance").unwrap();
-            Arc::new(Database::new(backend, rules))
+            Arc::new(Store::postgres(&database.url().into(), 8, "store-conformance", rules).unwrap())
         }
-        Site::Sqlite(dir) => {
-            let backend = Sqlite::open(&file(dir)).unwrap();
-            Arc::new(Database::new(backend, rules))
-        }
+        Site::Sqlite(dir) => Arc::new(Store::sqlite(&file(dir), rules).unwrap()),
     }
 }
 
 impl World {
     /// Another store on the same database, with its own connections and rules: another process.
-    pub(crate) fn another(&self, rules: Rules) -> Arc<dyn Store> {
+    pub(crate) fn another(&self, rules: Rules) -> Arc<Store> {
         open(&self.site, rules)
     }
 
     /// Stores on the same database for racing. SQLite serves one process; another one may look in, but two that write
     /// all the time would mostly wait for each other.
-    pub(crate) fn racers(&self) -> [Arc<dyn Store>; 4] {
+    pub(crate) fn racers(&self) -> [Arc<Store>; 4] {
         let (this, another) = (|| Arc::clone(&self.store), || self.another(self.rules.clone()));
         match self.site {
             Site::Postgres(_) => [this(), another(), this(), another()],
@@ -402,6 +408,18 @@ impl World {
             let change = sqlx::query(sql).bind(verification.id).bind(status.as_str());
             change.execute(&mut connection).await.map(drop)
         });
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(
+                statements::unknown(),
+                Vec::<String>::new(),
+                "statements that tests/sql does not have"
+            );
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Every test has a database of its own and passes the time in; nothing here waits for a clock.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod accounts;
 mod check;
 mod claim;
 mod clients;
@@ -19,6 +20,7 @@ mod record;
 mod relay_reaper;
 mod requests;
 mod resend;
+mod statements;
 mod story;
 mod unlocked;
 mod watch;

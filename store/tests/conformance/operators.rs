@@ -305,7 +305,7 @@ async fn traffic(world: &World) -> Vec<(Day, Uuid, UsageSum)> {
     ]
 }
 
-async fn bill(store: &dyn Store, from: Day) -> Vec<(Day, Uuid, UsageSum)> {
+async fn bill(store: &Store, from: Day) -> Vec<(Day, Uuid, UsageSum)> {
     let mut bill: Vec<_> =
         store.usage(from).await.unwrap().into_iter().map(|row| (row.day, row.client, row.sum)).collect();
     bill.sort_by_key(|(day, client, _)| (std::cmp::Reverse(*day), *client));

@@ -53,7 +53,7 @@ where
 /// A store whose callers stand in line for a connection as long as it takes. Nothing was done for those who were sent
 /// away, and how long the line may get on a busy machine is not what a race is about.
 #[derive(Debug, Clone)]
-pub(crate) struct Racer(Arc<dyn Store>);
+pub(crate) struct Racer(Arc<Store>);
 
 fn sent_away(error: &StoreError) -> bool {
     let StoreError::Unavailable(reason) = error else { return false };

@@ -7,10 +7,10 @@ use std::time::Duration;
 use hulak_common::clock::{Clock as _, DatabaseClock, SharedClock};
 use hulak_common::rng::Rng;
 use hulak_runtime::shutdown::Shutdown;
-use hulak_store::{Created, Database, Health, Monitor, Postgres, Store};
+use hulak_store::{Created, Health, Monitor, Store};
 use hulak_testkit::answer::eventually;
 use hulak_testkit::proxy::Proxy;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::Connection as _;
 use url::Url;
 
 use crate::harness::*;
@@ -18,20 +18,19 @@ use crate::harness::*;
 on_both_stores!(a_clock_that_has_gone_wrong_follows_the_databases);
 
 /// A store of [`World`]'s database, with its own connections.
-fn open(url: &str, connections: u32) -> Arc<dyn Store> {
-    let backend = Postgres::new(&url.to_owned().into(), connections, "store-conformance").unwrap();
-    Arc::new(Database::new(backend, rules()))
+fn open(url: &str, connections: u32) -> Arc<Store> {
+    let url = url.to_owned().into();
+    Arc::new(Store::postgres(&url, connections, "store-conformance", rules()).unwrap())
 }
 
 /// The same, where every connection counts as one that has been idle for a while.
-fn open_pinging(url: &str, connections: u32) -> Arc<dyn Store> {
+fn open_pinging(url: &str, connections: u32) -> Arc<Store> {
     let url = url.to_owned().into();
-    let backend = Postgres::pinging(&url, connections, "store-conformance", Duration::ZERO).unwrap();
-    Arc::new(Database::new(backend, rules()))
+    Arc::new(Store::pinging(&url, connections, "store-conformance", Duration::ZERO, rules()).unwrap())
 }
 
 /// Watches a store until the test's end.
-fn watch(store: &Arc<dyn Store>, clock: SharedClock) -> Monitor {
+fn watch(store: &Arc<Store>, clock: SharedClock) -> Monitor {
     let monitor = Monitor::new();
     let (watching, store) = (monitor.clone(), Arc::clone(store));
     tokio::spawn(async move {
@@ -61,7 +60,7 @@ async fn slow_statements_do_not_make_the_database_look_away() {
     let store = open(&world.url(), 2);
     let monitor = watch(&store, Arc::new(DatabaseClock::new()));
     monitor.up().await;
-    let mut locker = PgConnection::connect(&world.url()).await.unwrap();
+    let mut locker = connect(&world.url()).await;
     let mut lock = locker.begin().await.unwrap();
     sqlx::raw_sql("LOCK TABLE numbers").execute(&mut *lock).await.unwrap();
 
@@ -122,7 +121,7 @@ const OURS: &str =
     "pg_stat_activity WHERE datname = current_database() AND application_name = 'store-conformance'";
 
 /// Uses four connections.
-async fn all_at_once(store: &dyn Store) {
+async fn all_at_once(store: &Store) {
     let reads = (0..4).map(|n| store.number(CLIENT, phone(n)));
     futures_util::future::try_join_all(reads).await.unwrap();
 }
@@ -187,7 +186,7 @@ async fn a_migration_does_not_wait_for_a_silent_database() {
         let world = Kind::Postgres.bare(rules()).await;
         let (proxy, url) = in_front_of(&world.url()).await;
         let store = open(&url, 1);
-        let mut other = PgConnection::connect(&world.url()).await.unwrap();
+        let mut other = connect(&world.url()).await;
         // Another process migrates, which may take as long as it takes.
         sqlx::migrate::Migrate::lock(&mut other).await.unwrap();
         let migrating = tokio::spawn({

@@ -1,14 +1,15 @@
-//! What workers ask of the store: who may send a message, and how it ended.
+//! What workers ask of the store: whether they may send a message now, and how it ended.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::transaction::{MessageBundle, RowVersion};
+use crate::postgres::Ctid;
 use hulak_common::job::MessageId;
 use hulak_common::phone::PhoneNumber;
+use hulak_common::phone_record::Number;
 use hulak_common::time::Timestamp;
-use hulak_common::verification::{Delivery, DeliveryError, Route, Verification};
+use hulak_common::verification::{Delivery, DeliveryError, Message, Route, Verification};
 
 /// A worker's wish to send a message now.
 #[derive(Debug, Clone, Copy)]
@@ -61,11 +62,23 @@ pub struct Grant {
     pub as_claimed: Option<Box<AsClaimed>>,
 }
 
+/// A message with its verification and its number.
+pub(crate) type MessageBundle = (Number, Verification, Message);
+
+/// By which a transaction tells whether a row was written since it was read, and where it was stored then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowVersion {
+    /// The transaction that wrote it.
+    pub(crate) writer: u32,
+    /// Where it is stored, if that is known.
+    pub(crate) place: Option<Ctid>,
+}
+
 /// The rows of a message as its claim left them, with which it can be told whether they still are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AsClaimed {
-    pub(super) stamp: RowVersion,
-    pub(super) rows: MessageBundle,
+    pub(crate) stamp: RowVersion,
+    pub(crate) rows: MessageBundle,
 }
 
 /// How a call to the gateway ended.
@@ -89,7 +102,7 @@ pub enum Outcome {
         /// Why, if there is a reason to show.
         error: Option<DeliveryError>,
     },
-    /// Nobody knows.
+    /// It is not known whether the gateway has accepted it.
     Ambiguous(DeliveryError),
 }
 
@@ -117,4 +130,29 @@ pub enum Recorded {
     Already,
     /// The claim had been taken back; nothing was written.
     Stale,
+}
+
+/// What a sweep of the reaper did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reaped {
+    /// Verifications that expired.
+    pub expired: usize,
+    /// Claims whose lease had run out.
+    pub leases: usize,
+    /// Whether there was more than one sweep takes.
+    pub more: bool,
+}
+
+/// How much is to be done, and by how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Messages that are due to be published by a relay, up to [`Load::MOST`].
+    pub outbox: u32,
+    /// Workers that live.
+    pub workers: u32,
+}
+
+impl Load {
+    /// Counting ends here: beyond it only the trouble counts, and counting costs.
+    pub const MOST: u32 = 10_000;
 }

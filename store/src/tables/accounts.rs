@@ -1,17 +1,18 @@
-//! Statements on accounts and groups. They are few and short, so one text serves both databases.
+//! `accounts`, `account_groups` and `memberships`. One text serves both databases.
 
 use sqlx::{Database, Encode, FromRow, QueryBuilder, Type};
 use uuid::Uuid;
 
-use super::StoreError;
-use super::accounts::AccountList;
-use super::transaction::{ClientPhone, Result};
+use crate::error::{Result, StoreError};
+use crate::requests::accounts::AccountList;
+use crate::tables::Dialect;
+use crate::tables::client_numbers::ClientPhone;
 use hulak_common::account::{Account, Group, GroupName, Permission};
 use hulak_common::phone::PhoneNumber;
 use hulak_common::time::Timestamp;
 
 /// Which accounts.
-pub(super) enum Wanted<'a> {
+pub(crate) enum Wanted<'a> {
     /// Clients and ids.
     Ids(&'a [(Uuid, Uuid)]),
     /// Client and [`hulak_common::account::Username::key`].
@@ -21,16 +22,16 @@ pub(super) enum Wanted<'a> {
     List(&'a AccountList),
 }
 
-/// How strongly groups are held: who makes an account a member shares them, who changes them does not.
+/// How strongly groups are held: a transaction that makes an account a member shares them, one that changes them does not.
 #[derive(Clone, Copy)]
-pub(super) enum Hold {
+pub(crate) enum Hold {
     No,
     Shared,
     Alone,
 }
 
 /// What the decisions on accounts need of a transaction. Accounts are locked after verifications, groups after accounts.
-pub(super) trait AccountSession: Send {
+pub(crate) trait AccountsTable: Send {
     /// Loads accounts with their groups, locking them, by id, when `lock`.
     fn find_accounts(
         &mut self,
@@ -61,8 +62,8 @@ pub(super) trait AccountSession: Send {
 }
 
 #[derive(FromRow)]
-pub(super) struct AccountRow {
-    pub(super) id: Uuid,
+struct AccountRow {
+    id: Uuid,
     client_id: Uuid,
     username: String,
     first_name: String,
@@ -77,14 +78,14 @@ pub(super) struct AccountRow {
 }
 
 #[derive(FromRow)]
-pub(super) struct MemberRow {
+struct MemberRow {
     account_id: Uuid,
     name: String,
     permissions: String,
 }
 
 #[derive(FromRow)]
-pub(super) struct GroupRow {
+struct GroupRow {
     id: Uuid,
     client_id: Uuid,
     name: String,
@@ -102,7 +103,7 @@ fn permissions(text: &str) -> Result<Vec<Permission>> {
 }
 
 /// The text that [`permissions`] reads.
-pub(super) fn permissions_text(permissions: &[Permission]) -> String {
+fn permissions_text(permissions: &[Permission]) -> String {
     permissions.iter().map(Permission::as_str).collect::<Vec<_>>().join(" ")
 }
 
@@ -121,7 +122,7 @@ impl TryFrom<GroupRow> for Group {
 }
 
 /// Accounts with their groups and what those allow.
-pub(super) fn assemble(rows: Vec<AccountRow>, members: &[MemberRow]) -> Result<Vec<Account>> {
+fn assemble(rows: Vec<AccountRow>, members: &[MemberRow]) -> Result<Vec<Account>> {
     rows.into_iter().map(|row| account(row, members)).collect()
 }
 
@@ -155,8 +156,8 @@ fn account(row: AccountRow, members: &[MemberRow]) -> Result<Account> {
     })
 }
 
-/// The accounts that are wanted. Whoever locks them does so in the order of their ids.
-pub(super) fn accounts_query<DB: Database>(wanted: &Wanted<'_>) -> QueryBuilder<DB>
+/// The accounts that are wanted; they are locked in the order of their ids.
+fn accounts_query<DB: Database>(wanted: &Wanted<'_>) -> QueryBuilder<DB>
 where
     for<'q> i64: Encode<'q, DB> + Type<DB>,
     for<'q> Uuid: Encode<'q, DB> + Type<DB>,
@@ -214,7 +215,7 @@ where
 }
 
 /// The memberships of these accounts, with what each group allows.
-pub(super) fn members_query<DB: Database>(accounts: &[AccountRow]) -> QueryBuilder<DB>
+fn members_query<DB: Database>(accounts: &[AccountRow]) -> QueryBuilder<DB>
 where
     for<'q> Uuid: Encode<'q, DB> + Type<DB>,
 {
@@ -222,26 +223,19 @@ where
         "SELECT m.account_id, g.name, g.permissions FROM memberships m JOIN account_groups g ON g.id = m.group_id \
          WHERE m.account_id IN (",
     );
-    // Of nobody, when there is no account: asked all the same, because whether somebody has one must not show in the time
-    // that an answer takes.
-    let nobody = accounts.is_empty().then_some(Uuid::nil());
-    any(&mut sql, accounts.iter().map(|account| account.id).chain(nobody));
+    // Without an account the query asks for none: whether a number has an account must not show in the time that an answer
+    // takes.
+    let none = accounts.is_empty().then_some(Uuid::nil());
+    let mut list = sql.separated(", ");
+    for id in accounts.iter().map(|account| account.id).chain(none) {
+        list.push_bind(id);
+    }
     sql.push(")");
     sql
 }
 
-fn any<DB: Database>(sql: &mut QueryBuilder<DB>, ids: impl Iterator<Item = Uuid>)
-where
-    for<'q> Uuid: Encode<'q, DB> + Type<DB>,
-{
-    let mut list = sql.separated(", ");
-    for id in ids {
-        list.push_bind(id);
-    }
-}
-
 /// A client's groups by name.
-pub(super) fn groups_query<DB: Database>(client: Uuid, names: Option<&[GroupName]>) -> QueryBuilder<DB>
+fn groups_query<DB: Database>(client: Uuid, names: Option<&[GroupName]>) -> QueryBuilder<DB>
 where
     for<'q> Uuid: Encode<'q, DB> + Type<DB>,
     for<'q> String: Encode<'q, DB> + Type<DB>,
@@ -262,136 +256,128 @@ where
     sql
 }
 
-pub(super) const INSERT_ACCOUNT: &str = "INSERT INTO accounts (username, username_key, first_name, last_name, email, \
+const INSERT_ACCOUNT: &str = "INSERT INTO accounts (username, username_key, first_name, last_name, email, \
      phone, phone_verified, is_active, updated_at, last_login_at, id, client_id, created_at) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-pub(super) const UPDATE_ACCOUNT: &str = "UPDATE accounts SET username = $1, username_key = $2, first_name = $3, \
+const UPDATE_ACCOUNT: &str = "UPDATE accounts SET username = $1, username_key = $2, first_name = $3, \
      last_name = $4, email = $5, phone = $6, phone_verified = $7, is_active = $8, updated_at = $9, last_login_at = $10 \
      WHERE id = $11 AND client_id = $12 AND created_at = $13";
 
-/// Makes a transaction of one database able to work on accounts.
-macro_rules! account_session {
-    ($session:ty, $db:ty, lock: $lock:literal, share: $share:literal) => {
-        impl $crate::account_session::AccountSession for $session {
-            async fn find_accounts(&mut self, wanted: Wanted<'_>, lock: bool) -> Result<Vec<Account>> {
-                if matches!(wanted, Wanted::Ids([]) | Wanted::Verified([])) {
-                    return Ok(Vec::new());
-                }
-                let mut sql = accounts_query::<$db>(&wanted);
-                match wanted {
-                    Wanted::List(list) => {
-                        sql.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(list.limit));
-                    }
-                    _ => {
-                        sql.push(" ORDER BY id");
-                    }
-                }
-                if lock {
-                    sql.push($lock);
-                }
-                let rows: Vec<AccountRow> = sql.build_query_as().fetch_all(&mut *self.tx).await?;
-                let mut members = members_query::<$db>(&rows);
-                let members: Vec<MemberRow> = members.build_query_as().fetch_all(&mut *self.tx).await?;
-                assemble(rows, &members)
-            }
-
-            async fn insert_account(&mut self, row: &Account) -> Result<()> {
-                self.write_account(row, INSERT_ACCOUNT).await
-            }
-
-            async fn update_account(&mut self, row: &Account) -> Result<()> {
-                self.write_account(row, UPDATE_ACCOUNT).await
-            }
-
-            async fn delete_account(&mut self, id: Uuid) -> Result<()> {
-                for sql in ["DELETE FROM memberships WHERE account_id = $1", "DELETE FROM accounts WHERE id = $1"] {
-                    sqlx::query(sql).bind(id).execute(&mut *self.tx).await?;
-                }
-                Ok(())
-            }
-
-            async fn set_memberships(&mut self, account: Uuid, groups: &[Uuid]) -> Result<()> {
-                let clear = sqlx::query("DELETE FROM memberships WHERE account_id = $1").bind(account);
-                clear.execute(&mut *self.tx).await?;
-                for group in groups {
-                    let insert = sqlx::query("INSERT INTO memberships (account_id, group_id) VALUES ($1, $2)");
-                    insert.bind(account).bind(*group).execute(&mut *self.tx).await?;
-                }
-                Ok(())
-            }
-
-            async fn find_groups(
-                &mut self,
-                client: Uuid,
-                names: Option<&[GroupName]>,
-                hold: Hold,
-            ) -> Result<Vec<Group>> {
-                if names.is_some_and(<[GroupName]>::is_empty) {
-                    return Ok(Vec::new());
-                }
-                let mut sql = groups_query::<$db>(client, names);
-                match hold {
-                    Hold::No => {}
-                    Hold::Shared => {
-                        sql.push($share);
-                    }
-                    Hold::Alone => {
-                        sql.push($lock);
-                    }
-                }
-                let rows: Vec<GroupRow> = sql.build_query_as().fetch_all(&mut *self.tx).await?;
-                rows.into_iter().map(TryInto::try_into).collect()
-            }
-
-            async fn insert_group(&mut self, row: &Group) -> Result<()> {
-                let sql = "INSERT INTO account_groups (id, client_id, name, permissions, created_at, updated_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6)";
-                let insert = sqlx::query(sql).bind(row.id).bind(row.client).bind(row.name.as_str().to_owned());
-                let insert = insert.bind(permissions_text(&row.permissions));
-                insert.bind(row.created_at).bind(row.updated_at).execute(&mut *self.tx).await?;
-                Ok(())
-            }
-
-            async fn update_group(&mut self, row: &Group) -> Result<()> {
-                let sql = "UPDATE account_groups SET permissions = $1, updated_at = $2 WHERE id = $3";
-                let update = sqlx::query(sql).bind(permissions_text(&row.permissions)).bind(row.updated_at);
-                update.bind(row.id).execute(&mut *self.tx).await?;
-                Ok(())
-            }
-
-            async fn delete_group(&mut self, id: Uuid) -> Result<()> {
-                for sql in
-                    ["DELETE FROM memberships WHERE group_id = $1", "DELETE FROM account_groups WHERE id = $1"]
-                {
-                    sqlx::query(sql).bind(id).execute(&mut *self.tx).await?;
-                }
-                Ok(())
-            }
-        }
-
-        impl $session {
-            async fn write_account(&mut self, row: &Account, sql: &'static str) -> Result<()> {
-                let statement = sqlx::query(sql)
-                    .bind(row.username.as_str().to_owned())
-                    .bind(row.username.key().to_owned())
-                    .bind(row.first_name.as_str().to_owned())
-                    .bind(row.last_name.as_str().to_owned())
-                    .bind(row.email.as_ref().map(|email| email.as_str().to_owned()))
-                    .bind(row.phone.map(|phone| phone.to_i64()))
-                    .bind(row.phone_verified)
-                    .bind(row.is_active)
-                    .bind(row.updated_at)
-                    .bind(row.last_login_at)
-                    .bind(row.id)
-                    .bind(row.client)
-                    .bind(row.created_at);
-                statement.execute(&mut *self.tx).await?;
-                Ok(())
-            }
-        }
-    };
+/// Binds an account to one of the two statements above.
+macro_rules! write_account {
+    ($self:ident, $row:ident, $sql:expr) => {{
+        let statement = sqlx::query($sql)
+            .bind($row.username.as_str().to_owned())
+            .bind($row.username.key().to_owned())
+            .bind($row.first_name.as_str().to_owned())
+            .bind($row.last_name.as_str().to_owned())
+            .bind($row.email.as_ref().map(|email| email.as_str().to_owned()))
+            .bind($row.phone.map(|phone| phone.to_i64()))
+            .bind($row.phone_verified)
+            .bind($row.is_active)
+            .bind($row.updated_at)
+            .bind($row.last_login_at)
+            .bind($row.id)
+            .bind($row.client)
+            .bind($row.created_at);
+        statement.execute(&mut *$self.tx).await?;
+        Ok(())
+    }};
 }
 
-// SQLite's writer is alone for as long as its transaction lasts.
-account_session!(super::sqlite::SqliteTransaction, sqlx::Sqlite, lock: "", share: "");
-account_session!(super::postgres::PgTransaction, sqlx::Postgres, lock: " FOR UPDATE", share: " FOR SHARE");
+for_both_transactions!(impl AccountsTable {
+    async fn find_accounts(&mut self, wanted: Wanted<'_>, lock: bool) -> Result<Vec<Account>> {
+        if matches!(wanted, Wanted::Ids([]) | Wanted::Verified([])) {
+            return Ok(Vec::new());
+        }
+        let mut sql = accounts_query::<<Self as Dialect>::Database>(&wanted);
+        match wanted {
+            Wanted::List(list) => {
+                sql.push(" ORDER BY id DESC LIMIT ").push_bind(i64::from(list.limit));
+            }
+            _ => {
+                sql.push(" ORDER BY id");
+            }
+        }
+        if lock {
+            sql.push(Self::FOR_UPDATE);
+        }
+        let rows: Vec<AccountRow> = sql.build_query_as().fetch_all(&mut *self.tx).await?;
+        let mut members = members_query::<<Self as Dialect>::Database>(&rows);
+        let members: Vec<MemberRow> = members.build_query_as().fetch_all(&mut *self.tx).await?;
+        assemble(rows, &members)
+    }
+
+    async fn insert_account(&mut self, row: &Account) -> Result<()> {
+        write_account!(self, row, INSERT_ACCOUNT)
+    }
+
+    async fn update_account(&mut self, row: &Account) -> Result<()> {
+        write_account!(self, row, UPDATE_ACCOUNT)
+    }
+
+    async fn delete_account(&mut self, id: Uuid) -> Result<()> {
+        for sql in ["DELETE FROM memberships WHERE account_id = $1", "DELETE FROM accounts WHERE id = $1"] {
+            sqlx::query(sql).bind(id).execute(&mut *self.tx).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_memberships(&mut self, account: Uuid, groups: &[Uuid]) -> Result<()> {
+        let clear = sqlx::query("DELETE FROM memberships WHERE account_id = $1").bind(account);
+        clear.execute(&mut *self.tx).await?;
+        for group in groups {
+            let insert = sqlx::query("INSERT INTO memberships (account_id, group_id) VALUES ($1, $2)");
+            insert.bind(account).bind(*group).execute(&mut *self.tx).await?;
+        }
+        Ok(())
+    }
+
+    async fn find_groups(
+        &mut self,
+        client: Uuid,
+        names: Option<&[GroupName]>,
+        hold: Hold,
+    ) -> Result<Vec<Group>> {
+        if names.is_some_and(<[GroupName]>::is_empty) {
+            return Ok(Vec::new());
+        }
+        let mut sql = groups_query::<<Self as Dialect>::Database>(client, names);
+        match hold {
+            Hold::No => {}
+            Hold::Shared => {
+                sql.push(Self::FOR_SHARE);
+            }
+            Hold::Alone => {
+                sql.push(Self::FOR_UPDATE);
+            }
+        }
+        let rows: Vec<GroupRow> = sql.build_query_as().fetch_all(&mut *self.tx).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    async fn insert_group(&mut self, row: &Group) -> Result<()> {
+        let sql = "INSERT INTO account_groups (id, client_id, name, permissions, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6)";
+        let insert = sqlx::query(sql).bind(row.id).bind(row.client).bind(row.name.as_str().to_owned());
+        let insert = insert.bind(permissions_text(&row.permissions));
+        insert.bind(row.created_at).bind(row.updated_at).execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
+    async fn update_group(&mut self, row: &Group) -> Result<()> {
+        let sql = "UPDATE account_groups SET permissions = $1, updated_at = $2 WHERE id = $3";
+        let update = sqlx::query(sql).bind(permissions_text(&row.permissions)).bind(row.updated_at);
+        update.bind(row.id).execute(&mut *self.tx).await?;
+        Ok(())
+    }
+
+    async fn delete_group(&mut self, id: Uuid) -> Result<()> {
+        for sql in
+            ["DELETE FROM memberships WHERE group_id = $1", "DELETE FROM account_groups WHERE id = $1"]
+        {
+            sqlx::query(sql).bind(id).execute(&mut *self.tx).await?;
+        }
+        Ok(())
+    }
+});

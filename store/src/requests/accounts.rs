@@ -1,13 +1,10 @@
 //! What is asked of accounts and groups.
 
-use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::StoreError;
 use hulak_common::account::{Account, Email, Group, GroupName, Permission, PersonName, Username};
 use hulak_common::idempotency::Remember;
 use hulak_common::phone::PhoneNumber;
-use hulak_common::time::Timestamp;
 
 /// A new account.
 #[derive(Debug, Clone)]
@@ -137,27 +134,4 @@ pub struct GroupRef {
     pub client: Uuid,
     /// Which.
     pub name: GroupName,
-}
-
-/// The part of the database that keeps accounts. Every call acts within one client.
-#[async_trait]
-pub trait AccountStore {
-    /// Makes an account.
-    async fn create_account(&self, new: &NewAccount, now: Timestamp) -> Result<AccountChanged, StoreError>;
-    /// Changes an account.
-    async fn change_account(
-        &self,
-        patch: &AccountPatch,
-        now: Timestamp,
-    ) -> Result<AccountChanged, StoreError>;
-    /// Deletes an account, and tells whether there was one.
-    async fn delete_account(&self, client: Uuid, id: Uuid) -> Result<bool, StoreError>;
-    /// Lists accounts.
-    async fn accounts(&self, list: &AccountList) -> Result<Vec<Account>, StoreError>;
-    /// Makes a group, or replaces its permissions.
-    async fn put_group(&self, put: &PutGroup, now: Timestamp) -> Result<GroupPut, StoreError>;
-    /// Deletes a group, and tells whether there was one.
-    async fn delete_group(&self, group: &GroupRef) -> Result<bool, StoreError>;
-    /// A client's groups by name, at most as many as it may have.
-    async fn groups(&self, client: Uuid) -> Result<Vec<Group>, StoreError>;
 }

@@ -1,12 +1,9 @@
 //! What is asked of hosted pages.
 
-use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::StoreError;
 use hulak_common::hosted_page::HostedPage;
 use hulak_common::idempotency::Remember;
-use hulak_common::time::Timestamp;
 
 /// A new page.
 #[derive(Debug, Clone)]
@@ -76,24 +73,4 @@ pub enum Exchanged {
     Answered(String),
     /// Its idempotency key was used for another request.
     KeyReused,
-}
-
-/// The part of the store that keeps hosted pages.
-#[async_trait]
-pub trait PageStore: Send + Sync {
-    /// Makes a page.
-    async fn make_page(&self, new: &NewPage, now: Timestamp) -> Result<PageMade, StoreError>;
-    /// Reads a page of a client.
-    async fn page(&self, client: Uuid, id: Uuid) -> Result<Option<HostedPage>, StoreError>;
-    /// Takes one of the codes that a page may ask for, before it asks: however many do so at once, no more get one than
-    /// there are.
-    async fn spend_page(&self, client: Uuid, id: Uuid, now: Timestamp) -> Result<Spent, StoreError>;
-    /// Gives it back, when no message came of it.
-    async fn refund_page(&self, client: Uuid, id: Uuid) -> Result<(), StoreError>;
-    /// Notes the verification that came of it.
-    async fn note_page(&self, client: Uuid, id: Uuid, verification: Uuid) -> Result<(), StoreError>;
-    /// Makes a page's approval ready to be exchanged. Doing it again changes nothing.
-    async fn offer_approval(&self, approval: PageApproval, now: Timestamp) -> Result<(), StoreError>;
-    /// Exchanges it, once.
-    async fn exchange(&self, item: &Exchange, now: Timestamp) -> Result<Exchanged, StoreError>;
 }
