@@ -3,13 +3,16 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check deploy-check fmt lint doc openapi fuzz chaos bench
+.PHONY: help run release test test-fast check deploy-check fmt lint doc openapi fuzz chaos bench
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start everything in one process: API, worker, SQLite and a simulated gateway
 	$(CARGO) run
+
+release: ## Build the program as it is deployed: target/release/hulak
+	$(CARGO) build --release -p hulak --features jemalloc
 
 test: ## Run every test beside a throwaway PostgreSQL and RabbitMQ
 	.ci/test
@@ -55,5 +58,5 @@ chaos: ## Kill everything for minutes and check every promise: make chaos CHAOS=
 # Built together, as they would be released, and run from where they are: a `cargo run` of one package alone would choose
 # other features, and build half of the dependencies once more.
 bench: ## Measure it beside the machine's own ceilings: make bench SCENARIO=accept BENCH="--rounds 1"
-	$(CARGO) build -q --release -p hulak -p hulak-bench
+	$(CARGO) build -q --release -p hulak -p hulak-bench --features hulak/jemalloc
 	$${CARGO_TARGET_DIR:-target}/release/hulak-bench $(if $(SCENARIO),--scenario $(SCENARIO)) $(BENCH)

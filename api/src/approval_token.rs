@@ -2,30 +2,60 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hulak_common::account::{Account, GroupName, Permission};
 use hulak_common::code::{KeyPurpose, Keyring, Keys};
 use hulak_common::test_numbers::TestNumbers;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
-use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use ring::error::KeyRejected;
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// How long the token is good.
 const LIFE: Duration = Duration::from_secs(600);
-
-/// The DER head of a PKCS #8 Ed25519 private key (RFC 8410); the 32-byte seed follows.
-const PKCS8_HEAD: [u8; 16] =
-    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// Signs approval tokens, and publishes the keys to check them with.
 pub struct Approvals {
     issuer: String,
     test_numbers: TestNumbers,
-    header: Header,
-    key: EncodingKey,
-    keys: JwkSet,
+    /// The first part of every token.
+    header: String,
+    key: Ed25519KeyPair,
+    keys: KeySet,
+}
+
+/// The keys to check approval tokens with: a JWK set (RFC 7517).
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct KeySet {
+    /// The present key, and the previous one while its tokens may still be shown.
+    #[schema(min_items = 1, max_items = 2)]
+    keys: Vec<Key>,
+}
+
+/// An Ed25519 public key (RFC 8037).
+#[derive(Debug, Serialize, ToSchema)]
+struct Key {
+    /// Always `OKP`.
+    #[schema(pattern = "^OKP$")]
+    kty: &'static str,
+    /// Always `Ed25519`.
+    #[schema(pattern = "^Ed25519$")]
+    crv: &'static str,
+    /// The key.
+    #[schema(pattern = "^[A-Za-z0-9_-]{43}$")]
+    x: String,
+    /// Which key a token names in its head.
+    kid: String,
+    /// Always `EdDSA`.
+    #[schema(pattern = "^EdDSA$")]
+    alg: &'static str,
+    /// Always `sig`.
+    #[schema(pattern = "^sig$")]
+    r#use: &'static str,
 }
 
 #[derive(Serialize)]
@@ -74,27 +104,28 @@ impl Approvals {
     ///
     /// # Errors
     /// When the signing library refuses a key, which it never has.
-    pub fn new(
-        keyring: &Keyring,
-        issuer: String,
-        test_numbers: TestNumbers,
-    ) -> Result<Self, jsonwebtoken::errors::Error> {
+    pub fn new(keyring: &Keyring, issuer: String, test_numbers: TestNumbers) -> Result<Self, KeyRejected> {
         let keys = keyring.all().map(public_key).collect::<Result<_, _>>()?;
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.kid = Some(keyring.current().id().to_string());
-        Ok(Self { issuer, test_numbers, header, key: signing_key(keyring.current()), keys: JwkSet { keys } })
+        let header = format!(r#"{{"typ":"JWT","alg":"EdDSA","kid":"{}"}}"#, keyring.current().id());
+        Ok(Self {
+            issuer,
+            test_numbers,
+            header: URL_SAFE_NO_PAD.encode(header),
+            key: signing_key(keyring.current())?,
+            keys: KeySet { keys },
+        })
     }
 
     /// The proof that this verification was approved, for an account when it is for one.
     ///
     /// # Errors
-    /// When the signing library fails.
+    /// When the claims cannot be written as JSON.
     pub fn sign(
         &self,
         verification: &Verification,
         account: Option<&Account>,
         now: Timestamp,
-    ) -> Result<String, jsonwebtoken::errors::Error> {
+    ) -> Result<String, serde_json::Error> {
         let claims = Claims {
             iss: &self.issuer,
             aud: verification.key.client.to_string(),
@@ -106,25 +137,31 @@ impl Approvals {
             test: self.test_numbers.contains(verification.key.phone),
             holder: account.map(Holder::new),
         };
-        jsonwebtoken::encode(&self.header, &claims, &self.key)
+        let mut token = format!("{}.{}", self.header, URL_SAFE_NO_PAD.encode(serde_json::to_vec(&claims)?));
+        let signature = self.key.sign(token.as_bytes());
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
     }
 
-    /// The public keys, as a JWK set (RFC 7517).
+    /// The public keys, for clients.
     #[must_use]
-    pub fn public_keys(&self) -> &JwkSet {
+    pub(crate) fn public_keys(&self) -> &KeySet {
         &self.keys
     }
 }
 
-fn signing_key(keys: &Keys) -> EncodingKey {
-    let mut der = PKCS8_HEAD.to_vec();
-    der.extend_from_slice(keys.derive(KeyPurpose::ApprovalSigning).expose_secret());
-    EncodingKey::from_ed_der(&der)
+fn signing_key(keys: &Keys) -> Result<Ed25519KeyPair, KeyRejected> {
+    Ed25519KeyPair::from_seed_unchecked(keys.derive(KeyPurpose::ApprovalSigning).expose_secret())
 }
 
-fn public_key(keys: &Keys) -> Result<Jwk, jsonwebtoken::errors::Error> {
-    let mut jwk = Jwk::from_encoding_key(&signing_key(keys), Algorithm::EdDSA)?;
-    jwk.common.key_id = Some(keys.id().to_string());
-    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
-    Ok(jwk)
+fn public_key(keys: &Keys) -> Result<Key, KeyRejected> {
+    Ok(Key {
+        kty: "OKP",
+        crv: "Ed25519",
+        x: URL_SAFE_NO_PAD.encode(signing_key(keys)?.public_key()),
+        kid: keys.id().to_string(),
+        alg: "EdDSA",
+        r#use: "sig",
+    })
 }

@@ -103,7 +103,7 @@ pub enum ApiError {
     Listener(#[from] std::io::Error),
     /// The signing key cannot be used.
     #[error("the signing key cannot be used: {0}")]
-    Signing(#[from] jsonwebtoken::errors::Error),
+    Signing(#[from] ring::error::KeyRejected),
 }
 
 /// Serves until a stop is asked for and what is in flight is finished.

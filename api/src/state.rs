@@ -18,6 +18,7 @@ use hulak_store::{
     Resent, Store, StoreError,
 };
 use moka::sync::Cache;
+use ring::error::KeyRejected;
 use url::Url;
 use uuid::Uuid;
 
@@ -154,7 +155,7 @@ impl App {
     ///
     /// # Errors
     /// When the signing library refuses a key, which it never has.
-    pub fn new(parts: Parts) -> Result<SharedApp, jsonwebtoken::errors::Error> {
+    pub fn new(parts: Parts) -> Result<SharedApp, KeyRejected> {
         let Parts {
             public_url,
             pattern,

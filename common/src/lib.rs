@@ -9,6 +9,9 @@
 //!   [`worker_registry`].
 //! - Foundations: [`time`], [`clock`], [`rng`], [`text_enum`], [`trace_context`].
 
+// Named for its version alone, which chooses how `url` reads host names in other scripts.
+use idna_adapter as _;
+
 pub mod account;
 pub mod api_key;
 pub mod audit;

@@ -68,6 +68,7 @@ enum Role {
 
 /// Requests and messages are many small allocations on several threads: this allocator hands out first what was given back
 /// last, which is still in the processor's cache.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

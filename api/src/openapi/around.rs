@@ -8,7 +8,8 @@ use utoipa::openapi::{ContentBuilder, ObjectBuilder};
 use super::headers::{self, CACHED, parameter};
 use super::operation::Op;
 use crate::problem::Kind;
-use crate::routes::wellknown::{JwksView, ProblemView};
+use crate::approval_token::KeySet;
+use crate::routes::wellknown::ProblemView;
 
 pub(super) fn operations() -> Vec<Op> {
     vec![jwks(), problem(), openapi(), docs(), docs_file()]
@@ -25,7 +26,7 @@ fn jwks() -> Op {
     });
     op("/.well-known/jwks.json", "getKeys")
         .says("Keys of approval tokens", "The present and the previous public key, as a JWK set (RFC 7517).")
-        .json::<JwksView>(
+        .json::<KeySet>(
             StatusCode::OK,
             "The keys.",
             &[&CACHED],

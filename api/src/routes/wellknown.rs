@@ -31,40 +31,6 @@ impl From<Kind> for ProblemView {
     }
 }
 
-/// The keys as the description shows them; `jsonwebtoken` writes them.
-#[derive(ToSchema)]
-#[schema(as = KeySet)]
-#[expect(dead_code, reason = "only its schema is of interest")]
-pub(crate) struct JwksView {
-    /// The present key, and the previous one while its tokens may still be shown.
-    #[schema(min_items = 1, max_items = 2)]
-    keys: Vec<JwkView>,
-}
-
-/// An Ed25519 public key (RFC 8037).
-#[derive(ToSchema)]
-#[schema(as = Key)]
-#[expect(dead_code, reason = "only its schema is of interest")]
-pub(crate) struct JwkView {
-    /// Always `OKP`.
-    #[schema(pattern = "^OKP$")]
-    kty: String,
-    /// Always `Ed25519`.
-    #[schema(pattern = "^Ed25519$")]
-    crv: String,
-    /// The key.
-    #[schema(pattern = "^[A-Za-z0-9_-]{43}$")]
-    x: String,
-    /// Which key a token names in its head.
-    kid: String,
-    /// Always `EdDSA`.
-    #[schema(pattern = "^EdDSA$")]
-    alg: String,
-    /// Always `sig`.
-    #[schema(pattern = "^sig$")]
-    r#use: String,
-}
-
 /// `GET /.well-known/jwks.json`: the present and the previous public key.
 pub async fn jwks(State(app): State<SharedApp>) -> Response {
     // Short: a client that meets an unknown `kid` should find it soon after a rotation.
