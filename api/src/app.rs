@@ -1,37 +1,45 @@
-//! What every handler shares.
+//! What an API is made of, and what its handlers share.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::FromRef;
+use futures_util::future::BoxFuture;
+use hulak_broker::Broker;
 use hulak_common::account::Account;
 use hulak_common::api_key::ApiKey;
 use hulak_common::clock::{SharedClock, Stopwatch};
 use hulak_common::code::Keyring;
-use hulak_common::phone::{Carriers, PhonePattern};
+use hulak_common::phone::{Carriers, PhoneNumber, PhonePattern};
 use hulak_common::rng::Rng;
 use hulak_common::sms_template::Templates;
 use hulak_common::test_numbers::TestNumbers;
+use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
 use hulak_runtime::shutdown::Shutdown;
 use hulak_store::{
-    AccountList, Batch, Cancel, Canceled, Check, Checked, Create, Created, Health, KeyOwner, Monitor, Resend,
-    Resent, Store, StoreError,
+    AccountList, Batch, Cancel, Canceled, Check, Checked, Create, Created, Monitor, Resend, Resent, Store,
+    StoreError,
 };
-use moka::sync::Cache;
 use url::Url;
 use uuid::Uuid;
 
-use crate::approval_token::Approvals;
-use crate::client_ip::TrustedProxies;
-use crate::cors::AllowedOrigins;
-use crate::fair_queue::{Places, Queue};
-use crate::hosted::HostedPages;
-use crate::idempotency::OnceKeys;
-use crate::load_shedding::Backlog;
-use crate::long_poll::Changes;
-use crate::problem::{Kind, Problem};
+use crate::config::HostedPages;
+use crate::http::auth::Credentials;
+use crate::http::availability;
+use crate::http::client_ip::TrustedProxies;
+use crate::http::cors::{AllowedOrigins, CorsOrigins};
+use crate::http::fair_queue::{Queue, Slots};
+use crate::http::idempotency::OnceKeys;
+use crate::http::load_shedding::Backlog;
+use crate::http::long_poll::Changes;
+use crate::http::problem::{FieldError, Kind, Problem};
 use crate::publisher::Publisher;
-use crate::token::{ClientTokens, PageTokens};
+use crate::tokens::approval::Approvals;
+
+/// Calls of the store, outside of batches, that are under way or wait for a connection.
+const UNBATCHED: usize = 256;
 
 /// How old may be what an API knows of its clients without asking the database.
 #[derive(Debug, Clone, Copy)]
@@ -49,161 +57,139 @@ impl Default for Freshness {
     }
 }
 
-/// How many keys are remembered.
-const KEYS: u64 = 10_000;
-
-/// Calls of the store, outside of batches, that are under way or wait for a connection.
-const UNBATCHED: usize = 256;
-
-type Answer<T> = Result<T, Arc<StoreError>>;
-
-/// Everything the handlers need.
+/// What an API is made of. A test or another program brings its own parts.
 #[derive(Debug)]
-pub struct App {
-    /// The public address, without a slash at its end.
+pub struct Api {
+    /// The address that callers know this service by.
     pub public_url: String,
     /// Which numbers are served.
     pub pattern: PhonePattern,
-    /// Numbers whose codes are fixed; they are served whatever the pattern says.
+    /// Numbers whose codes are fixed.
     pub test_numbers: TestNumbers,
     /// Who issued which prefix.
     pub carriers: Carriers,
-    /// What messages say, and so what fits into them.
+    /// What messages say: requests that make one too long are refused.
     pub templates: Templates,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: TrustedProxies,
     /// Whose pages may call.
-    pub origins: AllowedOrigins,
+    pub cors: CorsOrigins,
+    /// Whether hosted pages are served.
+    pub hosted: HostedPages,
+    /// The keys that codes and tokens are made with.
+    pub keyring: Keyring,
+    /// A key to install for the client `default`.
+    pub api_key: Option<ApiKey>,
+    /// How long messages may wait for a worker before requests are refused.
+    pub max_backlog_age: Duration,
+    /// How old may be what is known of the clients.
+    pub freshness: Freshness,
     /// The time.
     pub clock: SharedClock,
     /// Ids and salts.
     pub rng: Rng,
-    /// Mints and reads client tokens.
-    pub client_tokens: ClientTokens,
-    /// Mints and reads the tokens of hosted pages.
-    pub(crate) page_tokens: PageTokens,
-    /// Whether hosted pages are served.
-    pub hosted: HostedPages,
-    /// The host of the public address.
-    pub(crate) public_host: Option<String>,
-    /// Signs approval tokens.
-    pub approvals: Approvals,
-    /// Requests that may come twice.
-    pub once: OnceKeys,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) monitor: Monitor,
-    pub(crate) publisher: Publisher,
-    pub(crate) changes: Arc<Changes>,
-    pub(crate) shutdown: Shutdown,
-    backlog: Backlog,
-    create: Queue<Create, Answer<Created>>,
-    resend: Queue<Resend, Answer<Resent>>,
-    cancel: Queue<Cancel, Answer<Canceled>>,
-    check: Queue<Check, Answer<Checked>>,
-    read: Queue<(Uuid, Uuid), Answer<Option<Verification>>>,
-    unbatched: Places,
-    keys: Cache<[u8; 32], Arc<KeyOwner>>,
-}
-
-/// The application, as handlers get it.
-pub type SharedApp = Arc<App>;
-
-/// What [`App::new`] is made of.
-#[derive(Debug)]
-pub struct Parts {
-    /// See [`App`].
-    pub public_url: String,
-    /// See [`App`].
-    pub pattern: PhonePattern,
-    /// See [`App`].
-    pub test_numbers: TestNumbers,
-    /// See [`App`].
-    pub carriers: Carriers,
-    /// See [`App`].
-    pub templates: Templates,
-    /// See [`App`].
-    pub proxies: TrustedProxies,
-    /// See [`App`].
-    pub origins: AllowedOrigins,
-    /// See [`App`].
-    pub hosted: HostedPages,
-    /// The keys that tokens are made with.
-    pub keyring: Keyring,
-    /// See [`App`].
-    pub clock: SharedClock,
-    /// See [`App`].
-    pub rng: Rng,
     /// The database.
     pub store: Arc<dyn Store>,
-    /// How the database is doing.
-    pub monitor: Monitor,
-    /// For how long a key's owner is remembered.
-    pub key_memory: Duration,
-    /// Takes what is to be published.
-    pub publisher: Publisher,
-    /// Knows whether the workers are too far behind.
-    pub backlog: Backlog,
-    /// Wakes who waits for a change.
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
+    /// Who waits for a change.
     pub changes: Arc<Changes>,
+}
+
+/// A running API: what it is made of, and what was started from that.
+#[derive(Debug)]
+pub(crate) struct App {
+    api: Api,
+    /// The host of the public address.
+    pub(crate) public_host: Option<String>,
     /// When to stop.
-    pub shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
+    /// How the database is doing.
+    pub(crate) monitor: Monitor,
+    /// Takes what is to be published.
+    pub(crate) publisher: Publisher,
+    /// Knows whether the workers are too far behind.
+    pub(crate) backlog: Backlog,
+    /// Whose pages may call.
+    pub(crate) origins: AllowedOrigins,
+    /// Knows the credentials that callers present.
+    pub(crate) credentials: Credentials,
+    /// Signs approval tokens.
+    pub(crate) approvals: Approvals,
+    /// Requests that may come twice.
+    pub(crate) once: OnceKeys,
+    create: Queue<Create, Batched<Created>>,
+    resend: Queue<Resend, Batched<Resent>>,
+    cancel: Queue<Cancel, Batched<Canceled>>,
+    check: Queue<Check, Batched<Checked>>,
+    read: Queue<(Uuid, Uuid), Batched<Option<Verification>>>,
+    unbatched: Slots,
+}
+
+/// What a batch answers to one of its items.
+type Batched<T> = Result<T, Arc<StoreError>>;
+
+/// The application, as handlers get it.
+pub(crate) type SharedApp = Arc<App>;
+
+impl Deref for App {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+impl FromRef<SharedApp> for Credentials {
+    fn from_ref(app: &SharedApp) -> Self {
+        app.credentials.clone()
+    }
+}
+
+impl FromRef<SharedApp> for TrustedProxies {
+    fn from_ref(app: &SharedApp) -> Self {
+        app.proxies.clone()
+    }
 }
 
 impl App {
-    /// Starts the batchers. Call it within a runtime.
+    /// Starts the publisher and the batches. Call it within a runtime.
     ///
     /// # Errors
     /// When the signing library refuses a key, which it never has.
-    pub fn new(parts: Parts) -> Result<SharedApp, jsonwebtoken::errors::Error> {
-        let Parts {
-            public_url,
-            pattern,
-            test_numbers,
-            carriers,
-            templates,
-            proxies,
-            origins,
-            hosted,
-            keyring,
-            clock,
-            rng,
-            store,
-            monitor,
-            key_memory,
-            publisher,
-            backlog,
-            changes,
-            shutdown,
-        } = parts;
+    pub(crate) fn start(api: Api, shutdown: Shutdown) -> Result<SharedApp, jsonwebtoken::errors::Error> {
+        let monitor = Monitor::new();
+        let publisher = Publisher::start(
+            &api.broker,
+            Arc::clone(&api.changes),
+            Arc::clone(&api.store),
+            Arc::clone(&api.clock),
+            shutdown.clone(),
+        );
+        let credentials = Credentials::new(
+            &api.keyring,
+            Arc::clone(&api.store),
+            monitor.clone(),
+            api.freshness.keys,
+            api.hosted != HostedPages::Off,
+        );
         Ok(Arc::new(Self {
-            approvals: Approvals::new(&keyring, public_url.clone(), test_numbers.clone())?,
-            client_tokens: ClientTokens::new(&keyring),
-            page_tokens: PageTokens::new(&keyring),
-            hosted,
-            public_host: public_host(&public_url),
-            once: OnceKeys::new(&keyring),
-            resend: resending(&store, &clock, publisher.clone()),
-            cancel: canceling(&store, &clock, publisher.clone()),
-            create: creating(&store, &clock, publisher.clone()),
-            check: checking(&store, &clock, publisher.clone()),
-            read: reading(&store),
-            unbatched: Places::new(UNBATCHED),
-            keys: Cache::builder().max_capacity(KEYS).time_to_live(key_memory).build(),
-            public_url,
-            pattern,
-            test_numbers,
-            carriers,
-            templates,
-            proxies,
-            origins,
-            clock,
-            rng,
-            store,
+            create: queue(&api, &publisher, |store, batch, now| Box::pin(store.create(batch, now))),
+            resend: queue(&api, &publisher, |store, batch, now| Box::pin(store.resend(batch, now))),
+            cancel: queue(&api, &publisher, |store, batch, now| Box::pin(store.cancel(batch, now))),
+            check: queue(&api, &publisher, |store, batch, now| Box::pin(store.check(batch, now))),
+            read: queue(&api, &publisher, |store, batch, _| Box::pin(store.verifications(batch))),
+            unbatched: Slots::new(UNBATCHED),
+            public_host: Url::parse(&api.public_url).ok().and_then(|url| url.host_str().map(str::to_owned)),
+            backlog: Backlog::new(api.max_backlog_age),
+            origins: AllowedOrigins::new(api.cors.clone()),
+            approvals: Approvals::new(&api.keyring, api.public_url.clone(), api.test_numbers.clone())?,
+            once: OnceKeys::new(&api.keyring),
+            shutdown,
             monitor,
             publisher,
-            backlog,
-            changes,
-            shutdown,
+            credentials,
+            api,
         }))
     }
 
@@ -224,7 +210,7 @@ impl App {
         self.answer(self.resend.submit(item.client, item)).await
     }
 
-    /// Takes a verification back.
+    /// Cancels a verification.
     pub(crate) async fn cancel(&self, item: Cancel) -> Result<Canceled, Problem> {
         self.answer(self.cancel.submit(item.client, item)).await
     }
@@ -236,7 +222,7 @@ impl App {
         id: Uuid,
         at_least: i64,
     ) -> Result<Arc<Verification>, Problem> {
-        // What is remembered may be right, but nobody could tell any more.
+        // While the database is away, what is remembered may be out of date.
         self.require_store()?;
         let row = match self.changes.recent.get(id, at_least) {
             Some(row) => row,
@@ -255,30 +241,21 @@ impl App {
         Ok(self.store.accounts(&list).await?.pop())
     }
 
-    /// Whose key this is; `None` when nobody's.
-    pub(crate) async fn key_owner(&self, key: &ApiKey) -> Result<Option<Arc<KeyOwner>>, Problem> {
-        let hash = key.hash();
-        if let Some(owner) = self.keys.get(&hash) {
-            return Ok(Some(owner));
+    /// Refuses a number that is not served here.
+    ///
+    /// # Errors
+    /// 422 `unsupported-phone`.
+    pub(crate) fn require_served(&self, phone: &PhoneNumber) -> Result<(), Problem> {
+        if self.test_numbers.contains(*phone) || self.pattern.accepts(phone) {
+            return Ok(());
         }
-        self.require_store()?;
-        let found = self.store.find_key(&hash).await.map_err(|error| self.refuse(&error))?;
-        let Some(owner) = found.map(Arc::new) else { return Ok(None) };
-        self.keys.insert(hash, Arc::clone(&owner));
-        Ok(Some(owner))
-    }
-
-    /// Refuses what belongs to hosted pages where there are none.
-    pub(crate) fn require_hosted(&self) -> Result<(), Problem> {
-        if self.hosted == HostedPages::Off {
-            return Err(Problem::new(Kind::NotFound, "hosted pages are off here (HULAK_HOSTED_PAGE)"));
-        }
-        Ok(())
+        let error = FieldError::new("phone", "numbers like this one are not served here");
+        Err(Problem::fields(Kind::UnsupportedPhone, vec![error]))
     }
 
     /// Refuses at once while the database is known to be away.
     pub(crate) fn require_store(&self) -> Result<(), Problem> {
-        if self.monitor.health() == Health::Up { Ok(()) } else { Err(Problem::unavailable()) }
+        availability::require_store(&self.monitor)
     }
 
     /// Runs a call of the store that is not batched.
@@ -289,69 +266,51 @@ impl App {
     ) -> Result<T, Problem> {
         self.require_store()?;
         // Without a share for each client, one that asks for much would wait on every connection to the database.
-        let _place = self.unbatched.enter(client)?;
+        let _slot = self.unbatched.enter(client)?;
         tokio::select! {
             done = call => done.map_err(|error| self.refuse(&error)),
-            // As for those who wait for a batch.
+            // As for those that wait for a batch.
             () = self.monitor.away() => Err(Problem::unavailable()),
         }
     }
 
-    /// Turns a store's trouble into an answer, and lets the monitor know.
+    /// Turns an error of the store into an answer.
     pub(crate) fn refuse(&self, error: &StoreError) -> Problem {
-        if matches!(error, StoreError::Unavailable(_)) {
-            self.monitor.report_trouble();
-        }
-        Problem::from(error)
+        availability::problem(&self.monitor, error)
     }
 
     async fn answer<T>(
         &self,
-        submitted: impl Future<Output = Result<Answer<T>, hulak_runtime::batch::Full>>,
+        submitted: impl Future<Output = Result<Batched<T>, hulak_runtime::batch::Full>>,
     ) -> Result<T, Problem> {
         self.require_store()?;
         tokio::select! {
             answer = submitted => answer?.map_err(|error| self.refuse(&error)),
-            // Whoever is waiting when it goes away is told at once. What was asked may still be done; asking again finds it.
+            // Waiting callers are told at once when the database goes away. The batch may still be executed; asking again finds
+            // what it did.
             () = self.monitor.away() => Err(Problem::unavailable()),
         }
     }
 }
 
-fn public_host(url: &str) -> Option<String> {
-    Url::parse(url).ok()?.host_str().map(str::to_owned)
-}
-
-/// A queue for one of the store's calls; what it changed is announced.
-macro_rules! batcher {
-    ($name:ident, $call:ident: $item:ty => $answer:ty) => {
-        fn $name(
-            store: &Arc<dyn Store>,
-            clock: &SharedClock,
-            publisher: Publisher,
-        ) -> Queue<$item, Answer<$answer>> {
-            let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-            Queue::spawn(move |items: Vec<$item>| {
-                let (store, clock, publisher) = (Arc::clone(&store), Arc::clone(&clock), publisher.clone());
-                async move {
-                    let Batch { answers, events } = store.$call(&items, clock.now()).await;
-                    publisher.announce(events);
-                    answers
-                }
-            })
+/// A queue for one of the store's calls, which are made in batches; what a batch changed is announced.
+fn queue<I, T, F>(api: &Api, publisher: &Publisher, call: F) -> Queue<I, Batched<T>>
+where
+    I: Send + Sync + 'static,
+    T: Send + 'static,
+    F: for<'a> Fn(&'a dyn Store, &'a [I], Timestamp) -> BoxFuture<'a, Batch<T>>
+        + Copy
+        + Send
+        + Sync
+        + 'static,
+{
+    let (store, clock, publisher) = (Arc::clone(&api.store), Arc::clone(&api.clock), publisher.clone());
+    Queue::spawn(move |items: Vec<I>| {
+        let (store, clock, publisher) = (Arc::clone(&store), Arc::clone(&clock), publisher.clone());
+        async move {
+            let Batch { answers, events } = call(&*store, &items, clock.now()).await;
+            publisher.announce(events);
+            answers
         }
-    };
-}
-
-batcher!(creating, create: Create => Created);
-batcher!(checking, check: Check => Checked);
-batcher!(resending, resend: Resend => Resent);
-batcher!(canceling, cancel: Cancel => Canceled);
-
-fn reading(store: &Arc<dyn Store>) -> Queue<(Uuid, Uuid), Answer<Option<Verification>>> {
-    let store = Arc::clone(store);
-    Queue::spawn(move |items: Vec<(Uuid, Uuid)>| {
-        let store = Arc::clone(&store);
-        async move { store.verifications(&items).await.answers }
     })
 }

@@ -7,39 +7,13 @@ use hulak_common::verification::Locale;
 use hulak_runtime::html::{Asset, LOGO, Page};
 use maud::{PreEscaped, html};
 
-/// Whether hosted pages are served.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum HostedPages {
-    /// Not served.
-    #[default]
-    Off,
-    /// Served for the pages that client applications create.
-    On,
-    /// As `On`, and a visitor without a page gets a demonstration. Only for a simulated gateway: with a real one
-    /// strangers could send messages to any number.
-    Demonstration {
-        /// The address of the inbox with the demonstration's messages.
-        inbox: String,
-    },
-}
-
-impl HostedPages {
-    /// The address of the inbox with the messages of demonstrations.
-    pub(crate) fn inbox(&self) -> Option<&str> {
-        match self {
-            Self::Demonstration { inbox } => Some(inbox),
-            Self::Off | Self::On => None,
-        }
-    }
-}
-
-static STYLE: Asset = Asset::style("verify.css", include_str!("hosted/verify.css"));
-static SCRIPT: Asset = Asset::script("verify.js", include_str!("hosted/verify.js"));
+static STYLE: Asset = Asset::style("verify.css", include_str!("verify.css"));
+static SCRIPT: Asset = Asset::script("verify.js", include_str!("verify.js"));
 /// The page's own files.
 pub(crate) static FILES: [&Asset; 2] = [&STYLE, &SCRIPT];
 
-const WORDS: &str = include_str!("hosted/words.json");
-const BODY: &str = include_str!("hosted/verify.html");
+const WORDS: &str = include_str!("words.json");
+const BODY: &str = include_str!("verify.html");
 
 /// The texts of one language by their names.
 type Words = BTreeMap<String, String>;
@@ -98,7 +72,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::problem::Kind;
+    use crate::http::problem::Kind;
 
     /// The placeholders in a text: `{wait}`.
     fn placeholders(text: &str) -> BTreeSet<&str> {
@@ -159,7 +133,7 @@ mod tests {
         for name in BODY.split("data-word=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
             assert!(words.contains_key(name), "{name}");
         }
-        let script = include_str!("hosted/verify.js");
+        let script = include_str!("verify.js");
         for name in script.split("word(\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
             assert!(words.contains_key(name), "{name}");
         }

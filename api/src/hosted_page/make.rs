@@ -1,4 +1,4 @@
-//! `POST /v1/pages` and `POST /v1/pages/exchange`: hosted pages, as their client application sees them.
+//! `POST /v1/pages`: a client application makes a page.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,30 +8,41 @@ use hulak_common::hosted_page::{CREATES, HostedPage, LIFE};
 use hulak_common::origin::RedirectUri;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Locale, Purpose};
-use hulak_store::{AccountConflict, Exchange, Exchanged, KeyOwner, NewPage, PageApproval, PageMade};
+use hulak_store::{AccountConflict, KeyOwner, NewPage, PageMade};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::openapi::path::HttpMethod;
 use uuid::Uuid;
 
-use super::checks::{approved, holding};
-use super::create::account_conflict;
-use crate::auth::Client;
-use crate::body::OnceBody;
-use crate::idempotency::{self, Kept};
-use crate::openapi::schemas;
-use crate::problem::{Kind, Problem};
-use crate::state::{App, SharedApp};
-use crate::token::PageScope;
-use crate::validation::Fields;
+use crate::app::{App, SharedApp};
+use crate::hosted_page::describe::op;
+use crate::http::auth::Client;
+use crate::http::body::OnceBody;
+use crate::http::idempotency::{self, Kept};
+use crate::http::problem::Problem;
+use crate::http::validation::Fields;
+use crate::openapi::elements::text;
+use crate::openapi::headers::NO_STORE;
+use crate::openapi::operation::Op;
+use crate::openapi::schemas::PLAIN;
+use crate::openapi::{examples, schemas};
+use crate::tokens::page::PageScope;
+use crate::verifications::problems::{NO_ACCOUNT, account_conflict};
 
 /// The longest `state`, in characters.
-pub(crate) const MAX_STATE: usize = 512;
+const MAX_STATE: usize = 512;
+
+schemas::markers! {
+    /// What the application gives a page to carry, without control characters.
+    PageStateText => text().max_length(Some(MAX_STATE)).pattern(Some(PLAIN));
+}
 
 /// The body of the request.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(description = "A page to be made.")]
-pub struct PageRequest {
+pub(super) struct PageRequest {
     /// What the proof is for.
     #[schema(value_type = schemas::PurposeName)]
     purpose: String,
@@ -39,7 +50,7 @@ pub struct PageRequest {
     #[schema(value_type = schemas::WebAddress)]
     redirect_uri: String,
     /// Your own: it comes back with the browser, so that you know whose session this is.
-    #[schema(value_type = schemas::PageStateText)]
+    #[schema(value_type = PageStateText)]
     state: String,
     /// The account that the number is to belong to.
     #[schema(format = Uuid)]
@@ -52,7 +63,7 @@ pub struct PageRequest {
 /// A page.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = HostedPage)]
-pub(crate) struct PageView {
+pub(super) struct PageView {
     /// Send the browser here. What opens the page is behind the `#`, which browsers send to nobody.
     #[schema(value_type = schemas::WebAddress)]
     url: String,
@@ -65,14 +76,14 @@ pub(crate) struct PageView {
 ///
 /// # Errors
 /// 404 when hosted pages are off; 422 `invalid-request`.
-pub async fn create(
+pub(super) async fn create(
     State(app): State<SharedApp>,
     client: Client,
     OnceBody(request, key): OnceBody<PageRequest>,
 ) -> Result<Response, Problem> {
-    app.require_hosted()?;
+    app.credentials.require_hosted_pages()?;
     let page = parse(&app, &client.0, &request)?;
-    let (remember, _place) = app.once.enter(key, &client, keep)?;
+    let (remember, _in_flight) = app.once.enter(key, &client, keep)?;
     let new = NewPage { page, remember };
     match app.unbatched(new.page.client, app.store.make_page(&new, app.clock.now())).await? {
         PageMade::Done(page) => {
@@ -82,7 +93,7 @@ pub async fn create(
         }
         PageMade::UnknownAccount => Err(account_conflict(AccountConflict::Unknown)),
         PageMade::Answered(text) => {
-            let Kept { status, etag, body: First { scope, expires_at } } = Kept::read(&text)?;
+            let Kept { status, etag, body: KeptPage { scope, expires_at } } = Kept::read(&text)?;
             Ok(Kept { status, etag, body: idempotency::object(&view(&app, scope, expires_at)) }.answer())
         }
         PageMade::KeyReused => Err(idempotency::reused()),
@@ -91,7 +102,7 @@ pub async fn create(
 
 /// A first answer, from which it is made again: with a token that opens the same page.
 #[derive(Debug, Serialize, Deserialize)]
-struct First {
+struct KeptPage {
     scope: PageScope,
     expires_at: Timestamp,
 }
@@ -99,11 +110,11 @@ struct First {
 fn keep(made: &PageMade, _now: Timestamp) -> Option<String> {
     let PageMade::Done(page) = made else { return None };
     let scope = PageScope { client: page.client, page: page.id };
-    Kept::write(StatusCode::CREATED, String::new(), First { scope, expires_at: page.expires_at })
+    Kept::write(StatusCode::CREATED, String::new(), KeptPage { scope, expires_at: page.expires_at })
 }
 
 fn view(app: &App, scope: PageScope, expires_at: Timestamp) -> PageView {
-    let token = app.page_tokens.mint(scope);
+    let token = app.credentials.page_tokens().mint(scope);
     PageView { url: format!("{}/verify#{}", app.public_url, token.expose_secret()), expires_at }
 }
 
@@ -113,7 +124,7 @@ fn parse(app: &App, owner: &KeyOwner, request: &PageRequest) -> Result<HostedPag
     let redirect_uri = fields.take("redirect_uri", allowed(owner, &request.redirect_uri));
     let state = fields.take("state", state(&request.state));
     let account = fields.optional("account_id", request.account_id.as_deref(), |text| {
-        text.parse::<Uuid>().map_err(|_| super::create::NO_ACCOUNT)
+        text.parse::<Uuid>().map_err(|_| NO_ACCOUNT)
     });
     let locale = fields.optional("locale", request.locale.as_deref(), str::parse::<Locale>);
     fields.finish()?;
@@ -135,7 +146,7 @@ fn parse(app: &App, owner: &KeyOwner, request: &PageRequest) -> Result<HostedPag
     })
 }
 
-/// The address, when it stands on the client's list, letter by letter.
+/// The address, when it is on the client's list, letter by letter.
 fn allowed(owner: &KeyOwner, text: &str) -> Result<RedirectUri, &'static str> {
     let listed = owner.settings.redirect_uris.iter().flatten().find(|uri| uri.as_str() == text);
     listed.cloned().ok_or("must be one of the addresses that are set for your application, letter by letter")
@@ -151,69 +162,26 @@ fn state(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The body of the request. Its `Debug` shows nothing.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(description = "What the browser brought back.")]
-pub struct ExchangeRequest {
-    /// The `page_code` of the address that the browser came back to.
-    #[schema(max_length = 128, examples("pc_AR3B4rkB…"))]
-    page_code: String,
-}
-
-impl std::fmt::Debug for ExchangeRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ExchangeRequest")
-    }
-}
-
-/// Exchanges a page code for the approval, once.
-///
-/// # Errors
-/// 404 when hosted pages are off; 422 `invalid-page-code`.
-pub async fn exchange(
-    State(app): State<SharedApp>,
-    client: Client,
-    OnceBody(request, key): OnceBody<ExchangeRequest>,
-) -> Result<Response, Problem> {
-    app.require_hosted()?;
-    let refused = || Problem::new(Kind::InvalidPageCode, "it is unknown, too old, or was exchanged before");
-    let scope = app.page_tokens.read_code(&request.page_code).ok_or_else(refused)?;
-    if scope.client != client.0.client {
-        return Err(refused());
-    }
-    let (remember, _place) = app.once.enter(key, &client, keep_exchange)?;
-    let item = Exchange { client: scope.client, verification: scope.verification, remember };
-    let exchanged = app.unbatched(scope.client, app.store.exchange(&item, app.clock.now())).await?;
-    let (approval, again) = match exchanged {
-        Exchanged::Done(approval) => (approval, false),
-        Exchanged::Answered(text) => {
-            let Kept { body: Swapped { client, verification, account }, .. } = Kept::read(&text)?;
-            (PageApproval { client, verification, account }, true)
-        }
-        Exchanged::Refused => return Err(refused()),
-        Exchanged::KeyReused => return Err(idempotency::reused()),
-    };
-    let PageApproval { client, verification, account } = approval;
-    let (row, account) = holding(&app, client, verification, account).await?;
-    let mut response = approved(&app, &row, false, account.as_ref())?;
-    if again {
-        response.headers_mut().insert(idempotency::REPLAYED, header::HeaderValue::from_static("true"));
-    }
-    Ok(response)
-}
-
-/// A first answer. The token is signed again each time.
-#[derive(Debug, Serialize, Deserialize)]
-struct Swapped {
-    client: Uuid,
-    verification: Uuid,
-    account: Option<Uuid>,
-}
-
-fn keep_exchange(exchanged: &Exchanged, _now: Timestamp) -> Option<String> {
-    let Exchanged::Done(PageApproval { client, verification, account }) = *exchanged else { return None };
-    Kept::write(StatusCode::OK, String::new(), Swapped { client, verification, account })
+pub(super) fn operation() -> Op {
+    let minimal = json!({
+        "purpose": "verify", "redirect_uri": "https://shop.example/verified", "state": "5f2c…of your session"
+    });
+    op(HttpMethod::Post, "/v1/pages", "makePage")
+        .says(
+            "Make a page",
+            "A page where a person types a number and its code, good for 15 minutes and 3 codes. At its end the browser comes \
+             back to `redirect_uri` with `state` and a `page_code`, which your server exchanges. Compare `state` with the \
+             session of the browser that brings it.",
+        )
+        .key()
+        .once()
+        .body::<PageRequest>(true, "What the page is for.", vec![("minimal", "A page", minimal)])
+        .json::<PageView>(
+            StatusCode::CREATED,
+            "The page. Send the browser to its address.",
+            &[&NO_STORE],
+            vec![("page", "A page", examples::page())],
+        )
 }
 
 #[cfg(test)]

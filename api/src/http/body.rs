@@ -8,21 +8,21 @@ use axum::http::header;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::idempotency::OnceKey;
-use crate::problem::{FieldError, Kind, Problem};
+use crate::http::idempotency::OnceKey;
+use crate::http::problem::{FieldError, Kind, Problem};
 
 /// The largest body, in bytes.
-pub const MAX_BODY: usize = 16 * 1024;
+pub(crate) const MAX_BODY: usize = 16 * 1024;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A JSON body.
 #[derive(Debug)]
-pub struct Body<T>(pub T);
+pub(crate) struct Body<T>(pub T);
 
 /// A JSON body, and the `Idempotency-Key` it came with. An `OPTIONAL` one may be empty, which counts as `{}`.
 #[derive(Debug)]
-pub struct OnceBody<T, const OPTIONAL: bool = false>(pub T, pub Option<OnceKey>);
+pub(crate) struct OnceBody<T, const OPTIONAL: bool = false>(pub T, pub Option<OnceKey>);
 
 impl<S: Send + Sync, T: DeserializeOwned, const OPTIONAL: bool> FromRequest<S> for OnceBody<T, OPTIONAL> {
     type Rejection = Problem;

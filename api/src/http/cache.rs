@@ -25,7 +25,7 @@ const KEPT: Duration = Duration::from_secs(10);
 
 /// Verifications seen lately.
 #[derive(Debug)]
-pub(crate) struct Recent(Cache<Uuid, Seen>);
+pub(crate) struct VerificationCache(Cache<Uuid, Seen>);
 
 /// A row, and what is known of its age.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ struct Seen {
     heard: i64,
 }
 
-impl Default for Recent {
+impl Default for VerificationCache {
     fn default() -> Self {
         let rows = Cache::builder()
             .max_capacity(ROWS)
@@ -48,7 +48,7 @@ impl Default for Recent {
     }
 }
 
-impl Recent {
+impl VerificationCache {
     /// The row, if it can be believed and is at least of this version.
     pub(crate) fn get(&self, id: Uuid, at_least: i64) -> Option<Arc<Verification>> {
         let Seen { row, age, heard } = self.0.get(&id)?;
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_row_is_believed_until_something_later_is_heard_of() {
-        let recent = Recent::default();
+        let recent = VerificationCache::default();
         let row = Arc::new(row(3));
         let id = row.id;
         assert!(recent.get(id, 0).is_none());
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_comes_late_is_not_believed() {
-        let recent = Recent::default();
+        let recent = VerificationCache::default();
         let row = Arc::new(row(3));
         recent.put(Arc::clone(&row), Stopwatch::start());
         let late = Arc::new(Verification { version: 2, ..(*row).clone() });

@@ -3,39 +3,41 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use hulak_runtime::serve::PeerAddr;
 use ipnet::IpNet;
 
-use crate::state::SharedApp;
-
-/// The address of whoever is calling; `None` when it is not known.
+/// The address of the caller; `None` when it is not known.
 #[derive(Debug, Clone, Copy)]
 pub struct EndUser(pub Option<IpAddr>);
 
-impl FromRequestParts<SharedApp> for EndUser {
+impl<S: Send + Sync> FromRequestParts<S> for EndUser
+where
+    TrustedProxies: FromRef<S>,
+{
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
-        Ok(Self(peer.map(|peer| app.proxies.caller(peer, &parts.headers))))
+        Ok(Self(peer.map(|peer| TrustedProxies::from_ref(state).caller(peer, &parts.headers))))
     }
 }
 
 /// `HULAK_TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies(Arc<[IpNet]>);
 
 impl TrustedProxies {
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&address))
     }
 
-    /// The last address that no trusted proxy stands for. What stands left of it was written by the caller, who may
-    /// write anything.
+    /// The last address that is not a trusted proxy's. What is left of it was written by the caller, who may write
+    /// anything.
     fn caller(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut caller = peer.to_canonical();
         let hops: Vec<_> = headers

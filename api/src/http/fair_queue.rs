@@ -1,5 +1,5 @@
-//! Waiting for the store, with a share of the places for each client application: whoever asks for more than there is room for
-//! is refused, and not everybody else.
+//! Waiting for the store, with a share of the slots for each client application: a client that asks for more than there is
+//! room for is refused, and the others are not.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use hulak_runtime::batch::{Batcher, Bounds, Full};
 use uuid::Uuid;
 
-/// A client may hold this many places for each one that is free. Alone it gets three quarters of them; two of its kind get
+/// A client may hold this many slots for each one that is free. Alone it gets three quarters of them; two of its kind get
 /// three sevenths each; and there is always one for a client that has none.
 const SHARE: usize = 3;
 
@@ -20,13 +20,13 @@ const REST: Duration = Duration::from_millis(3);
 /// Batches side by side. Their size is a matter of [`REST`]; a third is there so that a slow one does not hold up the next two.
 const LANES: usize = 3;
 
-/// Places, shared out among whoever wants some.
+/// Slots, shared out among the clients that want some.
 #[derive(Debug, Clone)]
-pub(crate) struct Places(Arc<Shared>);
+pub(crate) struct Slots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    places: usize,
+    slots: usize,
     taken: Mutex<Taken>,
 }
 
@@ -36,24 +36,24 @@ struct Taken {
     by_client: HashMap<Uuid, usize>,
 }
 
-impl Places {
-    pub(crate) fn new(places: usize) -> Self {
-        Self(Arc::new(Shared { places, taken: Mutex::default() }))
+impl Slots {
+    pub(crate) fn new(slots: usize) -> Self {
+        Self(Arc::new(Shared { slots, taken: Mutex::default() }))
     }
 
-    /// Takes a place.
+    /// Takes a slot.
     ///
     /// # Errors
     /// [`Full`] when this client has its share of them.
-    pub(crate) fn enter(&self, client: Uuid) -> Result<Place, Full> {
+    pub(crate) fn enter(&self, client: Uuid) -> Result<Slot, Full> {
         let mut taken = self.0.lock();
         let own = taken.by_client.get(&client).copied().unwrap_or_default();
-        if own >= SHARE * self.0.places.saturating_sub(taken.all) {
+        if own >= SHARE * self.0.slots.saturating_sub(taken.all) {
             return Err(Full);
         }
         taken.all += 1;
         taken.by_client.insert(client, own + 1);
-        Ok(Place { shared: Arc::clone(&self.0), client })
+        Ok(Slot { shared: Arc::clone(&self.0), client })
     }
 }
 
@@ -63,14 +63,14 @@ impl Shared {
     }
 }
 
-/// A place, until it is dropped.
+/// A slot, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Slot {
     shared: Arc<Shared>,
     client: Uuid,
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut taken = self.shared.lock();
         taken.all -= 1;
@@ -83,11 +83,11 @@ impl Drop for Place {
     }
 }
 
-/// A [`Batcher`] whose places are shared out.
+/// A [`Batcher`] whose slots are shared out.
 #[derive(Debug)]
 pub(crate) struct Queue<I, O> {
-    batcher: Batcher<(I, Place), O>,
-    places: Places,
+    batcher: Batcher<(I, Slot), O>,
+    slots: Slots,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Queue<I, O> {
@@ -98,25 +98,25 @@ impl<I: Send + 'static, O: Send + 'static> Queue<I, O> {
         Fut: Future<Output = Vec<O>> + Send + 'static,
     {
         let bounds = Bounds { rest: REST, lanes: LANES, ..Bounds::default() };
-        let batcher = Batcher::spawn(bounds, move |items: Vec<(I, Place)>| {
-            let (items, places): (Vec<I>, Vec<Place>) = items.into_iter().unzip();
+        let batcher = Batcher::spawn(bounds, move |items: Vec<(I, Slot)>| {
+            let (items, slots): (Vec<I>, Vec<Slot>) = items.into_iter().unzip();
             let executing = execute(items);
             async move {
                 let answers = executing.await;
-                drop(places);
+                drop(slots);
                 answers
             }
         });
-        Self { batcher, places: Places::new(bounds.queue) }
+        Self { batcher, slots: Slots::new(bounds.queue) }
     }
 
-    /// Waits for the answer to an item. Its place is taken until it is executed, also when nobody waits for that any more.
+    /// Waits for the answer to an item. Its slot is taken until it is executed, even if its caller has given up waiting.
     ///
     /// # Errors
-    /// [`Full`] at once, when the client has its share of the places.
+    /// [`Full`] at once, when the client has its share of the slots.
     pub(crate) async fn submit(&self, client: Uuid, item: I) -> Result<O, Full> {
-        let place = self.places.enter(client)?;
-        self.batcher.submit((item, place)).await
+        let slot = self.slots.enter(client)?;
+        self.batcher.submit((item, slot)).await
     }
 }
 
@@ -130,26 +130,26 @@ mod tests {
     const GREEDY_TOO: Uuid = Uuid::from_u128(2);
     const MODEST: Uuid = Uuid::from_u128(3);
 
-    fn take_all(places: &Places, client: Uuid) -> Vec<Place> {
-        std::iter::from_fn(|| places.enter(client).ok()).collect()
+    fn take_all(slots: &Slots, client: Uuid) -> Vec<Slot> {
+        std::iter::from_fn(|| slots.enter(client).ok()).collect()
     }
 
     #[test]
     fn there_is_always_room_for_who_has_none() {
-        let places = Places::new(4_096);
-        let mut greedy = take_all(&places, GREEDY);
+        let slots = Slots::new(4_096);
+        let mut greedy = take_all(&slots, GREEDY);
         assert_eq!(greedy.len(), 3_072);
-        let other = take_all(&places, GREEDY_TOO);
+        let other = take_all(&slots, GREEDY_TOO);
         assert_eq!(other.len(), 768, "three quarters of what was left");
         // The first has more than its share now: it waits until it has less, while everybody else has room.
         drop(greedy.split_off(3_000));
-        assert!(places.enter(GREEDY).is_err());
-        assert!(places.enter(MODEST).is_ok());
+        assert!(slots.enter(GREEDY).is_err());
+        assert!(slots.enter(MODEST).is_ok());
         drop(greedy);
-        assert!(places.enter(GREEDY).is_ok());
+        assert!(slots.enter(GREEDY).is_ok());
         drop(other);
-        assert_eq!(places.0.lock().all, 0);
-        assert!(places.0.lock().by_client.is_empty(), "who has left is forgotten");
+        assert_eq!(slots.0.lock().all, 0);
+        assert!(slots.0.lock().by_client.is_empty(), "who has left is forgotten");
     }
 
     #[tokio::test]
@@ -169,7 +169,7 @@ mod tests {
             let queue = Arc::clone(&queue);
             tokio::spawn(async move { queue.submit(client, item).await })
         };
-        let taken = |queue: &Queue<u32, u32>| queue.places.0.lock().all;
+        let taken = |queue: &Queue<u32, u32>| queue.slots.0.lock().all;
         let gone: Vec<_> = (0..3_072).map(|item| submit(GREEDY, item)).collect();
         while taken(&queue) < 3_072 {
             tokio::task::yield_now().await;

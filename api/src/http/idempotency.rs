@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::auth::Credential;
-use crate::problem::{FieldError, Kind, Problem};
+use crate::http::auth::Credential;
+use crate::http::problem::{FieldError, Kind, Problem};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer was given before.
@@ -27,7 +27,7 @@ pub(crate) const MAX_KEY: usize = 255;
 
 /// What a request with an `Idempotency-Key` brought, before its caller is known.
 #[derive(Debug)]
-pub struct OnceKey {
+pub(crate) struct OnceKey {
     key: String,
     path: String,
     body: Vec<u8>,
@@ -64,14 +64,14 @@ impl OnceKey {
 
 /// Turns keys into what the store keeps, and knows which requests this process is working on.
 #[derive(Debug)]
-pub struct OnceKeys {
+pub(crate) struct OnceKeys {
     keys: Vec<SecretBox<[u8; 32]>>,
     in_flight: Arc<Mutex<HashSet<[u8; 32]>>>,
 }
 
 /// One request being worked on; another with its key is refused meanwhile. The set is as bounded as the connections are.
 #[derive(Debug)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     scope: [u8; 32],
     all: Arc<Mutex<HashSet<[u8; 32]>>>,
 }
@@ -85,7 +85,7 @@ impl Drop for InFlight {
 impl OnceKeys {
     /// Bodies are hashed with the present secret, and compared under the previous one too.
     #[must_use]
-    pub fn new(keyring: &Keyring) -> Self {
+    pub(crate) fn new(keyring: &Keyring) -> Self {
         let keys = keyring.all().map(|keys| keys.derive(KeyPurpose::RequestBodies)).collect();
         Self { keys, in_flight: Arc::default() }
     }
@@ -180,6 +180,11 @@ pub(crate) fn object(view: &impl Serialize) -> Object {
         Ok(serde_json::Value::Object(object)) => object,
         _ => Object::new(),
     }
+}
+
+/// A problem that is the kept answer to an earlier request.
+pub(crate) fn replayed(problem: Problem) -> Problem {
+    problem.header(REPLAYED, "true")
 }
 
 /// Another request came with the key of this one.

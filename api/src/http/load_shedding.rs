@@ -9,7 +9,7 @@ use hulak_common::clock::SharedClock;
 use hulak_runtime::shutdown::Shutdown;
 use hulak_store::{Monitor, Store};
 
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// Between two looks at the backlog.
 const TICK: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ const RETRY: Duration = Duration::from_secs(10);
 
 /// Knows whether the workers are too far behind.
 #[derive(Debug, Clone)]
-pub struct Backlog {
+pub(crate) struct Backlog {
     max_age: Duration,
     behind: Arc<AtomicBool>,
 }
@@ -26,7 +26,7 @@ pub struct Backlog {
 impl Backlog {
     /// Sheds when a message has waited longer than this for a worker.
     #[must_use]
-    pub fn new(max_age: Duration) -> Self {
+    pub(crate) fn new(max_age: Duration) -> Self {
         Self { max_age, behind: Arc::default() }
     }
 
@@ -34,7 +34,7 @@ impl Backlog {
     ///
     /// # Errors
     /// 503 `overloaded` while the workers are too far behind.
-    pub fn admit(&self) -> Result<(), Problem> {
+    pub(crate) fn admit(&self) -> Result<(), Problem> {
         if self.behind.load(Ordering::Relaxed) {
             let detail = "messages are waiting too long to be sent; a code asked for now would come too late";
             return Err(Problem::new(Kind::Overloaded, detail).retry_after(RETRY));
@@ -43,7 +43,13 @@ impl Backlog {
     }
 
     /// Follows the backlog until the stop.
-    pub async fn run(&self, store: Arc<dyn Store>, monitor: Monitor, clock: SharedClock, shutdown: Shutdown) {
+    pub(crate) async fn run(
+        &self,
+        store: Arc<dyn Store>,
+        monitor: Monitor,
+        clock: SharedClock,
+        shutdown: Shutdown,
+    ) {
         loop {
             tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
             let now = clock.now();

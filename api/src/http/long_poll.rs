@@ -1,7 +1,7 @@
-//! Who waits for a change of a verification, and who wakes them.
+//! Wakes callers that wait for a change of a verification.
 //!
-//! Status events come from the broker, from whichever process made the change, and from this process directly. They are
-//! hints: whoever is woken reads the store, and whoever hears nothing reads it now and then all the same.
+//! Status events come from the broker, whichever process made the change, and from this process directly. They are hints:
+//! a waiter that is woken reads the store, and a waiter that hears nothing reads it now and then all the same.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,25 +10,17 @@ use std::time::Duration;
 
 use hulak_broker::Broker;
 use hulak_common::job::StatusEvent;
-use hulak_common::verification::{Status, Verification};
 use hulak_runtime::shutdown::Shutdown;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::auth::Caller;
-use crate::cache::Recent;
-use crate::problem::{Kind, Problem};
-use crate::routes::read::etag;
-use crate::state::SharedApp;
+use crate::http::cache::VerificationCache;
 
 /// Locks that share the verifications between them, so that wakers and waiters seldom meet.
 const SHARDS: usize = 16;
 /// How long a waiter trusts that it would have heard of a change: while events come in, and while none can.
 const SAFETY: Duration = Duration::from_secs(10);
 const SAFETY_DEAF: Duration = Duration::from_secs(2);
-/// Before another look while more waiters are reading than may wait for the store.
-const CROWDED: Duration = Duration::from_millis(200);
-
 /// What was heard of a verification.
 #[derive(Debug, Clone, Copy, Default)]
 struct Heard {
@@ -37,16 +29,16 @@ struct Heard {
     gaps: u64,
 }
 
-/// The verifications that somebody waits for, and those seen lately.
+/// The verifications with waiting callers, and those read lately.
 #[derive(Debug, Default)]
 pub struct Changes {
     shards: [Mutex<HashMap<Uuid, watch::Sender<Heard>>>; SHARDS],
-    pub(crate) recent: Recent,
+    pub(crate) recent: VerificationCache,
     hearing: AtomicBool,
 }
 
 impl Changes {
-    /// Nobody waits yet.
+    /// Without waiters.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::default()
@@ -61,7 +53,7 @@ impl Changes {
         Watch { changes: Arc::clone(self), id, gaps, receiver: Some(receiver) }
     }
 
-    /// Wakes who waits for one of these, to something newer than what is remembered.
+    /// Wakes those who wait for one of these verifications, when its version is newer than what was heard.
     pub fn note(&self, events: &[StatusEvent]) {
         self.recent.note(events);
         for event in events {
@@ -77,7 +69,7 @@ impl Changes {
         }
     }
 
-    /// How many wait.
+    /// How many callers wait.
     #[must_use]
     pub fn waiters(&self) -> usize {
         let waiting = |shard: &Mutex<HashMap<Uuid, watch::Sender<Heard>>>| {
@@ -87,7 +79,7 @@ impl Changes {
         self.shards.iter().map(waiting).sum()
     }
 
-    /// How many verifications somebody waits for.
+    /// How many verifications have a waiter.
     #[must_use]
     pub fn watched(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
@@ -115,7 +107,7 @@ impl Changes {
         }
     }
 
-    /// Has everybody look for themselves.
+    /// Has every waiter read the store.
     fn gap(&self) {
         for shard in &self.shards {
             let waiting = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,7 +115,8 @@ impl Changes {
         }
     }
 
-    fn safety(&self) -> Duration {
+    /// How long a waiter may go without reading the store.
+    pub(crate) fn safety(&self) -> Duration {
         if self.hearing.load(Ordering::Relaxed) { SAFETY } else { SAFETY_DEAF }
     }
 
@@ -135,7 +128,7 @@ impl Changes {
     }
 }
 
-/// One waiter's place. Dropping it gives the place back.
+/// One waiter. Dropping it ends the waiting.
 #[derive(Debug)]
 pub struct Watch {
     changes: Arc<Changes>,
@@ -148,7 +141,7 @@ pub struct Watch {
 
 impl Watch {
     /// Resolves when there is a version after this one, or when one may have been missed since the last call.
-    async fn moved(&mut self, version: i64) {
+    pub(crate) async fn moved(&mut self, version: i64) {
         let (Some(receiver), gaps) = (&mut self.receiver, self.gaps) else { return };
         // The sender lives as long as there is a receiver.
         if let Ok(heard) = receiver.wait_for(|heard| heard.version > version || heard.gaps != gaps).await {
@@ -165,63 +158,6 @@ impl Drop for Watch {
                 waiting.remove(&self.id);
             }
         });
-    }
-}
-
-/// Follows one verification from state to state.
-#[derive(Debug)]
-pub struct Follower {
-    app: SharedApp,
-    client: Uuid,
-    watch: Watch,
-}
-
-impl Follower {
-    /// Follows a verification for this caller. Call it before the first look, or the change between is not heard.
-    ///
-    /// # Errors
-    /// 404 when the caller can have no such verification.
-    pub fn new(app: &SharedApp, caller: &Caller, id: &str) -> Result<Self, Problem> {
-        let id = id.parse().map_err(|_| Problem::not_found())?;
-        Ok(Self { app: Arc::clone(app), client: caller.client_for(id)?, watch: app.changes.watch(id) })
-    }
-
-    /// The next state that callers see as another one than `row`. `None`: this process is about to stop.
-    ///
-    /// # Errors
-    /// 503 when the database is away, 404 when the verification has gone.
-    pub async fn next(&mut self, row: &Verification) -> Result<Option<Arc<Verification>>, Problem> {
-        let known = etag(row, self.app.clock.now());
-        let mut pause = self.pause(row);
-        loop {
-            let app = Arc::clone(&self.app);
-            tokio::select! {
-                () = app.shutdown.begun() => return Ok(None),
-                () = self.watch.moved(row.version) => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-            match self.app.verification(self.client, self.watch.id, row.version).await {
-                Ok(found) if etag(&found, self.app.clock.now()) != known => return Ok(Some(found)),
-                Ok(_) => pause = self.pause(row),
-                Err(problem) if problem.kind() == Kind::Overloaded => {
-                    tokio::time::sleep(CROWDED.mul_f64(0.5 + self.app.rng.fraction())).await;
-                    pause = Duration::ZERO;
-                }
-                Err(problem) => return Err(problem),
-            }
-        }
-    }
-
-    /// Until the next look without having heard anything: the net, or the moment when the verification expires.
-    fn pause(&self, row: &Verification) -> Duration {
-        // Spread, so that those who came together do not read together for ever.
-        let net = self.app.changes.safety().mul_f64(0.75 + self.app.rng.fraction() / 2.0);
-        let now = self.app.clock.now();
-        if row.status_at(now) == Status::Pending {
-            net.min((row.expires_at - now) + Duration::from_millis(1))
-        } else {
-            net
-        }
     }
 }
 

@@ -222,10 +222,18 @@ impl Problem {
             .retry_after(wait)
     }
 
-    /// The answer that was given to this request before.
+    /// A blocked number.
     #[must_use]
-    pub(crate) fn replayed(self) -> Self {
-        self.header(crate::idempotency::REPLAYED, "true")
+    pub(crate) fn blocked(until: Timestamp) -> Self {
+        Self::new(Kind::PhoneBlocked, format!("this number is blocked until {until}"))
+            .with("blocked_until", until.to_string())
+    }
+
+    /// A wrong code, after which so many more tries are left.
+    #[must_use]
+    pub(crate) fn incorrect_code(left: i32) -> Self {
+        Self::new(Kind::IncorrectCode, format!("this is not the code; {left} more tries"))
+            .with("checks_remaining", left)
     }
 
     /// Nothing of the caller's by that id.
@@ -278,7 +286,7 @@ fn seconds(span: std::time::Duration) -> u64 {
     u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1)
 }
 
-/// The layer [`crate::router`] adds renders it, because only there the public address is known.
+/// [`crate::http::middleware`] renders it, because the public address is known there.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.0.kind.status().into_response();

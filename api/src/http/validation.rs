@@ -2,8 +2,7 @@
 
 use hulak_common::phone::PhoneNumber;
 
-use crate::problem::{FieldError, Kind, Problem};
-use crate::state::App;
+use crate::http::problem::{FieldError, Kind, Problem};
 
 /// What is wrong so far.
 #[derive(Debug, Default)]
@@ -51,16 +50,4 @@ impl Fields {
             (false, false) => Err(Problem::fields(Kind::InvalidRequest, self.errors)),
         }
     }
-}
-
-/// Whether a number is served here.
-///
-/// # Errors
-/// 422 `unsupported-phone`.
-pub(crate) fn serve(app: &App, phone: &PhoneNumber) -> Result<(), Problem> {
-    if app.test_numbers.contains(*phone) || app.pattern.accepts(phone) {
-        return Ok(());
-    }
-    let error = FieldError::new("phone", "numbers like this one are not served here");
-    Err(Problem::fields(Kind::UnsupportedPhone, vec![error]))
 }

@@ -20,7 +20,7 @@ const PKCS8_HEAD: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// Signs approval tokens, and publishes the keys to check them with.
-pub struct Approvals {
+pub(crate) struct Approvals {
     issuer: String,
     test_numbers: TestNumbers,
     header: Header,
@@ -74,7 +74,7 @@ impl Approvals {
     ///
     /// # Errors
     /// When the signing library refuses a key, which it never has.
-    pub fn new(
+    pub(crate) fn new(
         keyring: &Keyring,
         issuer: String,
         test_numbers: TestNumbers,
@@ -89,7 +89,7 @@ impl Approvals {
     ///
     /// # Errors
     /// When the signing library fails.
-    pub fn sign(
+    pub(crate) fn sign(
         &self,
         verification: &Verification,
         account: Option<&Account>,
@@ -111,7 +111,7 @@ impl Approvals {
 
     /// The public keys, as a JWK set (RFC 7517).
     #[must_use]
-    pub fn public_keys(&self) -> &JwkSet {
+    pub(crate) fn public_keys(&self) -> &JwkSet {
         &self.keys
     }
 }

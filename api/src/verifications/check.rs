@@ -10,24 +10,30 @@ use hulak_common::account::Account;
 use hulak_common::code::Code;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
-use hulak_store::{Check, Checked, Ended};
+use hulak_store::{Check, Checked};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::openapi::path::HttpMethod;
 use uuid::Uuid;
 
-use super::create::account_conflict;
-use crate::auth::Caller;
-use crate::body::OnceBody;
-use crate::idempotency::{self, Kept};
-use crate::openapi::schemas;
-use crate::problem::{FieldError, Kind, Problem};
-use crate::resource::VerificationView;
-use crate::state::{App, SharedApp};
+use crate::app::{App, SharedApp};
+use crate::http::auth::Caller;
+use crate::http::body::OnceBody;
+use crate::http::idempotency::{self, Kept};
+use crate::http::problem::{Kind, Problem};
+use crate::openapi::headers::NO_STORE;
+use crate::openapi::operation::Op;
+use crate::openapi::{examples, schemas};
+use crate::verifications::describe::on_one;
+use crate::verifications::lookup;
+use crate::verifications::problems::{ENDED, check_refused};
+use crate::verifications::view::VerificationView;
 
 /// The body of the request. Its `Debug` shows nothing.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(description = "What the person typed.")]
-pub struct CheckRequest {
+pub(super) struct CheckRequest {
     /// The digits of the code, ASCII only, and as many as the message had (`HULAK_CODE_LENGTH`).
     #[schema(min_length = 4, max_length = 10, pattern = "^[0-9]+$", examples("123456"))]
     code: String,
@@ -58,7 +64,7 @@ pub(crate) struct Approved {
 /// # Errors
 /// 404; 422 `incorrect-code`, `malformed-code`; 410 `verification-expired`; 409 `already-approved`,
 /// `verification-canceled`; 429 `too-many-checks`.
-pub async fn check(
+pub(super) async fn check(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(id): Path<String>,
@@ -68,68 +74,25 @@ pub async fn check(
     let id = id.parse().map_err(|_| Problem::not_found())?;
     let client = caller.client_for(id)?;
     if caller.is_token() {
-        super::read::find(&app, &caller, &id.to_string(), 0).await?;
+        lookup::find(&app, &caller, &id.to_string(), 0).await?;
     }
-    let (remember, _place) = app.once.enter(key, &caller, keep(&app, caller.is_token()))?;
+    let (remember, _in_flight) = app.once.enter(key, &caller, keep(&app, caller.is_token()))?;
     match app.check(Check { client, id, code, remember }).await? {
         Checked::Approved(row) => approved(&app, &row, caller.is_token(), None),
         Checked::ApprovedFor(row, account) => approved(&app, &row, caller.is_token(), Some(&account)),
-        Checked::Answered(text) => again(&app, client, id, &text).await,
-        other => Err(refusal(&app, id, &other)),
-    }
-}
-
-/// What is answered to a check that did not end in an approval.
-pub(super) fn refusal(app: &App, id: Uuid, checked: &Checked) -> Problem {
-    let ended = |ended| has_ended(ended, app.clock.now());
-    match checked {
-        Checked::Account(conflict) => account_conflict(*conflict),
-        Checked::Incorrect(row) => incorrect(row.checks_remaining),
-        Checked::Malformed(length) => {
-            let detail = format!("must be {} ASCII digits", length.digits());
-            Problem::fields(Kind::MalformedCode, vec![FieldError::new("code", detail)])
-        }
-        Checked::Expired => ended(Ended::Expired),
-        Checked::AlreadyApproved => ended(Ended::Approved),
-        Checked::Canceled => ended(Ended::Canceled),
-        Checked::TooMany(limit) => ended(Ended::Failed(*limit)),
-        Checked::NotFound => Problem::not_found(),
-        Checked::UnknownKey => {
-            tracing::error!(%id, "its code was made with a secret that is not known here: set HULAK_SECRET_PREVIOUS");
-            Problem::unavailable()
-        }
-        Checked::KeyReused => idempotency::reused(),
-        // Their callers have answered these.
-        Checked::Approved(_) | Checked::ApprovedFor(..) | Checked::Answered(_) => {
-            Problem::new(Kind::Internal, "the request could not be handled")
-        }
-    }
-}
-
-/// What is answered to a wrong code.
-pub(crate) fn incorrect(left: i32) -> Problem {
-    Problem::new(Kind::IncorrectCode, format!("this is not the code; {left} more tries"))
-        .with("checks_remaining", left)
-}
-
-/// What is answered about a verification that has ended.
-pub(super) fn has_ended(ended: Ended, now: Timestamp) -> Problem {
-    match ended {
-        Ended::Expired => Problem::new(Kind::VerificationExpired, "its code is no longer good"),
-        Ended::Approved => Problem::new(Kind::AlreadyApproved, "its code was used already"),
-        Ended::Canceled => Problem::new(Kind::VerificationCanceled, "it was taken back"),
-        Ended::Failed(limit) => Problem::limited(Kind::TooManyChecks, &limit, now),
+        Checked::Answered(text) => replay(&app, client, id, &text).await,
+        other => Err(check_refused(&app, id, &other)),
     }
 }
 
 /// The first answer to a check: what spent nothing is not kept.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum First {
+pub(crate) enum KeptCheck {
     Approved { view: idempotency::Object, account: Option<Uuid> },
     Incorrect(i32),
 }
 
-pub(super) fn keep(
+pub(crate) fn keep(
     app: &SharedApp,
     masked: bool,
 ) -> impl Fn(&Checked, Timestamp) -> Option<String> + Send + Sync + 'static {
@@ -139,51 +102,33 @@ pub(super) fn keep(
             Checked::Approved(row) => (row, None),
             Checked::ApprovedFor(row, account) => (row, Some(account.id)),
             Checked::Incorrect(row) => {
-                return Kept::write(StatusCode::OK, String::new(), First::Incorrect(row.checks_remaining));
+                return Kept::write(
+                    StatusCode::OK,
+                    String::new(),
+                    KeptCheck::Incorrect(row.checks_remaining),
+                );
             }
             _ => return None,
         };
         let view = idempotency::object(&VerificationView::new(row, &app.carriers, masked, now));
-        let first = First::Approved { view, account };
-        Kept::write(StatusCode::OK, String::new(), first)
+        let kept = KeptCheck::Approved { view, account };
+        Kept::write(StatusCode::OK, String::new(), kept)
     }
 }
 
 /// Gives the first answer again. An approval token that was lost on the way back is not lost: it is signed again.
-async fn again(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Response, Problem> {
+async fn replay(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Response, Problem> {
     let Kept { status, etag, body } = Kept::read(text)?;
     let (view, account) = match body {
-        First::Incorrect(left) => return Err(incorrect(left).replayed()),
-        First::Approved { view, account } => (view, account),
+        KeptCheck::Incorrect(left) => return Err(idempotency::replayed(Problem::incorrect_code(left))),
+        KeptCheck::Approved { view, account } => (view, account),
     };
-    let (row, account) = holding(app, client, id, account).await?;
+    let (row, account) = lookup::with_account(app, client, id, account).await?;
     let mut body = idempotency::Object::new();
     body.insert("status".to_owned(), "approved".into());
     body.insert("token".to_owned(), sign(app, &row, account.as_ref(), app.clock.now())?.into());
     body.insert("verification".to_owned(), view.into());
     Ok(Kept { status, etag, body }.answer())
-}
-
-/// An approved verification, and the account that the approval was for.
-pub(super) async fn holding(
-    app: &App,
-    client: Uuid,
-    id: Uuid,
-    account: Option<Uuid>,
-) -> Result<(Arc<Verification>, Option<Account>), Problem> {
-    let row = app.verification(client, id, 0).await?;
-    let account = match account {
-        Some(id) => Some(holder(app, client, id).await?),
-        None => None,
-    };
-    Ok((row, account))
-}
-
-/// The account that an approval was for, as it is now: whoever was shut out since gets no new token.
-async fn holder(app: &App, client: Uuid, id: Uuid) -> Result<Account, Problem> {
-    let found = app.account(client, id).await.map_err(|error| app.refuse(&error))?;
-    let gone = || Problem::new(Kind::AlreadyApproved, "its account is not active any more");
-    found.filter(|account| account.is_active).ok_or_else(gone)
 }
 
 fn sign(app: &App, row: &Verification, account: Option<&Account>, now: Timestamp) -> Result<String, Problem> {
@@ -193,7 +138,8 @@ fn sign(app: &App, row: &Verification, account: Option<&Account>, now: Timestamp
     })
 }
 
-pub(super) fn approved(
+/// Answers an approval, with its token.
+pub(crate) fn approved(
     app: &App,
     row: &Verification,
     masked: bool,
@@ -204,4 +150,27 @@ pub(super) fn approved(
     let verification = VerificationView::new(row, &app.carriers, masked, now);
     let body = Json(Approved { status: "approved", token, verification });
     Ok((StatusCode::OK, [(header::CACHE_CONTROL, "no-store")], body).into_response())
+}
+
+pub(super) fn operation() -> Op {
+    on_one(HttpMethod::Post, "/v1/verifications/{id}/check", "checkCode")
+        .says(
+            "Check a code",
+            "The only way to an approval. A wrong code is charged to the verification and to the number; a text that is \
+             no code is not.",
+        )
+        .once()
+        .body::<CheckRequest>(
+            true,
+            "What the person typed.",
+            vec![("code", "A code of six digits", json!({"code": "123456"}))],
+        )
+        .json::<Approved>(
+            StatusCode::OK,
+            "The code is right. `token` is the proof: a JWT whose keys are at `/.well-known/jwks.json`.",
+            &[&NO_STORE],
+            vec![("approved", "Approved", examples::approval())],
+        )
+        .problems(&[Kind::IncorrectCode, Kind::MalformedCode, Kind::PhoneTaken])
+        .problems(ENDED)
 }

@@ -11,33 +11,45 @@ use hulak_common::code::Salt;
 use hulak_common::sms_template::LastLine;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{LiveKey, Locale, Purpose, Route, Verification};
-use hulak_store::{AccountConflict, Create, Created, KeyOwner};
+use hulak_store::{Create, Created, KeyOwner};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use utoipa::openapi::path::HttpMethod;
 
-use crate::auth::{Caller, Client};
-use crate::body::OnceBody;
-use crate::idempotency::{self, Kept};
-use crate::openapi::schemas;
-use crate::problem::{FieldError, Kind, Problem};
-use crate::resource::VerificationView;
-use crate::state::{App, SharedApp};
-use crate::token::TokenScope;
-use crate::validation::{Fields, serve};
+use crate::app::{App, SharedApp};
+use crate::http::auth::{Caller, Client};
+use crate::http::body::OnceBody;
+use crate::http::idempotency::{self, Kept};
+use crate::http::problem::{Kind, Problem};
+use crate::http::validation::Fields;
+use crate::openapi::elements::text;
+use crate::openapi::headers::{ETAG, LOCATION, NO_STORE};
+use crate::openapi::operation::Op;
+use crate::openapi::{examples, schemas};
+use crate::tokens::client::TokenScope;
+use crate::verifications::created::{self, Outcome};
+use crate::verifications::describe::{ALL, op};
+use crate::verifications::problems::NO_ACCOUNT;
+use crate::verifications::view::{VerificationView, etag};
 
 /// The longest `session`, in characters.
-pub(crate) const MAX_SESSION: usize = 128;
+const MAX_SESSION: usize = 128;
 /// An SMS Retriever hash: 11 characters of base64.
-pub(crate) const APP_HASH: usize = 11;
-/// What is wrong with an `account_id`.
-pub(super) const NO_ACCOUNT: &str = "must be the id of one of your accounts";
+const APP_HASH: usize = 11;
+
+schemas::markers! {
+    /// An opaque string, without control characters.
+    SessionName => text().max_length(Some(MAX_SESSION)).pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"));
+    /// The hash of Android's SMS Retriever: 11 characters of base64.
+    AppHash => text().pattern(Some(format!("^[A-Za-z0-9+/]{{{}}}$", APP_HASH)));
+}
 
 /// The body of the request.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(description = "A request for a code.")]
-pub struct CreateRequest {
+pub(super) struct CreateRequest {
     /// The number.
     #[schema(value_type = schemas::TypedPhone)]
     phone: String,
@@ -45,7 +57,7 @@ pub struct CreateRequest {
     #[schema(value_type = Option<schemas::PurposeName>)]
     purpose: Option<String>,
     /// Your web session's hash, so that a stranger who types the same number does not get hold of this verification.
-    #[schema(value_type = Option<schemas::SessionName>)]
+    #[schema(value_type = Option<SessionName>)]
     session: Option<String>,
     /// The language of the message; `en` when absent.
     #[schema(value_type = Option<schemas::LocaleName>)]
@@ -54,7 +66,7 @@ pub struct CreateRequest {
     #[schema(format = Uuid)]
     account_id: Option<String>,
     /// Lets an Android app read the code by itself.
-    #[schema(value_type = Option<schemas::AppHash>)]
+    #[schema(value_type = Option<AppHash>)]
     app_hash: Option<String>,
     /// Lets a browser fill in the code on this site only.
     #[schema(value_type = Option<schemas::HostName>)]
@@ -71,79 +83,39 @@ pub struct CreateRequest {
 ///
 /// # Errors
 /// 403 `phone-blocked`; 422 `invalid-phone`, `unsupported-phone`, `invalid-request`; 429 `rate-limited`.
-pub async fn create(
+pub(super) async fn create(
     State(app): State<SharedApp>,
     client: Client,
     OnceBody(request, key): OnceBody<CreateRequest>,
 ) -> Result<Response, Problem> {
     let item = parse(&app, &client.0, request)?;
-    let (remember, _place) = app.once.enter(key, &Caller::Client(client), keep(&app))?;
-    let created = app.create(Create { remember, ..item }).await?;
-    if let Some(id) = created.to_publish() {
-        app.publisher.publish(id);
-    }
-    match created {
-        Created::New(row) | Created::Again { verification: row, .. } => {
-            Ok(answer(&app, StatusCode::ACCEPTED, &row))
-        }
-        Created::Live(row) => Ok(answer(&app, StatusCode::OK, &row)),
-        Created::Blocked { until } => Err(blocked(until)),
-        Created::Account(conflict) => Err(account_conflict(conflict)),
-        Created::Limited(limit) => Err(Problem::limited(Kind::RateLimited, &limit, app.clock.now())),
-        Created::Answered(text) => again(&app, &text),
-        Created::KeyReused => Err(idempotency::reused()),
+    let (remember, _in_flight) = app.once.enter(key, &Caller::Client(client), keep(&app))?;
+    match created::outcome(&app, app.create(Create { remember, ..item }).await?)? {
+        Outcome::Verification(status, row) => Ok(answer(&app, status, &row)),
+        Outcome::Kept(text) => replay(&app, &text),
     }
 }
 
-/// Why a number cannot be verified for an account.
-pub(super) fn account_conflict(conflict: AccountConflict) -> Problem {
-    match conflict {
-        AccountConflict::Unknown => {
-            Problem::fields(Kind::InvalidRequest, vec![FieldError::new("account_id", NO_ACCOUNT)])
-        }
-        AccountConflict::AlreadyVerified => {
-            Problem::new(Kind::AlreadyVerified, "this number is verified on this account")
-        }
-        AccountConflict::PhoneTaken => {
-            Problem::new(Kind::PhoneTaken, "this number is verified on another account")
-        }
-    }
-}
-
-/// A blocked number's problem.
-pub(crate) fn blocked(until: Timestamp) -> Problem {
-    Problem::new(Kind::PhoneBlocked, format!("this number is blocked until {until}"))
-        .with("blocked_until", until.to_string())
-}
-
-/// Keeps what stands: another try after a refusal may end otherwise.
 fn keep(app: &SharedApp) -> impl Fn(&Created, Timestamp) -> Option<String> + Send + Sync + 'static {
     let app = Arc::clone(app);
     move |created, now| {
-        let (status, row) = match created {
-            Created::New(row) | Created::Again { verification: row, .. } => (StatusCode::ACCEPTED, row),
-            Created::Live(row) => (StatusCode::OK, row),
-            _ => return None,
-        };
+        let (status, row) = created::to_keep(created)?;
         let view = VerificationView::new(row, &app.carriers, false, now);
-        Kept::write(
-            status,
-            super::read::etag(row, now),
-            First { row: scope(row), view: idempotency::object(&view) },
-        )
+        let kept = KeptVerification { row: scope(row), view: idempotency::object(&view) };
+        Kept::write(status, etag(row, now), kept)
     }
 }
 
 /// A first answer, and what its token is bound to.
 #[derive(Debug, Serialize, Deserialize)]
-struct First {
+struct KeptVerification {
     row: TokenScope,
     view: idempotency::Object,
 }
 
-fn again(app: &App, text: &str) -> Result<Response, Problem> {
-    let Kept { status, etag, body: First { row, mut view } } = Kept::read(text)?;
-    let token = app.client_tokens.mint(row);
+fn replay(app: &App, text: &str) -> Result<Response, Problem> {
+    let Kept { status, etag, body: KeptVerification { row, mut view } } = Kept::read(text)?;
+    let token = app.credentials.client_tokens().mint(row);
     view.insert("client_token".to_owned(), token.expose_secret().into());
     let location = HeaderValue::from_str(&location(row.verification)).ok();
     let mut response = Kept { status, etag, body: view }.answer();
@@ -160,12 +132,12 @@ fn location(id: uuid::Uuid) -> String {
 }
 
 fn answer(app: &App, status: StatusCode, row: &Verification) -> Response {
-    let token = app.client_tokens.mint(scope(row));
+    let token = app.credentials.client_tokens().mint(scope(row));
     let view = VerificationView::new(row, &app.carriers, false, app.clock.now())
         .with_token(token.expose_secret().to_owned());
     let headers = [
         (header::LOCATION, location(row.id)),
-        (header::ETAG, super::read::etag(row, app.clock.now())),
+        (header::ETAG, etag(row, app.clock.now())),
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
     (status, headers, Json(view)).into_response()
@@ -190,7 +162,7 @@ fn parse(app: &App, owner: &KeyOwner, request: CreateRequest) -> Result<Create, 
     fields.finish()?;
     // Without one there was an error, which `finish` has told.
     let phone = phone.ok_or_else(|| Problem::fields(Kind::InvalidPhone, Vec::new()))?;
-    serve(app, &phone)?;
+    app.require_served(&phone)?;
     let purpose = purpose.unwrap_or(Purpose::Verify);
     Ok(Create {
         id: app.rng.uuid_v7(app.clock.now()),
@@ -254,6 +226,56 @@ fn origin(text: &str) -> Result<String, &'static str> {
     } else {
         Err("must be a host name like example.com, without https:// and without a path")
     }
+}
+
+pub(super) fn operation() -> Op {
+    let minimal = json!({"phone": examples::TYPED});
+    let full = json!({
+        "phone": "+977 981-2345678", "purpose": "sign_up", "session": "5f2c…hash of the web session", "locale": "ne",
+        "app_hash": "FA+9qCX9VSu", "origin": "example.com", "end_user_ip": "203.0.113.7", "metadata": {"order": 7}
+    });
+    op(HttpMethod::Post, ALL, "createVerification")
+        .says(
+            "Ask for a code",
+            "Sends a one-time code to a number. While a verification of the same client, number, purpose, account and \
+             session is live, the same one comes back: 200 before `resend_after`, so that a reload never buys a second \
+             SMS; after it, the call acts as a resend, 202.",
+        )
+        .key()
+        .once()
+        .body::<CreateRequest>(
+            true,
+            "The number, and what the code is for.",
+            vec![("minimal", "A number alone", minimal), ("full", "Everything there is", full)],
+        )
+        .json::<VerificationView>(
+            StatusCode::ACCEPTED,
+            "A message is on its way.",
+            &[&LOCATION, &ETAG, &NO_STORE],
+            vec![("created", "A new verification", examples::created())],
+        )
+        .json::<VerificationView>(
+            StatusCode::OK,
+            "The live verification, unchanged: it is too soon for another message.",
+            &[&LOCATION, &ETAG, &NO_STORE],
+            vec![("live", "The live verification", examples::live())],
+        )
+        .then(&[
+            ("getVerification", "How it fares."),
+            ("followVerification", "How it fares, as a stream."),
+            ("checkCode", "The code that the person typed."),
+            ("resendCode", "Another message."),
+            ("cancelVerification", "Take it back."),
+        ])
+        .problems(&[
+            Kind::PhoneBlocked,
+            Kind::AlreadyVerified,
+            Kind::PhoneTaken,
+            Kind::InvalidPhone,
+            Kind::UnsupportedPhone,
+            Kind::RateLimited,
+            Kind::Overloaded,
+        ])
 }
 
 #[cfg(test)]

@@ -10,13 +10,22 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use hulak_common::verification::{Status, Verification};
+use serde_json::json;
+use utoipa::openapi::path::{HttpMethod, ParameterIn};
+use utoipa::openapi::{ContentBuilder, ObjectBuilder};
 
-use super::read::find;
-use crate::auth::Caller;
-use crate::long_poll::Follower;
-use crate::problem::{Kind, Problem};
-use crate::resource::VerificationView;
-use crate::state::SharedApp;
+use crate::app::SharedApp;
+use crate::http::auth::Caller;
+use crate::http::problem::{Kind, Problem};
+use crate::openapi::elements::reference;
+use crate::openapi::elements::text;
+use crate::openapi::examples;
+use crate::openapi::headers::{NO_STORE, parameter};
+use crate::openapi::operation::Op;
+use crate::verifications::describe::on_one;
+use crate::verifications::follow::Follower;
+use crate::verifications::lookup::find;
+use crate::verifications::view::VerificationView;
 
 /// Between two comments: proxies commonly close what is silent for 30 s or more.
 const COMMENT: Duration = Duration::from_secs(15);
@@ -28,7 +37,7 @@ const AWAY: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// 404 when the caller has no such verification; 401 for a client token past its time.
-pub async fn events(
+pub(super) async fn events(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(id): Path<String>,
@@ -57,7 +66,7 @@ fn is_final(app: &SharedApp, row: &Verification) -> bool {
     row.status_at(app.clock.now()) != Status::Pending
 }
 
-/// One who reads the stream.
+/// A reader of the stream.
 struct Reader {
     app: SharedApp,
     masked: bool,
@@ -69,7 +78,7 @@ struct Reader {
 enum Next {
     /// This state, unseen so far.
     Show(Arc<Verification>),
-    /// Whatever follows this state.
+    /// What follows this state.
     After(Arc<Verification>),
     /// Nothing.
     End,
@@ -104,4 +113,35 @@ impl Reader {
             }
         }
     }
+}
+
+pub(super) fn operation() -> Op {
+    // OpenAPI 3.1 has no words for a stream; tools read the schema as that of one event.
+    let data = text()
+        .content_media_type("application/json")
+        .content_schema(Some(reference("Verification")))
+        .description(Some("The verification, as JSON."));
+    let event = ObjectBuilder::new()
+        .description(Some("One event."))
+        .property("id", text().pattern(Some("^[0-9]+$")).description(Some("The version.")))
+        .property("data", data)
+        .required("id")
+        .required("data");
+    let event_example = json!({"id": "3", "data": examples::sent().to_string()});
+    let stream = ContentBuilder::new().schema(Some(event)).example(Some(event_example)).build();
+    on_one(HttpMethod::Get, "/v1/verifications/{id}/events", "followVerification")
+        .says(
+            "Follow a verification",
+            "A stream of server-sent events: the verification at once, then at every change, each as JSON with its \
+             version as `id`; a comment every 15 s. It ends after a final state.",
+        )
+        .parameter(parameter(
+            ParameterIn::Header,
+            "Last-Event-ID",
+            "The last version that you have seen, as browsers send it.",
+            text(),
+            "3",
+        ))
+        .content_of(StatusCode::OK, "The stream.", &[&NO_STORE], "text/event-stream", stream)
+        .empty(StatusCode::NO_CONTENT, "You have seen its final state: do not come again.", &[])
 }

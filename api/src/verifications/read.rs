@@ -1,4 +1,4 @@
-//! `GET /v1/verifications/{id}`: where a verification stands.
+//! `GET /v1/verifications/{id}`: the state of a verification.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,25 +10,29 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Status, Verification};
+use utoipa::openapi::path::{HttpMethod, ParameterIn};
+use utoipa::openapi::{ObjectBuilder, Type};
 
-use crate::auth::Caller;
-use crate::long_poll::Follower;
-use crate::problem::{FieldError, Kind, Problem};
-use crate::resource::VerificationView;
-use crate::state::{App, SharedApp};
-
-/// How long after its end a client token still reads a verification.
-const TOKEN_GRACE: Duration = Duration::from_secs(600);
+use crate::app::SharedApp;
+use crate::http::auth::Caller;
+use crate::http::problem::{FieldError, Kind, Problem};
+use crate::openapi::examples;
+use crate::openapi::headers::{self, ETAG, NEXT_POLL, NO_STORE, parameter};
+use crate::openapi::operation::Op;
+use crate::verifications::describe::{ONE, on_one};
+use crate::verifications::follow::Follower;
+use crate::verifications::lookup::find;
+use crate::verifications::view::{VerificationView, etag};
 
 /// The longest wait, in seconds.
-pub(crate) const MAX_WAIT: u64 = 30;
+const MAX_WAIT: u64 = 30;
 
 /// The verification, or 304 when the caller has this version already. With `?wait=S` and `If-None-Match` the answer
 /// comes as soon as there is another version, or after S seconds.
 ///
 /// # Errors
 /// 404 when the caller has no such verification; 401 for a client token past its time; 422 `invalid-request`.
-pub async fn read(
+pub(super) async fn read(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(id): Path<String>,
@@ -38,7 +42,7 @@ pub async fn read(
     let wait = wait(query.as_deref().unwrap_or_default())?;
     let tags = Tags::new(&headers);
     drop((headers, query));
-    // Boxed: who looks would carry the room for waiting along, and who waits that for looking.
+    // Boxed: otherwise the future of each way would have room for the other one too.
     let row = if wait.is_zero() || tags.none() {
         Box::pin(find(&app, &caller, &id, tags.newest())).await?
     } else {
@@ -84,7 +88,7 @@ async fn changed(
 }
 
 /// The tags of `If-None-Match`. Copies: the headers themselves keep the buffer that the request came in, which a waiter
-/// would hold on to.
+/// would keep in memory.
 struct Tags(Vec<String>);
 
 impl Tags {
@@ -108,7 +112,7 @@ impl Tags {
     }
 }
 
-/// `wait`, in seconds; zero when it is not asked for. Other parameters are the caller's own business.
+/// `wait`, in seconds; zero when it is not asked for. Other parameters are ignored.
 fn wait(query: &str) -> Result<Duration, Problem> {
     let mut given = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "wait");
     let Some((_, text)) = given.next() else { return Ok(Duration::ZERO) };
@@ -119,28 +123,6 @@ fn wait(query: &str) -> Result<Duration, Problem> {
     })
 }
 
-/// The caller's verification with this id, not older than the version that the caller has.
-pub(super) async fn find(
-    app: &App,
-    caller: &Caller,
-    id: &str,
-    at_least: i64,
-) -> Result<Arc<Verification>, Problem> {
-    let id = id.parse().map_err(|_| Problem::not_found())?;
-    let row = app.verification(caller.client_for(id)?, id, at_least).await?;
-    let end = row.ended_at.unwrap_or(row.expires_at);
-    if caller.is_token() && app.clock.now() > end + TOKEN_GRACE {
-        return Err(Problem::unauthorized("this client token has ended with its verification"));
-    }
-    Ok(row)
-}
-
-/// The version, marked while the row still says pending but its time is over: that is another answer than before.
-pub(crate) fn etag(row: &Verification, now: Timestamp) -> String {
-    let overdue = if row.status_at(now) == row.status { "" } else { "x" };
-    format!("\"{}{overdue}\"", row.version)
-}
-
 /// Seconds until the next look makes sense: often while the message goes out, seldom while a person types.
 fn next_poll(row: &Verification, now: Timestamp) -> u64 {
     match (now - row.updated_at).as_secs() {
@@ -149,4 +131,32 @@ fn next_poll(row: &Verification, now: Timestamp) -> u64 {
         30..120 => 5,
         _ => 10,
     }
+}
+
+pub(super) fn operation() -> Op {
+    let wait = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(0))
+        .maximum(Some(MAX_WAIT))
+        .default(Some(0.into()));
+    on_one(HttpMethod::Get, ONE, "getVerification")
+        .says(
+            "Read a verification",
+            "With `If-None-Match` a version that you have already is answered 304. With `wait` too, the answer comes as \
+             soon as there is another version, or after so many seconds.",
+        )
+        .parameter(parameter(ParameterIn::Query, "wait", "Seconds to wait for another version.", wait, 20))
+        .parameter(headers::if_none_match())
+        .json::<VerificationView>(
+            StatusCode::OK,
+            "The verification.",
+            &[&ETAG, &NO_STORE, &NEXT_POLL],
+            vec![
+                ("sent", "Its message has gone out", examples::sent()),
+                ("refused", "The gateway refused its message", examples::refused()),
+                ("masked", "As a client token sees it", examples::masked()),
+            ],
+        )
+        .empty(StatusCode::NOT_MODIFIED, "You have this version.", &[&ETAG, &NO_STORE, &NEXT_POLL])
+        .problems(&[Kind::InvalidRequest])
 }

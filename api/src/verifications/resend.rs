@@ -1,38 +1,42 @@
-//! `POST /v1/verifications/{id}/resend` and `DELETE /v1/verifications/{id}`.
+//! `POST /v1/verifications/{id}/resend`: another message.
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use hulak_common::limits::Policy;
 use hulak_common::time::Timestamp;
-use hulak_common::verification::Verification;
-use hulak_store::{Cancel, Canceled, Ended, Resend, Resent};
+use hulak_store::{Resend, Resent};
 use serde::Deserialize;
+use serde_json::json;
+use utoipa::openapi::path::HttpMethod;
 
-use super::checks::has_ended;
-use super::read::{etag, find};
-use crate::auth::Caller;
-use crate::body::OnceBody;
-use crate::client_ip::EndUser;
-use crate::idempotency::{self, Kept};
-use crate::problem::{Kind, Problem};
-use crate::resource::VerificationView;
-use crate::state::{App, SharedApp};
+use crate::app::SharedApp;
+use crate::http::auth::Caller;
+use crate::http::body::OnceBody;
+use crate::http::client_ip::EndUser;
+use crate::http::idempotency::{self, Kept};
+use crate::http::problem::{Kind, Problem};
+use crate::openapi::examples;
+use crate::openapi::headers::{ETAG, NO_STORE};
+use crate::openapi::operation::Op;
+use crate::verifications::describe::on_one;
+use crate::verifications::lookup::find;
+use crate::verifications::problems::{ENDED, has_ended};
+use crate::verifications::view::{VerificationView, answer, etag};
 
 /// The body of the request, which may as well be empty.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(description = "Nothing yet.")]
-pub struct ResendRequest {}
+pub(super) struct ResendRequest {}
 
 /// Sends the code again. 202: a message is on its way, or the last one still is.
 ///
 /// # Errors
 /// 403 `phone-blocked`; 404; 409, 410 and 429 as for a check once it has ended; 429 `resend-cooldown`, `rate-limited`.
-pub async fn resend(
+pub(super) async fn resend(
     State(app): State<SharedApp>,
     caller: Caller,
     EndUser(peer): EndUser,
@@ -40,7 +44,7 @@ pub async fn resend(
     OnceBody(ResendRequest {}, key): OnceBody<ResendRequest, true>,
 ) -> Result<Response, Problem> {
     let row = find(&app, &caller, &id, 0).await?;
-    let (remember, _place) = app.once.enter(key, &caller, keep(&app, caller.is_token()))?;
+    let (remember, _in_flight) = app.once.enter(key, &caller, keep(&app, caller.is_token()))?;
     // With an API key the peer is the application's own server, which says nothing about the person.
     let address = peer.filter(|_| caller.is_token());
     let resent = app.resend(Resend { client: row.key.client, id: row.id, address, remember }).await?;
@@ -53,7 +57,7 @@ pub async fn resend(
             Ok(answer(&app, StatusCode::ACCEPTED, &verification, caller.is_token()))
         }
         Resent::Ended(ended) => Err(has_ended(ended, now)),
-        Resent::Blocked { until } => Err(super::create::blocked(until)),
+        Resent::Blocked { until } => Err(Problem::blocked(until)),
         Resent::Limited(limit) => {
             let early = limit.policy == Policy::NumberCooldown;
             let kind = if early { Kind::ResendCooldown } else { Kind::RateLimited };
@@ -63,31 +67,6 @@ pub async fn resend(
         Resent::Answered(text) => Ok(Kept::<idempotency::Object>::read(&text)?.answer()),
         Resent::KeyReused => Err(idempotency::reused()),
     }
-}
-
-/// Takes it back: a message that was not sent will not be, and no code is right any more. Doing it again changes nothing.
-///
-/// # Errors
-/// 404; 409 `already-approved`; 410 `verification-expired`, also when it has failed.
-pub async fn cancel(
-    State(app): State<SharedApp>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let row = find(&app, &caller, &id, 0).await?;
-    match app.cancel(Cancel { client: row.key.client, id: row.id }).await? {
-        Canceled::Done(row) => Ok(answer(&app, StatusCode::OK, &row, caller.is_token())),
-        // Nothing is limited about taking back: it is merely over.
-        Canceled::Ended(Ended::Failed(_)) => Err(has_ended(Ended::Expired, app.clock.now())),
-        Canceled::Ended(ended) => Err(has_ended(ended, app.clock.now())),
-        Canceled::NotFound => Err(Problem::not_found()),
-    }
-}
-
-fn answer(app: &App, status: StatusCode, row: &Verification, masked: bool) -> Response {
-    let now = app.clock.now();
-    let headers = [(header::ETAG, etag(row, now)), (header::CACHE_CONTROL, "no-store".to_owned())];
-    (status, headers, Json(VerificationView::new(row, &app.carriers, masked, now))).into_response()
 }
 
 fn keep(
@@ -100,4 +79,26 @@ fn keep(
         let view = VerificationView::new(row, &app.carriers, masked, now);
         Kept::write(StatusCode::ACCEPTED, etag(row, now), idempotency::object(&view))
     }
+}
+
+pub(super) fn operation() -> Op {
+    on_one(HttpMethod::Post, "/v1/verifications/{id}/resend", "resendCode")
+        .says(
+            "Send the code again",
+            "Another message, with the same code while enough of its life remains, and a new one otherwise.",
+        )
+        .once()
+        .body::<ResendRequest>(
+            false,
+            "Nothing yet: an empty object, or no body.",
+            vec![("empty", "Nothing", json!({}))],
+        )
+        .json::<VerificationView>(
+            StatusCode::ACCEPTED,
+            "A message is on its way, or the last one still is.",
+            &[&ETAG, &NO_STORE],
+            vec![("again", "A second message", examples::again())],
+        )
+        .problems(&[Kind::PhoneBlocked, Kind::ResendCooldown, Kind::RateLimited])
+        .problems(ENDED)
 }

@@ -1,19 +1,22 @@
-//! What callers see of our rows.
+//! A verification, as callers see it.
 
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use hulak_common::phone::Carriers;
-use hulak_common::phone_record::NumberReport;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, DeliveryError, Purpose, Status, Verification};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use crate::app::App;
 use crate::openapi::schemas;
 
 /// A verification.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Verification)]
-pub struct VerificationView {
+pub(crate) struct VerificationView {
     /// A version 7 UUID.
     id: uuid::Uuid,
     /// The number.
@@ -78,7 +81,7 @@ struct DeliveryView {
     error: Option<DeliveryError>,
 }
 
-/// Why a message did not go out, or has not yet. Stands for [`DeliveryError`] in the description.
+/// Why a message did not go out, or has not yet. Describes [`DeliveryError`].
 #[derive(ToSchema)]
 #[schema(as = DeliveryError, description = "Why a message did not go out, or has not yet.")]
 #[expect(dead_code, reason = "only its schema is of interest")]
@@ -94,7 +97,7 @@ struct DeliveryErrorView {
 impl VerificationView {
     /// As of `now`; with a client token (`masked`) the number is hidden and the metadata absent.
     #[must_use]
-    pub fn new(row: &Verification, carriers: &Carriers, masked: bool, now: Timestamp) -> Self {
+    pub(crate) fn new(row: &Verification, carriers: &Carriers, masked: bool, now: Timestamp) -> Self {
         let phone = row.key.phone;
         let metadata = (!masked).then(|| RawValue::from_string(row.metadata.clone()).ok()).flatten();
         Self {
@@ -123,58 +126,21 @@ impl VerificationView {
 
     /// Adds the token that lets a phone or a browser follow it.
     #[must_use]
-    pub fn with_token(mut self, token: String) -> Self {
+    pub(crate) fn with_token(mut self, token: String) -> Self {
         self.client_token = Some(token);
         self
     }
 }
 
-/// A number.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Number)]
-pub struct PhoneView {
-    /// The number.
-    #[schema(value_type = schemas::ShownPhone)]
-    phone: String,
-    /// Who issued the number, by its prefix; null when not known.
-    #[schema(required)]
-    operator: Option<String>,
-    /// Whether this client has verified it.
-    validated: bool,
-    /// When this client last did.
-    #[schema(value_type = Option<schemas::Moment>, required)]
-    validated_at: Option<Timestamp>,
-    /// Messages that the gateway took, over all clients.
-    #[schema(minimum = 0)]
-    otp_count: i64,
-    /// Messages of which nobody can tell whether it did.
-    #[schema(minimum = 0)]
-    ambiguous_count: i64,
-    /// When the gateway last took one.
-    #[schema(value_type = Option<schemas::Moment>, required)]
-    last_sent_at: Option<Timestamp>,
-    /// Wrong codes of this client in the last 24 hours.
-    checks_failed: usize,
-    /// The end of the block, this client's or an operator's.
-    #[schema(value_type = Option<schemas::Moment>, required)]
-    blocked_until: Option<Timestamp>,
+/// The version, marked while the row still says pending but its time is over: that is another answer than before.
+pub(crate) fn etag(row: &Verification, now: Timestamp) -> String {
+    let overdue = if row.status_at(now) == row.status { "" } else { "x" };
+    format!("\"{}{overdue}\"", row.version)
 }
 
-impl PhoneView {
-    /// As of `now`.
-    #[must_use]
-    pub fn new(report: &NumberReport, carriers: &Carriers, now: Timestamp) -> Self {
-        let NumberReport { number, client } = report;
-        Self {
-            phone: number.phone.to_string(),
-            operator: carriers.lookup(&number.phone).map(str::to_owned),
-            validated: client.validated_at.is_some(),
-            validated_at: client.validated_at,
-            otp_count: number.otp_count,
-            ambiguous_count: number.ambiguous_count,
-            last_sent_at: number.last_sent_at,
-            checks_failed: client.failed_checks.count(now, hulak_common::limits::FAILED_CHECKS_WINDOW),
-            blocked_until: number.blocked(now).max(client.blocked(now)),
-        }
-    }
+/// Answers with a verification as it is now.
+pub(super) fn answer(app: &App, status: StatusCode, row: &Verification, masked: bool) -> Response {
+    let now = app.clock.now();
+    let headers = [(header::ETAG, etag(row, now)), (header::CACHE_CONTROL, "no-store".to_owned())];
+    (status, headers, Json(VerificationView::new(row, &app.carriers, masked, now))).into_response()
 }

@@ -1,36 +1,46 @@
-//! `/v1/phones/{phone}`: what is known of a number, and its block.
+//! `/v1/phones/{phone}/block`: the block of a number within its client.
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use hulak_common::phone::PhoneNumber;
+use axum::http::StatusCode;
+use axum::response::Response;
 use hulak_common::time::Timestamp;
 use hulak_store::Block;
 use serde::Deserialize;
+use serde_json::json;
+use utoipa::openapi::path::HttpMethod;
 
-use crate::auth::Client;
-use crate::body::Body;
-use crate::openapi::schemas;
-use crate::problem::{FieldError, Kind, Problem};
-use crate::resource::PhoneView;
-use crate::state::SharedApp;
+use crate::app::SharedApp;
+use crate::http::auth::Client;
+use crate::http::body::Body;
+use crate::http::problem::{FieldError, Kind, Problem};
+use crate::openapi::elements::text;
+use crate::openapi::headers::NO_STORE;
+use crate::openapi::operation::Op;
+use crate::openapi::{examples, schemas};
+use crate::phones::describe::op;
+use crate::phones::read::{PhoneView, parse, read};
 
+const BLOCK: &str = "/v1/phones/{phone}/block";
 /// The longest reason of a block, in characters.
 pub(crate) const MAX_REASON: usize = 500;
 /// A block without an end: 9999-12-30, about the last day that can be written.
 pub(crate) const FOREVER: Timestamp = Timestamp::from_millis(253_402_128_000_000);
 
+schemas::markers! {
+    /// Any text without the character U+0000.
+    BlockReason => text().max_length(Some(MAX_REASON)).pattern(Some("^[^\\u0000]*$"));
+}
+
 /// The body of a block.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(description = "A block of a number.")]
-pub struct BlockRequest {
+pub(super) struct BlockRequest {
     /// The end of the block, in time to come; for good when absent.
     #[schema(value_type = Option<schemas::Moment>)]
     until: Option<String>,
     /// Why, for who reads it later.
-    #[schema(value_type = Option<schemas::BlockReason>)]
+    #[schema(value_type = Option<BlockReason>)]
     reason: Option<String>,
 }
 
@@ -38,7 +48,7 @@ pub struct BlockRequest {
 ///
 /// # Errors
 /// 422 `invalid-phone`, `invalid-request`.
-pub async fn block(
+pub(super) async fn block(
     state: State<SharedApp>,
     client: Client,
     path: Path<String>,
@@ -73,7 +83,7 @@ pub async fn block(
 ///
 /// # Errors
 /// 422 `invalid-phone`.
-pub async fn unblock(
+pub(super) async fn unblock(
     state: State<SharedApp>,
     client: Client,
     path: Path<String>,
@@ -93,22 +103,37 @@ async fn set(
     read(state, client, path).await
 }
 
-fn parse(phone: &str) -> Result<PhoneNumber, Problem> {
-    PhoneNumber::parse(phone)
-        .map_err(|error| Problem::fields(Kind::InvalidPhone, vec![FieldError::new("phone", error)]))
+pub(super) fn operations() -> [Op; 2] {
+    [describe_block(), describe_unblock()]
 }
 
-/// The number's counts over all clients, and what the caller's client knows of it. A number never seen has zeros.
-///
-/// # Errors
-/// 422 `invalid-phone`.
-pub async fn read(
-    State(app): State<SharedApp>,
-    Client(owner, _): Client,
-    Path(phone): Path<String>,
-) -> Result<Response, Problem> {
-    let phone = parse(&phone)?;
-    let report = app.unbatched(owner.client, app.store.number(owner.client, phone)).await?;
-    let view = PhoneView::new(&report, &app.carriers, app.clock.now());
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(view)).into_response())
+fn describe_block() -> Op {
+    let until = json!({"until": "2100-01-31T12:00:00Z", "reason": "asked to be left alone"});
+    op(HttpMethod::Put, BLOCK, "blockNumber")
+        .says(
+            "Block a number",
+            "Within this client: no verification of it is begun and no code is sent again until then.",
+        )
+        .body::<BlockRequest>(
+            true,
+            "Until when, and why.",
+            vec![("until", "Until a day", until), ("for_good", "For good", json!({}))],
+        )
+        .json::<PhoneView>(
+            StatusCode::OK,
+            "The number, blocked.",
+            &[&NO_STORE],
+            vec![("blocked", "A blocked number", examples::blocked())],
+        )
+}
+
+fn describe_unblock() -> Op {
+    op(HttpMethod::Delete, BLOCK, "unblockNumber")
+        .says("Lift the block of a number", "Also forgets its wrong codes. Doing it again changes nothing.")
+        .json::<PhoneView>(
+            StatusCode::OK,
+            "The number, not blocked.",
+            &[&NO_STORE],
+            vec![("number", "A number", examples::number())],
+        )
 }
