@@ -8,9 +8,8 @@ use hulak_common::phone::PhonePattern;
 use hulak_runtime::settings::{CarrierArgs, some_duration};
 use url::Url;
 
-use crate::client_ip::TrustedProxies;
-use crate::cors::CorsOrigins;
-use crate::hosted::HostedPages;
+use crate::http::client_ip::TrustedProxies;
+use crate::http::cors::CorsOrigins;
 
 /// Addresses.
 #[derive(Debug, Clone, Args)]
@@ -50,6 +49,32 @@ fn public_url(text: &str) -> Result<Url, String> {
         Ok(url)
     } else {
         Err("must be like https://verify.example.com, without a user, a query or a fragment".to_owned())
+    }
+}
+
+/// Whether hosted pages are served.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HostedPages {
+    /// Not served.
+    #[default]
+    Off,
+    /// Served for the pages that client applications create.
+    On,
+    /// As `On`, and a visitor without a page gets a demonstration. Only for a simulated gateway: with a real one
+    /// strangers could send messages to any number.
+    Demonstration {
+        /// The address of the inbox with the demonstration's messages.
+        inbox: String,
+    },
+}
+
+impl HostedPages {
+    /// The address of the inbox with the messages of demonstrations.
+    pub(crate) fn inbox(&self) -> Option<&str> {
+        match self {
+            Self::Demonstration { inbox } => Some(inbox),
+            Self::Off | Self::On => None,
+        }
     }
 }
 

@@ -1,96 +1,52 @@
-//! The API: records requests for codes, shows how they fare, and checks the codes that people type.
+//! The API: records requests for codes, shows their progress, and checks the codes that people type.
+//!
+//! # Layout
+//!
+//! Each file uses only what is below it here:
+//!
+//! - `run` (this file): serves the public and the admin address, and runs what works in the background;
+//! - `router`: all public routes and the OpenAPI document of them;
+//! - `verifications`, `phones`, `accounts`, `groups`, `hosted_page`, `meta`: the resources. Each file has a route's
+//!   handler, the types of its bodies and its part of the OpenAPI document; `mod.rs` lists the routes and the operations;
+//! - `console` and `admin`: the admin address;
+//! - `app`: what an API is made of, and what its handlers share;
+//! - `publisher`, `config`: the way to the broker after a commit; the settings;
+//! - `http`: the HTTP edge (credentials, bodies, problems, idempotency, limits of load, long polling), for any resource;
+//! - `openapi`: builds the document from the operations;
+//! - `tokens`: the tokens that the API makes.
 
-pub mod admin;
-pub mod approval_token;
-pub mod auth;
-pub mod body;
-pub(crate) mod cache;
-pub mod client_ip;
+mod accounts;
+mod admin;
+mod app;
 pub mod config;
 mod console;
-pub mod cors;
-mod fair_queue;
-pub mod hosted;
-pub mod idempotency;
-pub mod load_shedding;
-pub mod long_poll;
-pub mod openapi;
-pub mod problem;
-pub mod publisher;
-pub mod resource;
-pub mod router;
-pub mod routes;
-pub mod state;
-pub mod token;
-pub(crate) mod validation;
+mod groups;
+mod hosted_page;
+mod http;
+mod meta;
+mod openapi;
+mod phones;
+mod publisher;
+mod router;
+mod tokens;
+mod verifications;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use hulak_broker::Broker;
-use hulak_common::api_key::{ApiKey, DEFAULT_CLIENT};
-use hulak_common::clock::SharedClock;
-use hulak_common::code::Keyring;
-use hulak_common::phone::{Carriers, PhonePattern};
-use hulak_common::rng::Rng;
-use hulak_common::sms_template::Templates;
-use hulak_common::test_numbers::TestNumbers;
+use hulak_common::api_key::DEFAULT_CLIENT;
 use hulak_runtime::metrics;
 use hulak_runtime::serve::{ServeOptions, serve};
 use hulak_runtime::shutdown::Shutdown;
 use hulak_service::gauges;
+use hulak_service::health::Vitals;
 use hulak_service::metrics_history::Sampler;
-use hulak_store::{Monitor, Store, StoreError};
+use hulak_store::StoreError;
 use tokio::net::TcpListener;
 
-use client_ip::TrustedProxies;
-use cors::{AllowedOrigins, CorsOrigins};
-use hosted::HostedPages;
-use hulak_service::health::Vitals;
-use load_shedding::Backlog;
-use long_poll::Changes;
-use publisher::Publisher;
-pub use state::Freshness;
-use state::{App, Parts};
-
-/// What an API is made of. A test or another program brings its own parts.
-#[derive(Debug)]
-pub struct Api {
-    /// The address that callers know this service by.
-    pub public_url: String,
-    /// Which numbers are served.
-    pub pattern: PhonePattern,
-    /// Numbers whose codes are fixed.
-    pub test_numbers: TestNumbers,
-    /// Who issued which prefix.
-    pub carriers: Carriers,
-    /// What messages say: requests that make one too long are refused.
-    pub templates: Templates,
-    /// Whose `X-Forwarded-For` is believed.
-    pub proxies: TrustedProxies,
-    /// Whose pages may call.
-    pub cors: CorsOrigins,
-    /// Whether hosted pages are served.
-    pub hosted: HostedPages,
-    /// The keys that codes and tokens are made with.
-    pub keyring: Keyring,
-    /// A key to install for the client `default`.
-    pub api_key: Option<ApiKey>,
-    /// How long messages may wait for a worker before requests are refused.
-    pub max_backlog_age: Duration,
-    /// How old may be what is known of the clients.
-    pub freshness: Freshness,
-    /// The time.
-    pub clock: SharedClock,
-    /// Ids and salts.
-    pub rng: Rng,
-    /// The database.
-    pub store: Arc<Store>,
-    /// The broker.
-    pub broker: Arc<dyn Broker>,
-    /// Who waits for a change.
-    pub changes: Arc<Changes>,
-}
+use app::App;
+pub use app::{Api, Freshness};
+pub use http::{client_ip, cors, long_poll, problem};
+pub use router::OPENAPI;
 
 /// Why an API ended.
 #[derive(Debug, thiserror::Error)]
@@ -116,91 +72,46 @@ pub async fn run(
     admin: TcpListener,
     shutdown: Shutdown,
 ) -> Result<(), ApiError> {
-    let Api {
-        public_url,
-        pattern,
-        test_numbers,
-        carriers,
-        templates,
-        proxies,
-        cors,
-        hosted,
-        keyring,
-        api_key,
-        max_backlog_age,
-        freshness,
-        clock,
-        rng,
-        store,
-        broker,
-        changes,
-    } = api;
-    metrics::start(&carriers);
-    let monitor = Monitor::new();
-    let publisher = Publisher::start(
-        &broker,
-        Arc::clone(&changes),
-        Arc::clone(&store),
-        Arc::clone(&clock),
-        shutdown.clone(),
-    );
-    let backlog = Backlog::new(max_backlog_age);
-    let origins = AllowedOrigins::new(cors);
+    metrics::start(&api.carriers);
+    let app = App::start(api, shutdown.clone())?;
+    let (monitor, store, clock, rng) = (&app.monitor, &app.store, &app.clock, &app.rng);
+    let installing = || async {
+        match &app.api_key {
+            Some(key) => {
+                let now = clock.now();
+                store.install_key(&key.to_store(DEFAULT_CLIENT), rng.uuid_v7(now), now).await.map(drop)
+            }
+            None => Ok(()),
+        }
+    };
+    let watching =
+        monitor.run(Arc::clone(store), Arc::clone(clock), rng.clone(), shutdown.clone(), installing);
+    let vitals =
+        Vitals { monitor: monitor.clone(), broker: Arc::clone(&app.broker), store: Arc::clone(store) };
     let console = console::Parts {
-        public_url: public_url.clone(),
-        carriers: carriers.clone(),
-        store: Arc::clone(&store),
-        broker: Arc::clone(&broker),
+        public_url: app.public_url.clone(),
+        carriers: app.carriers.clone(),
+        store: Arc::clone(store),
+        broker: Arc::clone(&app.broker),
         monitor: monitor.clone(),
-        clock: Arc::clone(&clock),
+        clock: Arc::clone(clock),
         rng: rng.clone(),
     };
-    let sampler = Sampler { process: rng.uuid(), store: Arc::clone(&store), clock: Arc::clone(&clock) };
-    let app = App::new(Parts {
-        public_url,
-        pattern,
-        test_numbers,
-        carriers,
-        templates,
-        proxies,
-        origins: origins.clone(),
-        hosted,
-        keyring,
-        clock: Arc::clone(&clock),
-        rng: rng.clone(),
-        store: Arc::clone(&store),
-        monitor: monitor.clone(),
-        key_memory: freshness.keys,
-        publisher,
-        backlog: backlog.clone(),
-        changes: Arc::clone(&changes),
-        shutdown: shutdown.clone(),
-    })?;
-    let watching =
-        monitor.run(Arc::clone(&store), Arc::clone(&clock), rng.clone(), shutdown.clone(), || async {
-            match &api_key {
-                Some(key) => {
-                    let now = clock.now();
-                    store.install_key(&key.to_store(DEFAULT_CLIENT), rng.uuid_v7(now), now).await.map(drop)
-                }
-                None => Ok(()),
-            }
-        });
-    let vitals = Vitals { monitor: monitor.clone(), broker: Arc::clone(&broker), store: Arc::clone(&store) };
     let admin_router = admin::router(vitals.clone(), console);
     let admin_options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..ServeOptions::default() };
     let serving = async {
         tokio::try_join!(
-            serve(public, router::router(app), public_options(), shutdown.clone()),
+            serve(public, router::router(Arc::clone(&app)), public_options(), shutdown.clone()),
             serve(admin, admin_router, admin_options, shutdown.clone()),
         )
     };
+    let sampler = Sampler { process: rng.uuid(), store: Arc::clone(store), clock: Arc::clone(clock) };
     let following = async {
         tokio::join!(
-            backlog.run(Arc::clone(&store), monitor.clone(), Arc::clone(&clock), shutdown.clone()),
-            changes.follow(Arc::clone(&broker), shutdown.clone()),
-            origins.run(Arc::clone(&store), monitor.clone(), freshness.origins, shutdown.clone()),
-            gauges::watch(vitals, Arc::clone(&clock), shutdown.clone()),
+            app.backlog.run(Arc::clone(store), monitor.clone(), Arc::clone(clock), shutdown.clone()),
+            app.changes.follow(Arc::clone(&app.broker), shutdown.clone()),
+            app.origins.run(Arc::clone(store), monitor.clone(), app.freshness.origins, shutdown.clone()),
+            gauges::watch(vitals, Arc::clone(clock), shutdown.clone()),
             sampler.run(monitor.clone(), shutdown.clone()),
         )
     };

@@ -14,7 +14,7 @@ use hulak_service::event_publisher::EventPublisher;
 use hulak_service::outbox::Outbox;
 use hulak_store::Store;
 
-use crate::long_poll::Changes;
+use crate::http::long_poll::Changes;
 
 /// Message ids that may wait for the broker.
 const QUEUE: usize = 16_384;
@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_millis(10);
 
 /// Publishes in the background.
 #[derive(Debug, Clone)]
-pub struct Publisher {
+pub(crate) struct Publisher {
     jobs: Batcher<Outgoing, ()>,
     announcer: EventPublisher,
     changes: Arc<Changes>,
@@ -37,7 +37,7 @@ pub struct Publisher {
 impl Publisher {
     /// Starts publishing.
     #[must_use]
-    pub fn start(
+    pub(crate) fn start(
         broker: &Arc<dyn Broker>,
         changes: Arc<Changes>,
         store: Arc<Store>,
@@ -59,14 +59,14 @@ impl Publisher {
     }
 
     /// Has a message published, on behalf of the request that this task works for.
-    pub fn publish(&self, id: MessageId) {
+    pub(crate) fn publish(&self, id: MessageId) {
         if self.jobs.offer(Outgoing { id, request: trace::current() }).is_err() {
             tracing::debug!(%id, "left to the relay: too many are waiting");
         }
     }
 
     /// Has changes announced. Who waits here needs no broker to hear of them.
-    pub fn announce(&self, events: Vec<StatusEvent>) {
+    pub(crate) fn announce(&self, events: Vec<StatusEvent>) {
         self.changes.note(&events);
         self.announcer.announce(events);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use hulak_api::Api;
-use hulak_api::hosted::HostedPages;
+use hulak_api::config::HostedPages;
 use hulak_broker::{Broker, MemoryBroker};
 use hulak_common::api_key::{ApiKey, DEFAULT_CLIENT};
 use hulak_common::clock::SharedClock;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hulak_api::client_ip::TrustedProxies;
 use hulak_api::cors::CorsOrigins;
-use hulak_api::hosted::HostedPages;
+use hulak_api::config::HostedPages;
 use hulak_api::long_poll::Changes;
 use hulak_api::{Api, Freshness};
 use hulak_broker::{AmqpBroker, Broker, MemoryBroker, Topology};

@@ -10,8 +10,8 @@ use hulak_store::Block;
 use uuid::Uuid;
 
 use super::state::Console;
-use crate::problem::{Kind, Problem};
-use crate::routes::phones::{FOREVER, MAX_REASON};
+use crate::http::problem::{Kind, Problem};
+use crate::phones::{FOREVER, MAX_REASON};
 
 /// Dead letters shown at once.
 const MAX_SHOWN: usize = 50;

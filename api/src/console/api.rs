@@ -16,9 +16,9 @@ use super::overview::{Overview, Range};
 use super::search::{self, Found};
 use super::state::{Console, Shared};
 use super::{actions, audit, timeline, usage};
-use crate::body::Body;
-use crate::problem::Problem;
-use crate::routes::phones::FOREVER;
+use crate::http::body::Body;
+use crate::http::problem::Problem;
+use crate::phones::FOREVER;
 
 type Answer = Result<Response, Problem>;
 

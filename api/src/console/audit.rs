@@ -11,7 +11,7 @@ use super::auth::SignedIn;
 use super::format;
 use super::layout::{self, Column, heading, nothing};
 use super::state::{Console, Shared};
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// Entries of the audit log on one page.
 const PAGE: u32 = 100;

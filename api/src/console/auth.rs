@@ -11,7 +11,7 @@ use hulak_runtime::serve::PeerAddr;
 use sha2::{Digest as _, Sha256};
 
 use super::state::{Console, Shared};
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// The session cookie over plain HTTP.
 pub(super) const COOKIE: &str = "hulak_session";

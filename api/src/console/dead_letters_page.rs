@@ -9,7 +9,7 @@ use super::form::see_other;
 use super::layout::{self, Column, heading, nothing, table};
 use super::state::Shared;
 use super::{actions, format};
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 pub(super) async fn page(
     State(console): State<Shared>,

@@ -10,7 +10,7 @@ use maud::html;
 use super::layout;
 use super::sign_in_page::sign_in_page;
 use super::state::Shared;
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// Renders problems as the public API does.
 pub(super) async fn problems_as_json(

@@ -16,8 +16,8 @@ use super::layout::{self, Column, delivery_badge, heading, nothing, status_badge
 use super::search::{self, Found, MAX_FOUND};
 use super::state::{Console, Shared};
 use super::{actions, format};
-use crate::problem::Problem;
-use crate::routes::phones::FOREVER;
+use crate::http::problem::Problem;
+use crate::phones::FOREVER;
 
 pub(super) async fn block(
     State(console): State<Shared>,

@@ -18,7 +18,7 @@ use super::overview::{MAX_WAITING, Overview, Range, WorkerView};
 use super::sign_in_page::sign_in_page;
 use super::state::{Console, Shared};
 use super::{actions, audit, format, usage};
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// Entries of the audit log on the overview.
 const AUDIT_ENTRIES: u32 = 12;

@@ -7,7 +7,7 @@ use hulak_common::verification::{Message, Verification};
 use uuid::Uuid;
 
 use super::state::Console;
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// The most verifications that a search for a number finds.
 pub(super) const MAX_FOUND: u32 = 50;

@@ -15,7 +15,7 @@ use super::auth::{COOKIE, SECURE_COOKIE, SignedIn, by_key, peer, session_hash};
 use super::form::{Form, see_other};
 use super::sign_in_page::sign_in_page;
 use super::state::Shared;
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// How long a session lasts: one shift.
 const SESSION: Duration = Duration::from_secs(12 * 3_600);

@@ -12,7 +12,7 @@ use hulak_store::{Monitor, Store, StoreError};
 
 use super::metrics_cache::MetricsCache;
 use super::wrong_keys::WrongKeys;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// The largest body that the console reads, in bytes.
 pub(super) const MAX_BODY: usize = 8 * 1024;

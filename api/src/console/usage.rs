@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::auth::SignedIn;
 use super::state::{Console, Shared};
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// The most days of one request.
 const MAX_DAYS: i64 = 400;

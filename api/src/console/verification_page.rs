@@ -15,7 +15,7 @@ use super::number_page::number_page;
 use super::search::{self, Found};
 use super::state::{Console, Shared};
 use super::{format, timeline};
-use crate::problem::Problem;
+use crate::http::problem::Problem;
 
 /// Handles the search field: shows the page of a number, or of a verification.
 pub(super) async fn find(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hulak_common::time::Timestamp;
 
-use crate::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 
 /// Wrong keys in a minute from one address.
 const MAX_PER_ADDRESS: u32 = 10;

@@ -4,24 +4,24 @@ use hulak_common::time::Timestamp;
 use serde_json::{Value, json};
 
 /// The moment of the examples: 2026-09-21T14:13:20.123Z.
-pub(super) const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_123);
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_123);
 /// The verification of the examples.
-pub(super) const ID: &str = "01990000-0000-7000-8000-000000000001";
+pub(crate) const ID: &str = "01990000-0000-7000-8000-000000000001";
 /// The account of the examples.
-pub(super) const ACCOUNT: &str = "01990000-0000-7000-8000-000000000002";
+pub(crate) const ACCOUNT: &str = "01990000-0000-7000-8000-000000000002";
 /// Where a page of a list ends.
-pub(super) const CURSOR: &str = "AZkAAAAAcACAAAAAAAAAAQ";
+pub(crate) const CURSOR: &str = "AZkAAAAAcACAAAAAAAAAAQ";
 /// Its number, as it was typed.
-pub(super) const TYPED: &str = "9812345678";
+pub(crate) const TYPED: &str = "9812345678";
 /// What opens the page of the examples, and what it hands over.
-pub(super) const PAGE_TOKEN: &str =
+pub(crate) const PAGE_TOKEN: &str =
     "pt_AR3B4rkBmQAAAAAAcACAAAAAAAAAAAGZAAAAAABwAIAAAAAAAAAD0bPZ0u9n8m4K3m0aXrT5dA";
 /// See [`PAGE_TOKEN`].
-pub(super) const PAGE_CODE: &str =
+pub(crate) const PAGE_CODE: &str =
     "pc_AR3B4rkBmQAAAAAAcACAAAAAAAAAAAGZAAAAAABwAIAAAAAAAAAB0bPZ0u9n8m4K3m0aXrT5dA";
 const TOKEN: &str = "vt_AR3B4rkBmQAAAAAAcACAAAAAAAAAAAGZAAAAAABwAIAAAAAAAAAB0bPZ0u9n8m4K3m0aXrT5dA";
 
-pub(super) fn moment(seconds: u64) -> String {
+pub(crate) fn moment(seconds: u64) -> String {
     (NOW + std::time::Duration::from_secs(seconds)).to_string()
 }
 
@@ -33,7 +33,7 @@ fn with(mut object: Value, members: &[(&str, Value)]) -> Value {
 }
 
 /// As it is read with the API key, once its message has gone out.
-pub(super) fn sent() -> Value {
+pub(crate) fn sent() -> Value {
     json!({
         "id": ID, "phone": "+9779812345678", "operator": "ncell", "purpose": "sign_up", "status": "pending",
         "delivery": {
@@ -45,7 +45,7 @@ pub(super) fn sent() -> Value {
 }
 
 /// As it is answered when it is asked for.
-pub(super) fn created() -> Value {
+pub(crate) fn created() -> Value {
     let delivery = json!({
         "status": "queued", "messages": 1, "last_sent_at": null, "next_attempt_at": null, "error": null
     });
@@ -61,12 +61,12 @@ pub(super) fn created() -> Value {
 }
 
 /// The live one again, before another message may be asked for.
-pub(super) fn live() -> Value {
+pub(crate) fn live() -> Value {
     with(sent(), &[("client_token", TOKEN.into())])
 }
 
 /// As a phone or a browser reads it.
-pub(super) fn masked() -> Value {
+pub(crate) fn masked() -> Value {
     let mut view = with(sent(), &[("phone", "+97798•••••678".into())]);
     if let Some(members) = view.as_object_mut() {
         members.remove("metadata");
@@ -75,7 +75,7 @@ pub(super) fn masked() -> Value {
 }
 
 /// As it is read after its message was refused.
-pub(super) fn refused() -> Value {
+pub(crate) fn refused() -> Value {
     let delivery = json!({
         "status": "failed", "messages": 1, "last_sent_at": null, "next_attempt_at": null,
         "error": {"code": "invalid-receiver", "gateway_code": "1007"}
@@ -84,7 +84,7 @@ pub(super) fn refused() -> Value {
 }
 
 /// With another message on its way.
-pub(super) fn again() -> Value {
+pub(crate) fn again() -> Value {
     let delivery = json!({
         "status": "queued", "messages": 2, "last_sent_at": moment(1), "next_attempt_at": null, "error": null
     });
@@ -94,12 +94,12 @@ pub(super) fn again() -> Value {
 }
 
 /// In a final state.
-pub(super) fn ended(status: &str) -> Value {
+pub(crate) fn ended(status: &str) -> Value {
     with(sent(), &[("status", status.into()), ("updated_at", moment(20).into()), ("version", 4.into())])
 }
 
 /// The answer to the right code.
-pub(super) fn approval() -> Value {
+pub(crate) fn approval() -> Value {
     json!({
         "status": "approved",
         "token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSIsImtpZCI6IjFmMmUzZDRjIn0.eyJzdWIiOiIrOTc3OTgxMjM0NTY3OCJ9.c2lnbmF0dXJl",
@@ -108,7 +108,7 @@ pub(super) fn approval() -> Value {
 }
 
 /// A number that was verified.
-pub(super) fn number() -> Value {
+pub(crate) fn number() -> Value {
     json!({
         "phone": "+9779812345678", "operator": "ncell", "validated": true, "validated_at": moment(20),
         "otp_count": 1, "ambiguous_count": 0, "last_sent_at": moment(1), "checks_failed": 0, "blocked_until": null
@@ -116,12 +116,12 @@ pub(super) fn number() -> Value {
 }
 
 /// A number that is blocked.
-pub(super) fn blocked() -> Value {
+pub(crate) fn blocked() -> Value {
     with(number(), &[("blocked_until", moment(86_400).into())])
 }
 
 /// A number never seen.
-pub(super) fn unseen() -> Value {
+pub(crate) fn unseen() -> Value {
     json!({
         "phone": "+9779812345678", "operator": "ncell", "validated": false, "validated_at": null,
         "otp_count": 0, "ambiguous_count": 0, "last_sent_at": null, "checks_failed": 0, "blocked_until": null
@@ -129,7 +129,7 @@ pub(super) fn unseen() -> Value {
 }
 
 /// An account with a verified number.
-pub(super) fn account() -> Value {
+pub(crate) fn account() -> Value {
     json!({
         "id": ACCOUNT, "username": "sita", "first_name": "Sita", "last_name": "Devi", "email": "sita@example.com",
         "phone": "+9779812345678", "phone_verified": true, "groups": ["staff"],
@@ -139,7 +139,7 @@ pub(super) fn account() -> Value {
 }
 
 /// A group.
-pub(super) fn group() -> Value {
+pub(crate) fn group() -> Value {
     json!({
         "name": "staff", "permissions": ["orders.refund", "orders.view"], "created_at": moment(0),
         "updated_at": moment(0)
@@ -147,12 +147,12 @@ pub(super) fn group() -> Value {
 }
 
 /// A page that was made.
-pub(super) fn page() -> Value {
+pub(crate) fn page() -> Value {
     json!({"url": format!("https://verify.example.com/verify#{PAGE_TOKEN}"), "expires_at": moment(900)})
 }
 
 /// A page that nothing was typed into yet.
-pub(super) fn page_state() -> Value {
+pub(crate) fn page_state() -> Value {
     json!({
         "app_name": "Kirana Shop", "purpose": "verify", "locale": null, "demonstration": false, "inbox": null, "creates_left": 3,
         "expires_at": moment(900), "begun": null
@@ -160,6 +160,6 @@ pub(super) fn page_state() -> Value {
 }
 
 /// What a page has begun.
-pub(super) fn begun() -> Value {
+pub(crate) fn begun() -> Value {
     json!({"verification": masked(), "client_token": TOKEN, "code_length": 6})
 }

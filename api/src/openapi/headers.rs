@@ -5,12 +5,15 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{Header, ObjectBuilder, Ref, RefOr, Required, Schema, Type};
 
-use crate::idempotency::MAX_KEY;
+use crate::http::idempotency::MAX_KEY;
+use crate::http::paging;
+use crate::openapi::elements::text;
+use crate::openapi::examples;
 
 /// A header of responses.
-pub(super) struct Head {
+pub(crate) struct Head {
     /// As it is sent.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// As the document calls it: one header may have several descriptions.
     component: &'static str,
     description: &'static str,
@@ -26,12 +29,12 @@ enum HeadKind {
 
 macro_rules! heads {
     ($($constant:ident $name:literal $component:literal $kind:expr, $required:literal $example:literal $text:literal)+) => {
-        $(pub(super) const $constant: Head = Head {
+        $(pub(crate) const $constant: Head = Head {
             name: $name, component: $component, description: $text, kind: $kind, example: $example, required: $required,
         };)+
 
         /// Every header that responses refer to.
-        pub(super) fn all() -> impl Iterator<Item = (String, RefOr<Header>)> {
+        pub(crate) fn all() -> impl Iterator<Item = (String, RefOr<Header>)> {
             [$($constant),+].into_iter().map(|head| (head.component.to_owned(), RefOr::T(head.build())))
         }
     };
@@ -74,7 +77,7 @@ heads! {
 
 impl Head {
     /// A reference to its description.
-    pub(super) fn reference(&self) -> RefOr<Header> {
+    pub(crate) fn reference(&self) -> RefOr<Header> {
         RefOr::Ref(Ref::new(format!("#/components/headers/{}", self.component)))
     }
 
@@ -98,7 +101,7 @@ impl Head {
 }
 
 /// A parameter.
-pub(super) fn parameter(
+pub(crate) fn parameter(
     place: ParameterIn,
     name: &str,
     description: &str,
@@ -116,12 +119,7 @@ pub(super) fn parameter(
         .build()
 }
 
-/// Any text.
-pub(super) fn text() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String)
-}
-
-pub(super) fn request_id() -> Parameter {
+pub(crate) fn request_id() -> Parameter {
     parameter(
         ParameterIn::Header,
         "X-Request-Id",
@@ -131,7 +129,7 @@ pub(super) fn request_id() -> Parameter {
     )
 }
 
-pub(super) fn idempotency_key() -> Parameter {
+pub(crate) fn idempotency_key() -> Parameter {
     parameter(
         ParameterIn::Header,
         "Idempotency-Key",
@@ -141,7 +139,7 @@ pub(super) fn idempotency_key() -> Parameter {
     )
 }
 
-pub(super) fn if_none_match() -> Parameter {
+pub(crate) fn if_none_match() -> Parameter {
     parameter(
         ParameterIn::Header,
         "If-None-Match",
@@ -149,4 +147,20 @@ pub(super) fn if_none_match() -> Parameter {
         text(),
         "\"1\"",
     )
+}
+
+/// The parameters of every list.
+pub(crate) fn paging() -> [Parameter; 2] {
+    let limit = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(paging::MAX_LIMIT))
+        .default(Some(paging::DEFAULT_LIMIT.into()));
+    // 16 bytes in base64: the last character holds two bits.
+    let cursor = text().pattern(Some("^[A-Za-z0-9_-]{21}[AQgw]$"));
+    let text = "The `next_cursor` of the page before.";
+    [
+        parameter(ParameterIn::Query, "limit", "At most so many.", limit, paging::DEFAULT_LIMIT),
+        parameter(ParameterIn::Query, "cursor", text, cursor, examples::CURSOR),
+    ]
 }

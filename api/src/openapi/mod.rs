@@ -1,34 +1,26 @@
 //! The OpenAPI 3.1 document, built from the code: schemas from the types that are read and written, statuses, titles and
 //! remedies from [`Kind`], limits from the constants that are enforced.
 //!
-//! To add a route:
+//! To add a route, write its handler, the types of its bodies and its operation into a file of its feature:
 //!
-//! 1. derive `utoipa::ToSchema` for the types of its bodies (each doc comment becomes a description), with the markers
-//!    of `schemas` as `value_type` where a type of another crate stands;
-//! 2. describe it with an `Op` in the module of its subject, and add a new module to [`document`];
+//! 1. derive `utoipa::ToSchema` for the types (each doc comment becomes a description), with the markers of `schemas` as
+//!    `value_type` for a type of another crate;
+//! 2. describe the route with an `Op`, and list route and operation in the feature's `mod.rs`;
 //! 3. `make openapi` writes `docs/openapi.json` anew.
-//!
-//! Tests compare the document with the router's routes, with the committed file, and with what is answered.
 
-mod accounts;
-mod around;
-mod examples;
-mod headers;
-mod operation;
-mod pages;
-mod phones;
+pub(crate) mod elements;
+pub(crate) mod examples;
+pub(crate) mod headers;
+pub(crate) mod operation;
 mod problems;
 pub(crate) mod schemas;
-mod verifications;
-
-use std::sync::LazyLock;
 
 use utoipa::openapi::path::Paths;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{Components, InfoBuilder, License, OpenApi, Ref, RefOr, Schema, Server};
+use utoipa::openapi::{Components, InfoBuilder, License, OpenApi, RefOr, Server};
 
-use crate::problem::Kind;
+use crate::http::problem::Kind;
 use operation::Op;
 
 const TITLE: &str = "Hulak";
@@ -40,32 +32,11 @@ details: `type` is an address that explains the problem and its remedy. An addre
 `not-found`; a method that an address does not take, 405 `method-not-allowed` with `Allow`. Every response carries \
 `X-Request-Id`.";
 
-/// The document as it is served and committed.
-pub static JSON: LazyLock<String> = LazyLock::new(|| {
-    // Maps with text for keys are all there is in it, so writing it cannot fail.
-    let mut json = document().to_pretty_json().unwrap_or_default();
-    json.push('\n');
-    json
-});
-
-/// Every operation.
-fn operations() -> Vec<Op> {
-    let all = [
-        verifications::operations(),
-        phones::operations(),
-        accounts::operations(),
-        pages::operations(),
-        around::operations(),
-    ];
-    all.into_iter().flatten().collect()
-}
-
-/// The document.
-#[must_use]
-pub fn document() -> OpenApi {
+/// The document of these operations.
+pub(crate) fn document(operations: Vec<Op>) -> OpenApi {
     let mut components = components();
     let mut paths = Paths::new();
-    for operation in operations() {
+    for operation in operations {
         let (path, method, operation) = operation.build(&mut components);
         paths.add_path_operation(path, vec![method], operation);
     }
@@ -121,94 +92,4 @@ fn components() -> Components {
         ),
     ]);
     components
-}
-
-/// A reference to a schema by its name.
-fn reference(name: &str) -> RefOr<Schema> {
-    RefOr::Ref(Ref::from_schema_name(name))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use super::*;
-
-    /// Path and methods of every route, as the router itself tells in its `Debug`.
-    fn routed() -> BTreeMap<String, BTreeSet<String>> {
-        let text = format!("{:?}", crate::router::routes());
-        let text = text.split("fallback_router:").next().unwrap();
-        // `RouteId(3): MethodRouter(MethodRouter { get: BoxedHandler(..), …, allow_header: Bytes(b"GET,HEAD") })` and,
-        // further on, `RouteId(3): "/path"`.
-        let mut methods = BTreeMap::new();
-        let mut paths = BTreeMap::new();
-        for part in text.split("RouteId(").skip(1) {
-            let Some((id, rest)) = part.split_once("): ") else { continue };
-            if let Some(path) = rest.strip_prefix('"') {
-                paths.insert(path.split('"').next().unwrap().to_owned(), id.to_owned());
-            } else if let Some((_, allowed)) = rest.split_once("allow_header: Bytes(b\"") {
-                let allowed = allowed.split('"').next().unwrap();
-                let names = allowed.split(',').filter(|name| *name != "HEAD").map(str::to_lowercase);
-                methods.insert(id.to_owned(), names.collect::<BTreeSet<_>>());
-            }
-        }
-        paths.into_iter().map(|(path, id)| (path, methods.get(&id).cloned().unwrap_or_default())).collect()
-    }
-
-    #[test]
-    fn every_route_is_documented_and_every_documented_operation_is_routed() {
-        let document: serde_json::Value = serde_json::from_str(&JSON).unwrap();
-        let documented: BTreeMap<_, BTreeSet<_>> = document["paths"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .map(|(path, item)| (path.clone(), item.as_object().unwrap().keys().cloned().collect()))
-            .collect();
-        let routed = routed();
-        assert!(routed.len() >= 10, "axum tells its routes otherwise now: {routed:?}");
-        assert_eq!(routed, documented);
-    }
-
-    #[test]
-    fn every_problem_is_documented_somewhere() {
-        let document: serde_json::Value = serde_json::from_str(&JSON).unwrap();
-        let missing: Vec<_> = Kind::ALL
-            .iter()
-            .filter(|kind| document["components"]["examples"].get(kind.slug()).is_none())
-            .map(|kind| kind.slug())
-            .collect();
-        assert!(missing.is_empty(), "no operation gives {missing:?}");
-    }
-
-    #[test]
-    fn every_reference_leads_somewhere_and_every_component_is_used() {
-        let document: serde_json::Value = serde_json::from_str(&JSON).unwrap();
-        let used: BTreeSet<_> =
-            JSON.split("\"$ref\": \"#").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-        for pointer in &used {
-            assert!(document.pointer(pointer).is_some(), "{pointer} leads nowhere");
-        }
-        for section in ["schemas", "headers", "examples"] {
-            for name in document["components"][section].as_object().unwrap().keys() {
-                assert!(
-                    used.contains(&*format!("/components/{section}/{name}")),
-                    "{section}/{name} is not used"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn every_operation_says_what_it_does() {
-        let mut ids = BTreeSet::new();
-        for operation in operations() {
-            let (path, _, operation) = operation.build(&mut Components::new());
-            for text in [&operation.summary, &operation.description] {
-                assert!(text.as_ref().is_some_and(|text| text.len() > 10), "{path}");
-            }
-            assert!(operation.tags.is_some_and(|tags| tags.len() == 1), "{path}");
-            assert!(operation.security.is_some(), "{path}");
-            assert!(ids.insert(operation.operation_id.unwrap()), "{path}: its operationId is taken");
-        }
-    }
 }

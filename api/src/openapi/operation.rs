@@ -13,20 +13,21 @@ use utoipa::openapi::{
     Components, Content, ContentBuilder, RefOr, Required, Response, Schema, SecurityRequirement,
 };
 
-use super::headers::{self, Head};
-use super::{problems, reference};
-use crate::problem::Kind;
+use crate::http::problem::Kind;
+use crate::openapi::elements::reference;
+use crate::openapi::headers::{self, Head};
+use crate::openapi::problems;
 
 /// The scheme of `hk_…`.
-pub(super) const API_KEY: &str = "apiKey";
+pub(crate) const API_KEY: &str = "apiKey";
 /// The scheme of `vt_…`.
-pub(super) const CLIENT_TOKEN: &str = "clientToken";
+pub(crate) const CLIENT_TOKEN: &str = "clientToken";
 
 /// The scheme of `pt_…`.
-pub(super) const PAGE_TOKEN: &str = "pageToken";
+pub(crate) const PAGE_TOKEN: &str = "pageToken";
 
 /// One operation being described.
-pub(super) struct Op {
+pub(crate) struct Op {
     path: &'static str,
     method: HttpMethod,
     inner: OperationBuilder,
@@ -37,11 +38,11 @@ pub(super) struct Op {
 }
 
 /// A documented example: its name, what it shows, and it.
-pub(super) type Sample = (&'static str, &'static str, Value);
+pub(crate) type Sample = (&'static str, &'static str, Value);
 
 impl Op {
     /// An operation of this method at this path, as the router writes it. `id` is what generated clients call it.
-    pub(super) fn new(method: HttpMethod, path: &'static str, tag: &str, id: &str) -> Self {
+    pub(crate) fn new(method: HttpMethod, path: &'static str, tag: &str, id: &str) -> Self {
         Self {
             path,
             method,
@@ -58,23 +59,23 @@ impl Op {
     }
 
     /// What it does, in a line and in a few.
-    pub(super) fn says(mut self, summary: &str, description: &str) -> Self {
+    pub(crate) fn says(mut self, summary: &str, description: &str) -> Self {
         self.inner = self.inner.summary(Some(summary)).description(Some(description));
         self
     }
 
     /// Needs an API key.
-    pub(super) fn key(self) -> Self {
+    pub(crate) fn key(self) -> Self {
         self.secured(&[API_KEY])
     }
 
     /// Needs an API key, or the client token of its verification.
-    pub(super) fn key_or_token(self) -> Self {
+    pub(crate) fn key_or_token(self) -> Self {
         self.secured(&[API_KEY, CLIENT_TOKEN])
     }
 
     /// Needs the token of a hosted page.
-    pub(super) fn page_token(self) -> Self {
+    pub(crate) fn page_token(self) -> Self {
         self.secured(&[PAGE_TOKEN])
     }
 
@@ -85,19 +86,19 @@ impl Op {
     }
 
     /// Takes a parameter in its path. One that is no UTF-8 cannot be read.
-    pub(super) fn path(mut self, parameter: Parameter) -> Self {
+    pub(crate) fn path(mut self, parameter: Parameter) -> Self {
         self.inner = self.inner.parameter(parameter);
         self.problems(&[Kind::BadRequest])
     }
 
     /// Takes a parameter elsewhere.
-    pub(super) fn parameter(mut self, parameter: Parameter) -> Self {
+    pub(crate) fn parameter(mut self, parameter: Parameter) -> Self {
         self.inner = self.inner.parameter(parameter);
         self
     }
 
     /// Takes a JSON body.
-    pub(super) fn body<T: ToSchema>(
+    pub(crate) fn body<T: ToSchema>(
         mut self,
         required: bool,
         description: &str,
@@ -121,14 +122,14 @@ impl Op {
     }
 
     /// Honours `Idempotency-Key`.
-    pub(super) fn once(mut self) -> Self {
+    pub(crate) fn once(mut self) -> Self {
         self.inner = self.inner.parameter(headers::idempotency_key());
         self.once = true;
         self.problems(&[Kind::InvalidRequest, Kind::RequestInProgress, Kind::IdempotencyKeyReused])
     }
 
     /// Answers with JSON.
-    pub(super) fn json<T: ToSchema>(
+    pub(crate) fn json<T: ToSchema>(
         mut self,
         status: StatusCode,
         description: &str,
@@ -140,7 +141,7 @@ impl Op {
     }
 
     /// Answers with something else than JSON.
-    pub(super) fn content_of(
+    pub(crate) fn content_of(
         self,
         status: StatusCode,
         description: &str,
@@ -154,7 +155,7 @@ impl Op {
     }
 
     /// Answers without a body.
-    pub(super) fn empty(self, status: StatusCode, description: &str, heads: &[&Head]) -> Self {
+    pub(crate) fn empty(self, status: StatusCode, description: &str, heads: &[&Head]) -> Self {
         self.answer(status, Response::new(description), heads)
     }
 
@@ -171,7 +172,7 @@ impl Op {
     }
 
     /// What to call next with the `id` of any answer with a body.
-    pub(super) fn then(mut self, operations: &[(&str, &str)]) -> Self {
+    pub(crate) fn then(mut self, operations: &[(&str, &str)]) -> Self {
         for (operation, description) in operations {
             let link = LinkBuilder::new()
                 .operation_id(*operation)
@@ -186,7 +187,7 @@ impl Op {
     }
 
     /// May give these problems.
-    pub(super) fn problems(mut self, kinds: &[Kind]) -> Self {
+    pub(crate) fn problems(mut self, kinds: &[Kind]) -> Self {
         for kind in kinds {
             let same = self.problems.entry(kind.status().as_u16()).or_default();
             if !same.contains(kind) {
@@ -207,7 +208,7 @@ impl Op {
     }
 
     /// Path, method and the operation; what it refers to goes to the components.
-    pub(super) fn build(self, components: &mut Components) -> (&'static str, HttpMethod, Operation) {
+    pub(crate) fn build(self, components: &mut Components) -> (&'static str, HttpMethod, Operation) {
         let Self { path, method, mut inner, problems, answers, once, schemas } = self;
         components.schemas.extend(schemas);
         for (status, mut response) in answers {

@@ -9,18 +9,17 @@ use serde_json::json;
 use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::{AllOfBuilder, Components, ContentBuilder, ObjectBuilder, Ref, RefOr, Response, Type};
 
-use super::examples::NOW;
-use super::headers::{self, Head};
-use super::reference;
-use crate::problem::{FieldError, Kind, Problem};
-use crate::routes::{checks, create};
+use crate::http::problem::{FieldError, Kind, Problem};
+use crate::openapi::elements::reference;
+use crate::openapi::examples::NOW;
+use crate::openapi::headers::{self, Head};
 
 /// Where the service of the examples is.
 const BASE: &str = "https://verify.example.com";
 
 /// A reference to the response with this status that is one of these problems. Many operations share it, so it is among
 /// the components, by its slugs.
-pub(super) fn add(components: &mut Components, status: u16, kinds: &[Kind]) -> Ref {
+pub(crate) fn add(components: &mut Components, status: u16, kinds: &[Kind]) -> Ref {
     let mut kinds = kinds.to_vec();
     kinds.sort_unstable_by_key(|kind| kind.slug());
     let slugs: Vec<_> = kinds.iter().map(|kind| kind.slug()).collect();
@@ -95,14 +94,14 @@ fn example(kind: Kind) -> Problem {
     match kind {
         Kind::Unauthorized => Problem::unauthorized("this API key is not known"),
         Kind::NotFound => Problem::not_found(),
-        Kind::PhoneBlocked => create::blocked(Timestamp::from_millis(NOW.as_millis() + 86_400_000)),
+        Kind::PhoneBlocked => Problem::blocked(Timestamp::from_millis(NOW.as_millis() + 86_400_000)),
         Kind::InvalidRequest => field("purpose", "must be one of verify, sign_up, sign_in"),
         Kind::InvalidPhone => {
             field("phone", "digits are missing: a mobile number has 10 without the country code, this has 9")
         }
         Kind::UnsupportedPhone => field("phone", "numbers like this one are not served here"),
         Kind::MalformedCode => field("code", "must be 6 ASCII digits"),
-        Kind::IncorrectCode => checks::incorrect(4),
+        Kind::IncorrectCode => Problem::incorrect_code(4),
         Kind::RateLimited => limit(Policy::NumberHour, 5, 3_600, 1_260),
         Kind::ResendCooldown => limit(Policy::NumberCooldown, 1, 30, 17),
         Kind::TooManyChecks => limit(Policy::Checks, 5, 300, 240),
@@ -113,7 +112,7 @@ fn example(kind: Kind) -> Problem {
 }
 
 /// Names of the limits, as `policy` gives them.
-pub(super) fn policies() -> Vec<serde_json::Value> {
+pub(crate) fn policies() -> Vec<serde_json::Value> {
     let all = [
         Policy::NumberCooldown,
         Policy::NumberHour,

@@ -5,24 +5,23 @@ use hulak_common::phone::MAX_INPUT_CHARS;
 use hulak_common::verification::{Delivery, DeliveryFault, Locale, Purpose, Status};
 use serde_json::json;
 use utoipa::openapi::schema::AnyOfBuilder;
-use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::problem::FieldError;
-use crate::resource::VerificationView;
-use crate::routes::accounts::AccountView;
+use crate::http::problem::FieldError;
+use crate::openapi::elements::{reference, text};
+use crate::openapi::problems;
 
 /// Numbers as people type them: what the document promises to take. The server takes more, which a pattern cannot say.
 const TYPED_PHONE: &str = "^ *(\\+977|00977|977|0)?[ .()-]*[9९]([ .()-]*[0-9०-९]){9} *$";
 /// No control characters.
-const PLAIN: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
+pub(crate) const PLAIN: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$";
 /// The same, and something to be seen.
 const VISIBLE: &str = "^[^\\u0000-\\u0020\\u007f-\\u00a0][^\\u0000-\\u001f\\u007f-\\u009f]*$";
 const HOST_NAME: &str =
     "^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$";
 
-/// Defines markers, each with its schema.
+/// Defines markers, each with its schema. Features define those of their own fields.
 macro_rules! markers {
     ($($(#[doc = $doc:literal])+ $name:ident => $schema:expr;)+) => {
         $(
@@ -30,8 +29,8 @@ macro_rules! markers {
             #[derive(Debug)]
             pub(crate) enum $name {}
 
-            impl PartialSchema for $name {
-                fn schema() -> RefOr<Schema> {
+            impl utoipa::PartialSchema for $name {
+                fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                     const DESCRIPTION: &str = concat!($($doc),+);
                     let mut schema = $schema.build();
                     schema.description = Some(DESCRIPTION.trim().to_owned());
@@ -39,7 +38,7 @@ macro_rules! markers {
                 }
             }
 
-            impl ToSchema for $name {}
+            impl utoipa::ToSchema for $name {}
         )+
     };
 }
@@ -67,12 +66,6 @@ markers! {
     ShownPhone => text()
         .pattern(Some("^\\+977(9[0-9]{9}|9[0-9]•••••[0-9]{3})$"))
         .examples(["+9779812345678", "+97798•••••678"]);
-    /// An opaque string, without control characters.
-    SessionName => text().max_length(Some(crate::routes::create::MAX_SESSION)).pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"));
-    /// Any text without the character U+0000.
-    BlockReason => text().max_length(Some(crate::routes::phones::MAX_REASON)).pattern(Some("^[^\\u0000]*$"));
-    /// The hash of Android's SMS Retriever: 11 characters of base64.
-    AppHash => text().pattern(Some(format!("^[A-Za-z0-9+/]{{{}}}$", crate::routes::create::APP_HASH)));
     /// A host name: no scheme, no port, no path.
     HostName => text().min_length(Some(1)).max_length(Some(253)).pattern(Some(HOST_NAME));
     /// A username: letters, digits and `@ . + - _`, normalised (NFKC). Letters and digits of every script are taken, not
@@ -90,37 +83,28 @@ markers! {
     Metadata => ObjectBuilder::new().additional_properties(Some(utoipa::openapi::schema::AdditionalProperties::FreeForm(true)));
     /// Where a browser goes.
     WebAddress => text().format(Some(SchemaFormat::Custom("uri".to_owned())));
-    /// What the application gives a page to carry, without control characters.
-    PageStateText => text().max_length(Some(crate::routes::pages::MAX_STATE)).pattern(Some(PLAIN));
-    /// A client token.
-    ClientTokenText => text().pattern(Some("^vt_[A-Za-z0-9_-]+$"));
     /// A JSON Web Token (RFC 7519) in compact form.
     Jwt => text().pattern(Some("^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$"));
 }
 
-/// Defines what stands for the pages of lists, each with what it lists: names of generic types are not told apart.
-macro_rules! pages {
-    ($($name:ident of $view:ty;)+) => {
-        $(
-            #[derive(ToSchema)]
-            #[schema(description = "A page of a list.")]
-            #[expect(dead_code, reason = "only its schema is of interest")]
-            pub(super) struct $name {
-                /// Newest first.
-                #[schema(max_items = 100)]
-                data: Vec<$view>,
-                /// For the page after this one; null when this is the last.
-                #[schema(required, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
-                next_cursor: Option<String>,
-            }
-        )+
+/// Defines what stands for a page of a list of `$view`: names of generic types are not told apart.
+macro_rules! list_page {
+    ($name:ident of $view:ty) => {
+        #[derive(utoipa::ToSchema)]
+        #[schema(description = "A page of a list.")]
+        #[expect(dead_code, reason = "only its schema is of interest")]
+        struct $name {
+            /// Newest first.
+            #[schema(max_items = 100)]
+            data: Vec<$view>,
+            /// For the page after this one; null when this is the last.
+            #[schema(required, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
+            next_cursor: Option<String>,
+        }
     };
 }
 
-pages! {
-    VerificationPage of VerificationView;
-    AccountPage of AccountView<'static>;
-}
+pub(crate) use {list_page, markers};
 
 /// An IPv4 or IPv6 address.
 #[derive(Debug)]
@@ -142,12 +126,12 @@ fn problem() -> Schema {
     let status = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(400)).maximum(Some(599));
     let errors = RefOr::T(Schema::from(
         utoipa::openapi::ArrayBuilder::new()
-            .items(super::reference("FieldError"))
+            .items(reference("FieldError"))
             .min_items(Some(1))
             .description(Some("Each field that cannot be used.")),
     ));
     let policy = text()
-        .enum_values(Some(super::problems::policies()))
+        .enum_values(Some(problems::policies()))
         .description(Some("Of a 429: the limit that was reached."));
     let remaining = ObjectBuilder::new()
         .schema_type(Type::Integer)
@@ -178,7 +162,7 @@ fn described(name: &str, description: &str) -> RefOr<Schema> {
 }
 
 /// Schemas that no operation brings along.
-pub(super) fn shared() -> Vec<(String, RefOr<Schema>)> {
+pub(crate) fn shared() -> Vec<(String, RefOr<Schema>)> {
     vec![
         ("Problem".to_owned(), problem().into()),
         (FieldError::name().into_owned(), FieldError::schema()),
@@ -189,10 +173,6 @@ pub(super) fn shared() -> Vec<(String, RefOr<Schema>)> {
         (VerificationStatus::name().into_owned(), VerificationStatus::schema()),
         (DeliveryStatus::name().into_owned(), DeliveryStatus::schema()),
     ]
-}
-
-fn text() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(SchemaType::Type(Type::String))
 }
 
 fn names(all: impl Iterator<Item = &'static str>) -> ObjectBuilder {

@@ -27,7 +27,7 @@ async fn open(stack: &Stack, path: &str) -> reqwest::Response {
 
 #[test]
 fn the_committed_document_is_the_one_of_the_code() {
-    let document = hulak_api::openapi::JSON.as_str();
+    let document = hulak_api::OPENAPI.as_str();
     if std::env::var_os(UPDATE).is_some() {
         std::fs::write(committed(), document).unwrap();
     }

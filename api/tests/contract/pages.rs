@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hulak_api::hosted::HostedPages;
+use hulak_api::config::HostedPages;
 use hulak_common::api_key::ApiKey;
 use hulak_common::client::{Change, SettingsChange};
 use hulak_common::hosted_page::{CODE_LIFE, LIFE};
