@@ -94,3 +94,14 @@ fn main() {
         Role::Health(settings) => launch(&settings.telemetry, &variables, health::run(settings)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_flags_or_groups_of_a_command_have_one_name() {
+        Program::command().debug_assert();
+        WithRole::command().debug_assert();
+    }
+}

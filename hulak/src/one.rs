@@ -35,7 +35,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "HULAK_DATA_DIR", default_value = "./hulak-data", hide_env_values = true)]
     data_dir: PathBuf,
     #[command(flatten)]
-    sandbox: sandbox::AddressArgs,
+    sandbox: sandbox::SandboxArgs,
     #[command(flatten)]
     database: DatabaseArgs,
     #[command(flatten)]

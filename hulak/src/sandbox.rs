@@ -15,7 +15,7 @@ use crate::launch::Done;
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
     #[command(flatten)]
-    address: AddressArgs,
+    address: SandboxArgs,
     /// Credits on the simulated account.
     #[arg(long, env = "HULAK_SANDBOX_CREDITS", default_value = "1000000", hide_env_values = true)]
     sandbox_credits: u64,
@@ -28,7 +28,7 @@ pub(crate) struct Settings {
 
 /// The simulator's address, in both shapes.
 #[derive(Debug, Args)]
-pub(crate) struct AddressArgs {
+pub(crate) struct SandboxArgs {
     /// Where the SMS simulator and its inbox are reached.
     #[arg(long, env = "HULAK_SANDBOX_ADDR", default_value = "127.0.0.1:8081", hide_env_values = true)]
     pub(crate) sandbox_addr: SocketAddr,
