@@ -19,7 +19,7 @@ const PULSE: Duration = Duration::from_secs(1);
 /// looking.
 const RETRY: Duration = Duration::from_millis(250);
 const RETRY_DOUBLINGS: u32 = 2;
-/// Between a look and one that somebody's trouble calls for: trouble comes in crowds.
+/// Between a look and one that a failed request calls for: requests fail in crowds.
 const GAP: Duration = Duration::from_millis(50);
 /// A look that takes longer counts as no answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -35,7 +35,7 @@ pub enum Health {
     Down,
 }
 
-/// Knows how the database is doing, so that nobody has to wait to find out.
+/// Knows how the database is doing, so that no request has to wait to find out.
 #[derive(Debug, Clone)]
 pub struct Monitor(Arc<Watched>);
 
@@ -71,8 +71,8 @@ impl Monitor {
         let _away = health.wait_for(|health| *health != Health::Up).await;
     }
 
-    /// Somebody was not served. That may be a slow statement or a line that broke, which is nobody else's trouble, so
-    /// nothing is concluded from it: the database is looked at right away.
+    /// A request was not served. That may be a slow statement or a connection that broke, which concerns no other request,
+    /// so nothing is concluded from it: the database is looked at right away.
     pub fn report_trouble(&self) {
         self.0.trouble.notify_one();
     }

@@ -15,10 +15,10 @@ macro_rules! operation {
 
             async fn run<S: Transaction>(
                 &self,
-                session: &mut S,
+                tx: &mut S,
                 items: &[$item],
             ) -> Result<(Vec<$answer>, Effects)> {
-                $run(session, self.rules, items, self.now).await
+                $run(tx, self.rules, items, self.now).await
             }
         }
     };
@@ -62,7 +62,7 @@ trait Operation: Sync {
 
     fn run<S: Transaction>(
         &self,
-        session: &mut S,
+        tx: &mut S,
         items: &[Self::Item],
     ) -> impl Future<Output = Result<(Vec<Self::Answer>, Effects)>> + Send;
 }

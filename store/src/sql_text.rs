@@ -1,6 +1,6 @@
 //! A statement's text: one for both databases, or one for each.
 
-/// What a statement is called by; SQLite understands PostgreSQL's `$1`, so most have one text.
+/// What a statement is written as; SQLite understands PostgreSQL's `$1`, so most have one text.
 pub(crate) trait SqlText {
     fn postgres(self) -> &'static str;
     fn sqlite(self) -> &'static str;

@@ -27,7 +27,7 @@ pub(super) enum Worth {
     Number,
     /// An account, too.
     Account(Box<Account>),
-    /// Nobody signs in with this number: no code is right.
+    /// No account signs in with this number: no code is right.
     Stranger,
     /// The account cannot have this number any more.
     Refused(AccountConflict),
@@ -39,15 +39,15 @@ impl AccountsInvolved {
     /// Two locking statements, each by id, may meet those of another transaction the other way round: the database then
     /// ends one of the two, which is tried again.
     pub(super) async fn load<'a, S: Transaction>(
-        session: &mut S,
+        tx: &mut S,
         keys: impl Iterator<Item = &'a LiveKey>,
         lock: bool,
     ) -> Result<Self> {
         let keys: Vec<_> = keys.filter(|key| concerns(key)).collect();
         let pairs = sorted(keys.iter().map(|key| (key.client, key.phone)));
         let ids = sorted(keys.iter().filter_map(|key| Some((key.client, key.account?))));
-        let mut found = session.find_accounts(Wanted::Verified(&pairs), lock).await?;
-        found.extend(session.find_accounts(Wanted::Ids(&ids), lock).await?);
+        let mut found = tx.find_accounts(Wanted::Verified(&pairs), lock).await?;
+        found.extend(tx.find_accounts(Wanted::Ids(&ids), lock).await?);
         Ok(Self {
             accounts: found.into_iter().map(|account| (account.id, account)).collect(),
             changed: BTreeSet::new(),
@@ -118,9 +118,9 @@ impl AccountsInvolved {
         Some(account.clone())
     }
 
-    pub(super) async fn save<S: Transaction>(&self, session: &mut S) -> Result<()> {
+    pub(super) async fn save<S: Transaction>(&self, tx: &mut S) -> Result<()> {
         for account in self.changed.iter().filter_map(|id| self.accounts.get(id)) {
-            session.update_account(account).await?;
+            tx.update_account(account).await?;
         }
         Ok(())
     }

@@ -9,14 +9,13 @@ use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
 
 pub(crate) async fn block<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     _rules: &Rules,
     batch: &[Block],
     _now: Timestamp,
 ) -> Result<Answers<()>> {
     let pairs = sorted(batch.iter().map(|item| (item.client, item.phone)));
-    let mut rows =
-        LoadedRows::load(session.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
+    let mut rows = LoadedRows::load(tx.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
     for item in batch {
         let pair = (item.client, item.phone);
         match &item.block {
@@ -33,7 +32,7 @@ pub(crate) async fn block<S: Transaction>(
             }
         }
     }
-    session.update_client_numbers(&rows.updated()).await?;
-    session.insert_client_numbers(&rows.inserted()).await?;
+    tx.update_client_numbers(&rows.updated()).await?;
+    tx.insert_client_numbers(&rows.inserted()).await?;
     Ok((batch.iter().map(|_| ()).collect(), Effects::default()))
 }

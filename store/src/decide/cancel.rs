@@ -10,15 +10,15 @@ use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, Status, Verification};
 
 pub(crate) async fn cancel<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     rules: &Rules,
     batch: &[Cancel],
     now: Timestamp,
 ) -> Result<Answers<Canceled>> {
     let ids = sorted(batch.iter().map(|item| item.id));
-    let mut rows = LoadedRows::load(session.lock_verifications(&ids).await?, |row: &Verification| row.id);
+    let mut rows = LoadedRows::load(tx.lock_verifications(&ids).await?, |row: &Verification| row.id);
     let newest = sorted(ids.iter().filter_map(|id| rows.get(*id)).map(Verification::newest_message));
-    let mut messages = LoadedRows::load(session.lock_messages(&newest).await?, |row| row.id);
+    let mut messages = LoadedRows::load(tx.lock_messages(&newest).await?, |row| row.id);
 
     let mut answers = Vec::with_capacity(batch.len());
     for item in batch {
@@ -46,6 +46,6 @@ pub(crate) async fn cancel<S: Transaction>(
         }
     }
     let (verifications, messages_changed) = (rows.updated(), messages.updated());
-    session.update(&Written { verifications, messages: messages_changed, ..Written::default() }).await?;
+    tx.update(&Written { verifications, messages: messages_changed, ..Written::default() }).await?;
     Ok((answers, rows.effects().and(&messages)))
 }

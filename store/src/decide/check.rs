@@ -18,7 +18,7 @@ use hulak_common::timeline::Event;
 use hulak_common::verification::{Status, Verification};
 
 pub(crate) async fn check<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     rules: &Rules,
     batch: &[Check],
     now: Timestamp,
@@ -26,23 +26,22 @@ pub(crate) async fn check<S: Transaction>(
     // A verification's client and number never change, so they may be read before anything is locked; the lock order
     // wants the number first.
     let ids = sorted(batch.iter().map(|item| item.id));
-    let owners = LoadedRows::load(session.verifications(&ids).await?, |row: &Verification| row.id);
+    let owners = LoadedRows::load(tx.verifications(&ids).await?, |row: &Verification| row.id);
     let known: Vec<_> = batch
         .iter()
         .filter_map(|item| owners.get(item.id).filter(|row| row.key.client == item.client))
         .collect();
     let pairs = sorted(known.iter().map(|row| (row.key.client, row.key.phone)));
     let ids = sorted(known.iter().map(|row| row.id));
-    let mut numbers =
-        LoadedRows::load(session.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
-    let mut rows = LoadedRows::load(session.lock_verifications(&ids).await?, |row| row.id);
+    let mut numbers = LoadedRows::load(tx.client_numbers(&pairs, true).await?, |row| (row.client, row.phone));
+    let mut rows = LoadedRows::load(tx.lock_verifications(&ids).await?, |row| row.id);
 
-    let mut holders = AccountsInvolved::load(session, known.iter().map(|row| &row.key), true).await?;
+    let mut accounts = AccountsInvolved::load(tx, known.iter().map(|row| &row.key), true).await?;
 
-    let mut memory = FirstAnswers::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
+    let mut first_answers = FirstAnswers::load(tx, batch.iter().map(|item| item.remember.as_ref())).await?;
     let mut answers = Vec::with_capacity(batch.len());
     for item in batch {
-        match memory.recall(item.remember.as_ref(), now) {
+        match first_answers.recall(item.remember.as_ref(), now) {
             Recall::Answered(text) => {
                 answers.push(Checked::Answered(text));
                 continue;
@@ -58,17 +57,17 @@ pub(crate) async fn check<S: Transaction>(
             continue;
         };
         let pair = (row.key.client, row.key.phone);
-        let verdict = judge(rules, row, numbers.get(pair), &holders, item, now);
+        let verdict = judge(rules, row, numbers.get(pair), &accounts, item, now);
         let answer = match verdict {
             Verdict::Answer(answer) => answer,
             Verdict::Right(account) => {
                 let number = numbers.change_or(pair, || ClientNumber::new(pair.0, pair.1));
                 number.failed_checks.clear();
                 number.validated_at = Some(now);
-                let account = account.and_then(|account| holders.approve(&row.key, account, now));
+                let account = account.and_then(|account| accounts.approve(&row.key, account, now));
                 approved(apply(&mut rows, item.id, |row| row.end(Status::Approved, now)), account)
             }
-            // The account was deleted while its number was being verified: nobody is left that it could be for.
+            // The account was deleted while its number was being verified: there is no one left that it could be for.
             Verdict::Orphan => {
                 apply(&mut rows, item.id, |row| row.end(Status::Canceled, now));
                 Checked::Canceled
@@ -82,15 +81,15 @@ pub(crate) async fn check<S: Transaction>(
                     .map_or(Checked::NotFound, Checked::Incorrect)
             }
         };
-        memory.keep(item.remember.as_ref(), &answer, now);
+        first_answers.keep(item.remember.as_ref(), &answer, now);
         answers.push(answer);
     }
 
-    session.update_client_numbers(&numbers.updated()).await?;
-    session.insert_client_numbers(&numbers.inserted()).await?;
-    session.update(&Written { verifications: rows.updated(), ..Written::default() }).await?;
-    holders.save(session).await?;
-    memory.save(session, now).await?;
+    tx.update_client_numbers(&numbers.updated()).await?;
+    tx.insert_client_numbers(&numbers.inserted()).await?;
+    tx.update(&Written { verifications: rows.updated(), ..Written::default() }).await?;
+    accounts.save(tx).await?;
+    first_answers.save(tx, now).await?;
     Ok((answers, rows.effects()))
 }
 
@@ -107,7 +106,7 @@ fn judge(
     rules: &Rules,
     row: &Verification,
     number: Option<&ClientNumber>,
-    holders: &AccountsInvolved,
+    accounts: &AccountsInvolved,
     item: &Check,
     now: Timestamp,
 ) -> Verdict {
@@ -133,7 +132,7 @@ fn judge(
         (None, None) => return Verdict::Answer(Checked::UnknownKey),
     };
     // Looked at whether the code is right or not: what strangers are told must take as long.
-    match (right, holders.worth(&row.key)) {
+    match (right, accounts.worth(&row.key)) {
         (false, _) | (true, Worth::Stranger) => Verdict::Wrong,
         (true, Worth::Number) => Verdict::Right(None),
         (true, Worth::Account(account)) => Verdict::Right(Some(account.id)),

@@ -1,4 +1,4 @@
-//! Claiming a message: whoever is granted one calls the gateway at once, and nobody else does.
+//! Claiming a message: the worker that is granted one calls the gateway at once, and no other worker does.
 
 use std::time::Duration;
 
@@ -16,34 +16,34 @@ use hulak_common::verification::{Delivery, Message, Route, Status, Verification}
 const UNKNOWN_KEY_REST: Duration = Duration::from_secs(3);
 
 pub(crate) async fn claim<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     rules: &Rules,
     batch: &[Claim],
     now: Timestamp,
 ) -> Result<Answers<Claimed>> {
     let ids: Vec<_> = batch.iter().map(|item| item.id).collect();
-    let mut work = UnitOfWork::lock(session, &ids).await?;
+    let mut work = UnitOfWork::lock(tx, &ids).await?;
     let answers = batch.iter().map(|item| decide(&mut work, rules, item, now)).collect();
-    let effects = work.save(session).await?;
+    let effects = work.save(tx).await?;
     Ok((answers, effects))
 }
 
-/// As [`claim`] without a lock: one look, and one statement that writes if nobody else has since. [`StoreError::Conflict`] when
-/// somebody has. Its grants know the rows, for their records.
+/// As [`claim`] without a lock: one look, and one statement that writes if no other transaction has since. [`StoreError::Conflict`]
+/// when one has. Its grants know the rows, for their records.
 pub(crate) async fn claim_unlocked<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     rules: &Rules,
     batch: &[Claim],
     now: Timestamp,
 ) -> Result<Answers<Claimed>> {
     let ids: Vec<_> = batch.iter().map(|item| item.id).collect();
-    let mut work = UnitOfWork::read(session, &ids).await?;
+    let mut work = UnitOfWork::read(tx, &ids).await?;
     let mut answers: Vec<_> = batch.iter().map(|item| decide(&mut work, rules, item, now)).collect();
-    let (stamp, effects) = work.save_unlocked(session).await?;
+    let (version, effects) = work.save_unlocked(tx).await?;
     for answer in &mut answers {
-        // All rows of a granted message were written, so all have the new stamp.
-        if let (Claimed::Granted(grant), Some(stamp)) = (answer, stamp) {
-            grant.as_claimed = work.take(grant.id).map(|rows| Box::new(AsClaimed { stamp, rows }));
+        // All rows of a granted message were written, so all have the new version.
+        if let (Claimed::Granted(grant), Some(version)) = (answer, version) {
+            grant.as_claimed = work.take(grant.id).map(|rows| Box::new(AsClaimed { version, rows }));
         }
     }
     Ok((answers, effects))
@@ -147,7 +147,7 @@ fn judge(
     }
 }
 
-/// The pace that a claim with this lease sets: as long as the call may last nobody else sends to the number, nor within
+/// The pace that a claim with this lease sets: as long as the call may last no other worker sends to the number, nor within
 /// the cooldown, should its worker never tell. Its outcome sets the true pace.
 pub(super) fn paced_by(rules: &Rules, lease_until: Timestamp) -> Timestamp {
     lease_until.max(lease_until - rules.claim_lease + rules.limits.cooldown)

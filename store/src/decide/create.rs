@@ -17,35 +17,35 @@ use hulak_common::time::Timestamp;
 use hulak_common::verification::{LiveKey, Message, Status, Verification};
 
 pub(crate) async fn create<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     rules: &Rules,
     batch: &[Create],
     now: Timestamp,
 ) -> Result<Answers<Created>> {
-    let mut memory = FirstAnswers::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
-    let mut desk = CreateBatch::open(session, rules, batch).await?;
+    let mut first_answers = FirstAnswers::load(tx, batch.iter().map(|item| item.remember.as_ref())).await?;
+    let mut working_set = CreateBatch::open(tx, rules, batch).await?;
     let mut answers = Vec::with_capacity(batch.len());
     for item in batch {
-        answers.push(match memory.recall(item.remember.as_ref(), now) {
+        answers.push(match first_answers.recall(item.remember.as_ref(), now) {
             Recall::Answered(text) => Created::Answered(text),
             Recall::Reused => Created::KeyReused,
             Recall::First => {
-                let answer = desk.decide(rules, item, now);
-                memory.keep(item.remember.as_ref(), &answer, now);
+                let answer = working_set.decide(rules, item, now);
+                first_answers.keep(item.remember.as_ref(), &answer, now);
                 answer
             }
         });
     }
-    let effects = desk.save(session).await?;
-    memory.save(session, now).await?;
+    let effects = working_set.save(tx).await?;
+    first_answers.save(tx, now).await?;
     Ok((answers, effects))
 }
 
 /// The rows one batch of requests works on. Requests for one number are decided one after another, in the order they
 /// came, each seeing what the one before it did.
 struct CreateBatch {
-    meter: QuotaCheck,
-    holders: AccountsInvolved,
+    quotas: QuotaCheck,
+    accounts: AccountsInvolved,
     numbers: Numbers,
     blocked: ClientNumbers,
     verifications: Verifications,
@@ -54,17 +54,17 @@ struct CreateBatch {
 }
 
 impl CreateBatch {
-    async fn open<S: Transaction>(session: &mut S, rules: &Rules, batch: &[Create]) -> Result<Self> {
-        let meter = QuotaCheck::open(session, rules, batch.iter().map(asker)).await?;
+    async fn open<S: Transaction>(tx: &mut S, rules: &Rules, batch: &[Create]) -> Result<Self> {
+        let quotas = QuotaCheck::open(tx, rules, batch.iter().map(asker)).await?;
         let phones = sorted(batch.iter().map(|item| item.key.phone));
-        let numbers: Numbers = LoadedRows::load(session.lock_numbers(&phones).await?, |row| row.phone);
+        let numbers: Numbers = LoadedRows::load(tx.lock_numbers(&phones).await?, |row| row.phone);
         let pairs = sorted(batch.iter().map(|item| (item.key.client, item.key.phone)));
-        let found = session.lock_live(&pairs, |phone| numbers.get(phone).is_some()).await?;
+        let found = tx.lock_live(&pairs, |phone| numbers.get(phone).is_some()).await?;
         let blocked = LoadedRows::load(found.blocked, |row| (row.client, row.phone));
-        let holders = AccountsInvolved::load(session, batch.iter().map(|item| &item.key), false).await?;
+        let accounts = AccountsInvolved::load(tx, batch.iter().map(|item| &item.key), false).await?;
         let live = found.verifications.iter().map(|row| (row.key.clone(), row.id)).collect();
         let verifications = LoadedRows::load(found.verifications, |row| row.id);
-        Ok(Self { meter, holders, numbers, blocked, verifications, live, messages: Vec::new() })
+        Ok(Self { quotas, accounts, numbers, blocked, verifications, live, messages: Vec::new() })
     }
 
     fn decide(&mut self, rules: &Rules, item: &Create, now: Timestamp) -> Created {
@@ -74,7 +74,7 @@ impl CreateBatch {
         if let Some(until) = within.max(everywhere) {
             return Created::Blocked { until };
         }
-        if let Some(conflict) = self.holders.conflict(&item.key) {
+        if let Some(conflict) = self.accounts.conflict(&item.key) {
             return Created::Account(conflict);
         }
         match self.live(&item.key, now) {
@@ -103,8 +103,8 @@ impl CreateBatch {
         item: &Create,
         now: Timestamp,
     ) -> std::result::Result<(), LimitReached> {
-        let route = self.holders.route(&item.key, item.route);
-        self.meter.charge(rules, &mut self.numbers, item.key.phone, route, asker(item), now)
+        let route = self.accounts.route(&item.key, item.route);
+        self.quotas.charge(rules, &mut self.numbers, item.key.phone, route, asker(item), now)
     }
 
     fn begin(&mut self, rules: &Rules, item: &Create, now: Timestamp) -> Created {
@@ -113,7 +113,7 @@ impl CreateBatch {
             stale.end(Status::Expired, now);
         }
         let mut verification = pending(rules, item, now);
-        let route = self.holders.route(&item.key, item.route);
+        let route = self.accounts.route(&item.key, item.route);
         let message = verification.add_message(route, rules.code_ttl, rules.limits.cooldown, now);
         self.messages.push(message);
         self.live.insert(item.key.clone(), verification.id);
@@ -122,7 +122,7 @@ impl CreateBatch {
     }
 
     fn resend(&mut self, rules: &Rules, item: &Create, id: uuid::Uuid, now: Timestamp) -> Created {
-        let route = self.holders.route(&item.key, item.route);
+        let route = self.accounts.route(&item.key, item.route);
         let Some(verification) = self.verifications.change(id) else {
             unreachable!("the live verification was looked up in the same map");
         };
@@ -130,14 +130,14 @@ impl CreateBatch {
         Created::Again { verification: verification.clone(), added: true }
     }
 
-    async fn save<S: Transaction>(&self, session: &mut S) -> Result<Effects> {
-        self.meter.save(session).await?;
+    async fn save<S: Transaction>(&self, tx: &mut S) -> Result<Effects> {
+        self.quotas.save(tx).await?;
         // Before the insert: an expired row has to make room for its successor's key.
         let (numbers, verifications) = (self.numbers.updated(), self.verifications.updated());
-        session.update(&Written { numbers, verifications, messages: Vec::new() }).await?;
+        tx.update(&Written { numbers, verifications, messages: Vec::new() }).await?;
         let (numbers, verifications) = (self.numbers.inserted(), self.verifications.inserted());
         let messages = self.messages.iter().collect();
-        session.insert(&Written { numbers, verifications, messages }).await?;
+        tx.insert(&Written { numbers, verifications, messages }).await?;
         Ok(self.verifications.effects().and_new(&self.messages))
     }
 }

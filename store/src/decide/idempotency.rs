@@ -15,17 +15,17 @@ pub(super) struct FirstAnswers {
 }
 
 impl FirstAnswers {
-    /// Read without locks: whoever keeps an answer of the same scope in the meantime makes ours a conflict, and the next
-    /// try reads it.
+    /// Read without locks: a transaction that keeps an answer of the same scope in the meantime makes this one a conflict,
+    /// and the next try reads it.
     pub(super) async fn load<'a, S: Transaction, T: 'a>(
-        session: &mut S,
+        tx: &mut S,
         requests: impl Iterator<Item = Option<&'a Remember<T>>>,
     ) -> Result<Self> {
         let scopes = super::sorted(requests.flatten().map(|request| request.scope));
         if scopes.is_empty() {
             return Ok(Self::default());
         }
-        let known = session.answers(&scopes).await?.into_iter().map(|kept| (kept.scope, kept)).collect();
+        let known = tx.answers(&scopes).await?.into_iter().map(|kept| (kept.scope, kept)).collect();
         Ok(Self { known, new: Vec::new() })
     }
 
@@ -44,8 +44,8 @@ impl FirstAnswers {
         self.new.push(request.scope);
     }
 
-    pub(super) async fn save<S: Transaction>(&self, session: &mut S, now: Timestamp) -> Result<()> {
+    pub(super) async fn save<S: Transaction>(&self, tx: &mut S, now: Timestamp) -> Result<()> {
         let rows: Vec<_> = self.new.iter().filter_map(|scope| self.known.get(scope)).collect();
-        session.keep_answers(&rows, now - KEPT).await
+        tx.keep_answers(&rows, now - KEPT).await
     }
 }

@@ -1,17 +1,17 @@
 //! The decisions, written once for both databases: load and lock, decide in memory, write back.
 
-/// Decisions of which each stands alone: what is rare or made by hand gains nothing from batches.
+/// Decisions about one item each: what is rare or made by hand gains nothing from batches.
 macro_rules! each {
     ($name:ident, $one:ident: $item:ty => $answer:ty) => {
         pub(crate) async fn $name<S: Transaction>(
-            session: &mut S,
+            tx: &mut S,
             _rules: &Rules,
             batch: &[$item],
             now: Timestamp,
         ) -> Result<Answers<$answer>> {
             let mut answers = Vec::with_capacity(batch.len());
             for item in batch {
-                answers.push($one(session, item, now).await?);
+                answers.push($one(tx, item, now).await?);
             }
             Ok((answers, Effects::default()))
         }
@@ -88,7 +88,7 @@ struct Loaded<T: Stateful> {
     before: Option<T::State>,
     changed: bool,
     /// What it was read with, when it is not locked.
-    stamp: Option<RowVersion>,
+    version: Option<RowVersion>,
 }
 
 /// A row with a state whose changes are counted.
@@ -119,12 +119,15 @@ stateful!(
 
 impl<K: Eq + Hash, T: Stateful> LoadedRows<K, T> {
     fn load(rows: Vec<T>, key: impl Fn(&T) -> K) -> Self {
-        Self::load_stamped(rows.into_iter().map(|row| (row, None)), key)
+        Self::load_versioned(rows.into_iter().map(|row| (row, None)), key)
     }
 
-    fn load_stamped(rows: impl IntoIterator<Item = (T, Option<RowVersion>)>, key: impl Fn(&T) -> K) -> Self {
-        let row = |(value, stamp): (T, _)| {
-            (key(&value), Loaded { before: Some(value.state()), value, changed: false, stamp })
+    fn load_versioned(
+        rows: impl IntoIterator<Item = (T, Option<RowVersion>)>,
+        key: impl Fn(&T) -> K,
+    ) -> Self {
+        let row = |(value, version): (T, _)| {
+            (key(&value), Loaded { before: Some(value.state()), value, changed: false, version })
         };
         Self { rows: rows.into_iter().map(row).collect() }
     }
@@ -147,7 +150,7 @@ impl<K: Eq + Hash, T: Stateful> LoadedRows<K, T> {
             value: new(),
             before: None,
             changed: true,
-            stamp: None,
+            version: None,
         });
         row.changed = true;
         &mut row.value
@@ -161,12 +164,12 @@ impl<K: Eq + Hash, T: Stateful> LoadedRows<K, T> {
         self.rows.values().filter(|row| row.before.is_some() && row.changed).map(|row| &row.value).collect()
     }
 
-    /// What was changed, in the order locks are taken in, with the stamps it was read with; `None` when one has none.
-    fn stamped<O: Ord>(&self, order: impl Fn(&T) -> O) -> Option<(Vec<&T>, Vec<RowVersion>)> {
+    /// What was changed, in the order locks are taken in, with the versions it was read with; `None` when one has none.
+    fn versioned<O: Ord>(&self, order: impl Fn(&T) -> O) -> Option<(Vec<&T>, Vec<RowVersion>)> {
         let mut changed: Vec<_> = self.rows.values().filter(|row| row.changed).collect();
         changed.sort_by_key(|row| order(&row.value));
-        let stamps = changed.iter().map(|row| row.stamp).collect::<Option<_>>()?;
-        Some((changed.into_iter().map(|row| &row.value).collect(), stamps))
+        let versions = changed.iter().map(|row| row.version).collect::<Option<_>>()?;
+        Some((changed.into_iter().map(|row| &row.value).collect(), versions))
     }
 }
 
@@ -229,28 +232,28 @@ struct UnitOfWork {
 }
 
 impl UnitOfWork {
-    async fn lock<S: Transaction>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
-        let held = session.lock_bundles(&sorted(ids.iter().copied())).await?;
-        Ok(Self::of(held.into_iter().map(|held| (held, None))))
+    async fn lock<S: Transaction>(tx: &mut S, ids: &[MessageId]) -> Result<Self> {
+        let bundles = tx.lock_bundles(&sorted(ids.iter().copied())).await?;
+        Ok(Self::of(bundles.into_iter().map(|bundle| (bundle, None))))
     }
 
-    /// The same without locks: what is changed is [saved](Self::save_unlocked) only if nobody else has changed it meanwhile.
-    async fn read<S: Transaction>(session: &mut S, ids: &[MessageId]) -> Result<Self> {
-        let held = session.read_bundles(&sorted(ids.iter().copied())).await?;
-        Ok(Self::of(held.into_iter().map(|(held, stamps)| (held, Some(stamps)))))
+    /// The same without locks: what is changed is [saved](Self::save_unlocked) only if no other transaction has changed it meanwhile.
+    async fn read<S: Transaction>(tx: &mut S, ids: &[MessageId]) -> Result<Self> {
+        let bundles = tx.read_bundles(&sorted(ids.iter().copied())).await?;
+        Ok(Self::of(bundles.into_iter().map(|(bundle, versions)| (bundle, Some(versions)))))
     }
 
-    fn of(held: impl IntoIterator<Item = (MessageBundle, Option<RowVersions>)>) -> Self {
+    fn of(bundles: impl IntoIterator<Item = (MessageBundle, Option<RowVersions>)>) -> Self {
         let (mut numbers, mut verifications, mut messages) = (Vec::new(), Vec::new(), Vec::new());
-        for ((number, verification, message), stamps) in held {
-            numbers.push((number, stamps.map(|stamps| stamps[0])));
-            verifications.push((verification, stamps.map(|stamps| stamps[1])));
-            messages.push((message, stamps.map(|stamps| stamps[2])));
+        for ((number, verification, message), versions) in bundles {
+            numbers.push((number, versions.map(|versions| versions[0])));
+            verifications.push((verification, versions.map(|versions| versions[1])));
+            messages.push((message, versions.map(|versions| versions[2])));
         }
         Self {
-            numbers: LoadedRows::load_stamped(numbers, |row| row.phone),
-            verifications: LoadedRows::load_stamped(verifications, |row| row.id),
-            messages: LoadedRows::load_stamped(messages, |row| row.id),
+            numbers: LoadedRows::load_versioned(numbers, |row| row.phone),
+            verifications: LoadedRows::load_versioned(verifications, |row| row.id),
+            messages: LoadedRows::load_versioned(messages, |row| row.id),
         }
     }
 
@@ -275,35 +278,35 @@ impl UnitOfWork {
         Some((self.numbers.get(message.phone)?, self.verifications.get(id.verification)?, message))
     }
 
-    async fn save<S: Transaction>(&self, session: &mut S) -> Result<Effects> {
+    async fn save<S: Transaction>(&self, tx: &mut S) -> Result<Effects> {
         let (numbers, verifications) = (self.numbers.updated(), self.verifications.updated());
-        session.update(&Written { numbers, verifications, messages: self.messages.updated() }).await?;
+        tx.update(&Written { numbers, verifications, messages: self.messages.updated() }).await?;
         Ok(self.effects())
     }
 
-    /// Writes what was changed, and gives the stamp that it has then. [`StoreError::Conflict`] when that needs locks.
-    async fn save_unlocked<S: Transaction>(&self, session: &mut S) -> Result<(Option<RowVersion>, Effects)> {
+    /// Writes what was changed, and gives the version that it has then. [`StoreError::Conflict`] when that needs locks.
+    async fn save_unlocked<S: Transaction>(&self, tx: &mut S) -> Result<(Option<RowVersion>, Effects)> {
         if self.messages.updated().is_empty() {
             return Ok((None, self.effects()));
         }
-        let stamp = session.update_unlocked(&self.stamped()?).await?;
-        Ok((Some(stamp), self.effects()))
+        let version = tx.update_unlocked(&self.versioned()?).await?;
+        Ok((Some(version), self.effects()))
     }
 
-    fn stamped(&self) -> Result<Versioned<'_>> {
+    fn versioned(&self) -> Result<Versioned<'_>> {
         let needs_locks = || StoreError::Conflict("what is changed has to be locked".to_owned());
-        // A message is locked after its number by everybody: one that is written without its number could be waited for in a
+        // Every transaction locks a message after its number: one that is written without its number could be waited for in a
         // circle.
         let alone =
             |message: &&Message| !self.numbers.rows.get(&message.phone).is_some_and(|row| row.changed);
         if self.messages.updated().iter().any(alone) {
             return Err(needs_locks());
         }
-        let (number_rows, numbers) = self.numbers.stamped(|row| row.phone).ok_or_else(needs_locks)?;
+        let (number_rows, numbers) = self.numbers.versioned(|row| row.phone).ok_or_else(needs_locks)?;
         let (verification_rows, verifications) =
-            self.verifications.stamped(|row| (row.key.phone, row.id)).ok_or_else(needs_locks)?;
+            self.verifications.versioned(|row| (row.key.phone, row.id)).ok_or_else(needs_locks)?;
         let (message_rows, messages) =
-            self.messages.stamped(|row| (row.phone, row.id)).ok_or_else(needs_locks)?;
+            self.messages.versioned(|row| (row.phone, row.id)).ok_or_else(needs_locks)?;
         let rows = Written { numbers: number_rows, verifications: verification_rows, messages: message_rows };
         Ok(Versioned { rows, numbers, verifications, messages })
     }

@@ -32,9 +32,9 @@ each!(settle_page, settle: (PageRef, Settled) => ());
 each!(offer_approval, offer: PageApproval => ());
 each!(exchange, trade: Exchange => Exchanged);
 
-async fn make<S: Transaction>(session: &mut S, new: &NewPage, now: Timestamp) -> Result<PageMade> {
-    let mut memory = FirstAnswers::load(session, std::iter::once(new.remember.as_ref())).await?;
-    match memory.recall(new.remember.as_ref(), now) {
+async fn make<S: Transaction>(tx: &mut S, new: &NewPage, now: Timestamp) -> Result<PageMade> {
+    let mut first_answers = FirstAnswers::load(tx, std::iter::once(new.remember.as_ref())).await?;
+    match first_answers.recall(new.remember.as_ref(), now) {
         Recall::Answered(text) => return Ok(PageMade::Answered(text)),
         Recall::Reused => return Ok(PageMade::KeyReused),
         Recall::First => {}
@@ -42,32 +42,28 @@ async fn make<S: Transaction>(session: &mut S, new: &NewPage, now: Timestamp) ->
     if let Some(account) = new.page.account {
         // Told now, to the application; a person on the page could do nothing about it.
         let wanted = [(new.page.client, account)];
-        if session.find_accounts(Wanted::Ids(&wanted), false).await?.is_empty() {
+        if tx.find_accounts(Wanted::Ids(&wanted), false).await?.is_empty() {
             return Ok(PageMade::UnknownAccount);
         }
     }
-    session.insert_page(&new.page).await?;
+    tx.insert_page(&new.page).await?;
     let answer = PageMade::Done(new.page.clone());
-    memory.keep(new.remember.as_ref(), &answer, now);
-    memory.save(session, now).await?;
+    first_answers.keep(new.remember.as_ref(), &answer, now);
+    first_answers.save(tx, now).await?;
     Ok(answer)
 }
 
-async fn find<S: Transaction>(session: &mut S, page: &PageRef, lock: bool) -> Result<Option<HostedPage>> {
+async fn find<S: Transaction>(tx: &mut S, page: &PageRef, lock: bool) -> Result<Option<HostedPage>> {
     let (client, id) = *page;
-    Ok(session.find_page(id, lock).await?.filter(|page| page.client == client))
+    Ok(tx.find_page(id, lock).await?.filter(|page| page.client == client))
 }
 
-async fn read<S: Transaction>(
-    session: &mut S,
-    page: &PageRef,
-    _now: Timestamp,
-) -> Result<Option<HostedPage>> {
-    find(session, page, false).await
+async fn read<S: Transaction>(tx: &mut S, page: &PageRef, _now: Timestamp) -> Result<Option<HostedPage>> {
+    find(tx, page, false).await
 }
 
-async fn spend<S: Transaction>(session: &mut S, page: &PageRef, now: Timestamp) -> Result<Spent> {
-    let Some(mut page) = find(session, page, true).await? else { return Ok(Spent::NotFound) };
+async fn spend<S: Transaction>(tx: &mut S, page: &PageRef, now: Timestamp) -> Result<Spent> {
+    let Some(mut page) = find(tx, page, true).await? else { return Ok(Spent::NotFound) };
     if page.has_expired(now) {
         return Ok(Spent::Expired);
     }
@@ -75,46 +71,46 @@ async fn spend<S: Transaction>(session: &mut S, page: &PageRef, now: Timestamp) 
         return Ok(Spent::UsedUp(page));
     }
     page.creates_left -= 1;
-    session.update_page(&page).await?;
+    tx.update_page(&page).await?;
     Ok(Spent::Granted(page))
 }
 
 async fn settle<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     (page, settled): &(PageRef, Settled),
     _now: Timestamp,
 ) -> Result<()> {
-    let Some(mut page) = find(session, page, true).await? else { return Ok(()) };
+    let Some(mut page) = find(tx, page, true).await? else { return Ok(()) };
     match settled {
         Settled::Refund => page.creates_left = (page.creates_left + 1).min(CREATES),
         Settled::Verification(id) => page.verification = Some(*id),
     }
-    session.update_page(&page).await
+    tx.update_page(&page).await
 }
 
-async fn offer<S: Transaction>(session: &mut S, approval: &PageApproval, now: Timestamp) -> Result<()> {
+async fn offer<S: Transaction>(tx: &mut S, approval: &PageApproval, now: Timestamp) -> Result<()> {
     let PageApproval { client, verification, account } = *approval;
     let expires_at = now + CODE_LIFE;
     let offer = Offer { verification, client, account, created_at: now, expires_at, exchanged_at: None };
-    session.insert_offer(&offer).await
+    tx.insert_offer(&offer).await
 }
 
-async fn trade<S: Transaction>(session: &mut S, item: &Exchange, now: Timestamp) -> Result<Exchanged> {
-    let mut memory = FirstAnswers::load(session, std::iter::once(item.remember.as_ref())).await?;
-    match memory.recall(item.remember.as_ref(), now) {
+async fn trade<S: Transaction>(tx: &mut S, item: &Exchange, now: Timestamp) -> Result<Exchanged> {
+    let mut first_answers = FirstAnswers::load(tx, std::iter::once(item.remember.as_ref())).await?;
+    match first_answers.recall(item.remember.as_ref(), now) {
         Recall::Answered(text) => return Ok(Exchanged::Answered(text)),
         Recall::Reused => return Ok(Exchanged::KeyReused),
         Recall::First => {}
     }
-    let found = session.lock_offer(item.verification).await?;
+    let found = tx.lock_offer(item.verification).await?;
     let good =
         |offer: &Offer| offer.client == item.client && offer.exchanged_at.is_none() && offer.expires_at > now;
     let Some(mut offer) = found.filter(good) else { return Ok(Exchanged::Refused) };
     offer.exchanged_at = Some(now);
-    session.update_offer(&offer).await?;
+    tx.update_offer(&offer).await?;
     let Offer { client, verification, account, .. } = offer;
     let answer = Exchanged::Done(PageApproval { client, verification, account });
-    memory.keep(item.remember.as_ref(), &answer, now);
-    memory.save(session, now).await?;
+    first_answers.keep(item.remember.as_ref(), &answer, now);
+    first_answers.save(tx, now).await?;
     Ok(answer)
 }

@@ -44,28 +44,28 @@ pub(super) struct QuotaCheck {
 
 impl QuotaCheck {
     pub(super) async fn open<S: Transaction>(
-        session: &mut S,
+        tx: &mut S,
         rules: &Rules,
         askers: impl Iterator<Item = Asker>,
     ) -> Result<Self> {
         let (defaults, askers) = (rules.quotas, askers.collect::<Vec<_>>());
-        // Read here, and not brought along by whoever asks: a resend by client token comes without an API key, so nobody
-        // at the edge knows its client's settings. Not locked: what is changed now counts from the next batch on.
-        let own = session.own_limits(&sorted(askers.iter().map(|asker| asker.client))).await?;
+        // Read here, and not brought along by the caller: a resend by client token comes without an API key, so the API
+        // does not know its client's settings. Not locked: what is changed now counts from the next batch on.
+        let own = tx.own_limits(&sorted(askers.iter().map(|asker| asker.client))).await?;
         let own = own.into_iter().map(|(client, settings)| (client, settings.quotas(&defaults))).collect();
-        let mut meter =
+        let mut quotas =
             Self { defaults, own, allowances: LoadedRows::load(Vec::new(), |row| row.key.clone()) };
-        let keys = sorted(askers.iter().flat_map(|asker| meter.quotas(*asker)).map(|(key, _)| key));
-        meter.allowances = LoadedRows::load(session.lock_allowances(&keys).await?, |row| row.key.clone());
-        Ok(meter)
+        let keys = sorted(askers.iter().flat_map(|asker| quotas.quotas(*asker)).map(|(key, _)| key));
+        quotas.allowances = LoadedRows::load(tx.lock_allowances(&keys).await?, |row| row.key.clone());
+        Ok(quotas)
     }
 
-    /// The quotas that count for somebody.
+    /// The quotas that count for an asker.
     fn quotas(&self, asker: Asker) -> impl Iterator<Item = (AllowanceKey, Quota)> + use<> {
         asker.quotas(*self.own.get(&asker.client).unwrap_or(&self.defaults))
     }
 
-    /// Charges one message to everybody who pays for it, or to nobody.
+    /// Charges one message to the number, the client and the address, or to none of them.
     pub(super) fn charge(
         &mut self,
         rules: &Rules,
@@ -95,8 +95,8 @@ impl QuotaCheck {
         Ok(())
     }
 
-    pub(super) async fn save<S: Transaction>(&self, session: &mut S) -> Result<()> {
-        session.update_allowances(&self.allowances.updated()).await?;
-        session.insert_allowances(&self.allowances.inserted()).await
+    pub(super) async fn save<S: Transaction>(&self, tx: &mut S) -> Result<()> {
+        tx.update_allowances(&self.allowances.updated()).await?;
+        tx.insert_allowances(&self.allowances.inserted()).await
     }
 }

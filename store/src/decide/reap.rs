@@ -17,26 +17,26 @@ use hulak_common::verification::{Delivery, DeliveryError, DeliveryFault, Message
 
 /// Finds claims whose lease has run out.
 pub(crate) async fn lapsed<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     _rules: &Rules,
     limits: &[u32],
     now: Timestamp,
 ) -> Result<Answers<Vec<MessageId>>> {
     let mut found = Vec::with_capacity(limits.len());
     for limit in limits {
-        found.push(session.lapsed(*limit, now).await?);
+        found.push(tx.lapsed(*limit, now).await?);
     }
     Ok((found, Effects::default()))
 }
 
 /// Takes these claims back. Answers which were.
 pub(crate) async fn take_back<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     rules: &Rules,
     ids: &[MessageId],
     now: Timestamp,
 ) -> Result<Answers<bool>> {
-    let mut work = UnitOfWork::lock(session, ids).await?;
+    let mut work = UnitOfWork::lock(tx, ids).await?;
     let lapsed = |message: &Message| {
         message.state == Delivery::Sending && message.lease_until.is_some_and(|until| until <= now)
     };
@@ -54,31 +54,31 @@ pub(crate) async fn take_back<S: Transaction>(
         }
         taken.push(true);
     }
-    Ok((taken, work.save(session).await?))
+    Ok((taken, work.save(tx).await?))
 }
 
 /// Finds verifications past their life.
 pub(crate) async fn overdue<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     _rules: &Rules,
     limits: &[u32],
     now: Timestamp,
 ) -> Result<Answers<Vec<Uuid>>> {
     let mut found = Vec::with_capacity(limits.len());
     for limit in limits {
-        found.push(session.overdue(*limit, now).await?);
+        found.push(tx.overdue(*limit, now).await?);
     }
     Ok((found, Effects::default()))
 }
 
 /// Expires these verifications. Answers which were.
 pub(crate) async fn expire<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     _rules: &Rules,
     ids: &[Uuid],
     now: Timestamp,
 ) -> Result<Answers<bool>> {
-    let mut rows = LoadedRows::load(session.lock_verifications(ids).await?, |row: &Verification| row.id);
+    let mut rows = LoadedRows::load(tx.lock_verifications(ids).await?, |row: &Verification| row.id);
     let overdue = |row: &Verification| row.status == Status::Pending && row.expires_at <= now;
     let expired: Vec<bool> = ids.iter().map(|id| rows.get(*id).is_some_and(overdue)).collect();
     let newest: Vec<MessageId> = sorted(
@@ -87,7 +87,7 @@ pub(crate) async fn expire<S: Transaction>(
             .filter(|row| overdue(row))
             .map(Verification::newest_message),
     );
-    let mut messages = LoadedRows::load(session.lock_messages(&newest).await?, |row| row.id);
+    let mut messages = LoadedRows::load(tx.lock_messages(&newest).await?, |row| row.id);
     for id in &newest {
         let Some(row) = rows.change(id.verification) else { continue };
         row.end(Status::Expired, now);
@@ -99,6 +99,6 @@ pub(crate) async fn expire<S: Transaction>(
         }
     }
     let (verifications, messages_changed) = (rows.updated(), messages.updated());
-    session.update(&Written { verifications, messages: messages_changed, ..Written::default() }).await?;
+    tx.update(&Written { verifications, messages: messages_changed, ..Written::default() }).await?;
     Ok((expired, rows.effects().and(&messages)))
 }

@@ -12,22 +12,22 @@ use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, DeliveryError, Message, Route, Status, Verification};
 
 pub(crate) async fn record<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     rules: &Rules,
     batch: &[Record],
     now: Timestamp,
 ) -> Result<Answers<Recorded>> {
     let ids: Vec<_> = batch.iter().map(|item| item.id).collect();
-    let mut work = UnitOfWork::lock(session, &ids).await?;
+    let mut work = UnitOfWork::lock(tx, &ids).await?;
     let answers = batch.iter().map(|item| decide(&mut work, rules, item, now)).collect();
-    let effects = work.save(session).await?;
+    let effects = work.save(tx).await?;
     Ok((answers, effects))
 }
 
-/// As [`record`], but writes over what the claims left without reading or locking it: most of the time nobody else has touched
-/// it. [`StoreError::Conflict`] when somebody has, or when it is not known.
+/// As [`record`], but writes over what the claims left without reading or locking it: most of the time no other transaction has
+/// touched it. [`StoreError::Conflict`] when one has, or when it is not known.
 pub(crate) async fn record_unlocked<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     rules: &Rules,
     batch: &[Record],
     now: Timestamp,
@@ -35,9 +35,9 @@ pub(crate) async fn record_unlocked<S: Transaction>(
     let known: Option<Vec<_>> = batch.iter().map(|item| item.as_claimed.as_deref()).collect();
     let known = known.ok_or_else(|| StoreError::Conflict("a claim that is not known".to_owned()))?;
     let mut work =
-        UnitOfWork::of(known.into_iter().map(|known| (known.rows.clone(), Some([known.stamp; 3]))));
+        UnitOfWork::of(known.into_iter().map(|known| (known.rows.clone(), Some([known.version; 3]))));
     let answers = batch.iter().map(|item| decide(&mut work, rules, item, now)).collect();
-    let (_, effects) = work.save_unlocked(session).await?;
+    let (_, effects) = work.save_unlocked(tx).await?;
     Ok((answers, effects))
 }
 

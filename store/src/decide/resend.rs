@@ -15,33 +15,33 @@ use hulak_common::time::Timestamp;
 use hulak_common::verification::{Message, Verification};
 
 pub(crate) async fn resend<S: Transaction>(
-    session: &mut S,
+    tx: &mut S,
     rules: &Rules,
     batch: &[Resend],
     now: Timestamp,
 ) -> Result<Answers<Resent>> {
-    let mut memory = FirstAnswers::load(session, batch.iter().map(|item| item.remember.as_ref())).await?;
-    let mut desk = ResendBatch::open(session, rules, batch).await?;
+    let mut first_answers = FirstAnswers::load(tx, batch.iter().map(|item| item.remember.as_ref())).await?;
+    let mut working_set = ResendBatch::open(tx, rules, batch).await?;
     let mut answers = Vec::with_capacity(batch.len());
     for item in batch {
-        answers.push(match memory.recall(item.remember.as_ref(), now) {
+        answers.push(match first_answers.recall(item.remember.as_ref(), now) {
             Recall::Answered(text) => Resent::Answered(text),
             Recall::Reused => Resent::KeyReused,
             Recall::First => {
-                let answer = desk.decide(rules, item, now);
-                memory.keep(item.remember.as_ref(), &answer, now);
+                let answer = working_set.decide(rules, item, now);
+                first_answers.keep(item.remember.as_ref(), &answer, now);
                 answer
             }
         });
     }
-    let effects = desk.save(session).await?;
-    memory.save(session, now).await?;
+    let effects = working_set.save(tx).await?;
+    first_answers.save(tx, now).await?;
     Ok((answers, effects))
 }
 
 struct ResendBatch {
-    meter: QuotaCheck,
-    holders: AccountsInvolved,
+    quotas: QuotaCheck,
+    accounts: AccountsInvolved,
     numbers: Numbers,
     client_numbers: ClientNumbers,
     verifications: Verifications,
@@ -50,22 +50,21 @@ struct ResendBatch {
 }
 
 impl ResendBatch {
-    async fn open<S: Transaction>(session: &mut S, rules: &Rules, batch: &[Resend]) -> Result<Self> {
-        let meter = QuotaCheck::open(session, rules, batch.iter().map(asker)).await?;
+    async fn open<S: Transaction>(tx: &mut S, rules: &Rules, batch: &[Resend]) -> Result<Self> {
+        let quotas = QuotaCheck::open(tx, rules, batch.iter().map(asker)).await?;
         // A verification's client and number never change, so they may be read before they are locked; the lock order
         // wants the number first.
-        let owners = session.verifications(&sorted(batch.iter().map(|item| item.id))).await?;
-        let numbers = session.lock_numbers(&sorted(owners.iter().map(|row| row.key.phone))).await?;
+        let owners = tx.verifications(&sorted(batch.iter().map(|item| item.id))).await?;
+        let numbers = tx.lock_numbers(&sorted(owners.iter().map(|row| row.key.phone))).await?;
         let pairs = sorted(owners.iter().map(|row| (row.key.client, row.key.phone)));
-        let client_numbers = session.client_numbers(&pairs, false).await?;
-        let verifications = session.lock_verifications(&sorted(owners.iter().map(|row| row.id))).await?;
+        let client_numbers = tx.client_numbers(&pairs, false).await?;
+        let verifications = tx.lock_verifications(&sorted(owners.iter().map(|row| row.id))).await?;
         let newest = sorted(verifications.iter().map(Verification::newest_message));
-        let messages = session.lock_messages(&newest).await?;
-        let holders =
-            AccountsInvolved::load(session, verifications.iter().map(|row| &row.key), false).await?;
+        let messages = tx.lock_messages(&newest).await?;
+        let accounts = AccountsInvolved::load(tx, verifications.iter().map(|row| &row.key), false).await?;
         Ok(Self {
-            meter,
-            holders,
+            quotas,
+            accounts,
             numbers: LoadedRows::load(numbers, |row| row.phone),
             client_numbers: LoadedRows::load(client_numbers, |row| (row.client, row.phone)),
             verifications: LoadedRows::load(verifications, |row| row.id),
@@ -97,8 +96,8 @@ impl ResendBatch {
         let Some(route) = self.messages.get(row.newest_message()).map(|message| message.route) else {
             return Resent::NotFound;
         };
-        let route = self.holders.route(&row.key, route);
-        if let Err(limit) = self.meter.charge(rules, &mut self.numbers, phone, route, asker(item), now) {
+        let route = self.accounts.route(&row.key, route);
+        if let Err(limit) = self.quotas.charge(rules, &mut self.numbers, phone, route, asker(item), now) {
             return Resent::Limited(limit);
         }
         let Some(row) = self.verifications.change(item.id) else { return Resent::NotFound };
@@ -106,12 +105,12 @@ impl ResendBatch {
         Resent::Again { verification: Box::new(row.clone()), added: true }
     }
 
-    async fn save<S: Transaction>(&self, session: &mut S) -> Result<Effects> {
-        self.meter.save(session).await?;
+    async fn save<S: Transaction>(&self, tx: &mut S) -> Result<Effects> {
+        self.quotas.save(tx).await?;
         let (numbers, verifications) = (self.numbers.updated(), self.verifications.updated());
-        session.update(&Written { numbers, verifications, messages: Vec::new() }).await?;
+        tx.update(&Written { numbers, verifications, messages: Vec::new() }).await?;
         let (numbers, messages) = (self.numbers.inserted(), self.new.iter().collect());
-        session.insert(&Written { numbers, verifications: Vec::new(), messages }).await?;
+        tx.insert(&Written { numbers, verifications: Vec::new(), messages }).await?;
         Ok(self.verifications.effects().and_new(&self.new))
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the server answers, asked on a line that nobody else uses: a pool whose connections are all at work says nothing
+//! Whether the server answers, asked on a connection of its own: a pool whose connections are all at work says nothing
 //! about the server.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use hulak_common::time::Timestamp;
 /// Connecting and the question together.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A line that has gone dead is not waited for.
+/// A connection that has gone dead is not waited for.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The only statement that looks at the database's clock.
@@ -23,11 +23,11 @@ const TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigin
 #[derive(Debug)]
 pub(super) struct HealthConnection {
     options: PgConnectOptions,
-    line: Mutex<Line>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
-enum Line {
+enum State {
     Open(Box<PgConnection>),
     /// Not connected, or given up on in the middle of a question.
     None,
@@ -36,38 +36,38 @@ enum Line {
 
 impl HealthConnection {
     pub(super) fn new(options: PgConnectOptions) -> Self {
-        Self { options, line: Mutex::new(Line::None) }
+        Self { options, state: Mutex::new(State::None) }
     }
 
     /// What the server's clock says.
     pub(super) async fn time(&self) -> Result<Timestamp> {
         let asked = tokio::time::timeout(PATIENCE, async {
-            let mut line = self.line.lock().await;
-            match std::mem::replace(&mut *line, Line::None) {
-                Line::Closed => {
-                    *line = Line::Closed;
+            let mut state = self.state.lock().await;
+            match std::mem::replace(&mut *state, State::None) {
+                State::Closed => {
+                    *state = State::Closed;
                     return Err(sqlx::Error::PoolClosed);
                 }
                 // When it broke, the server may have been restarted: only a new one tells.
-                Line::Open(mut connection) => {
+                State::Open(mut connection) => {
                     if let Ok(time) = ask(&mut connection).await {
-                        *line = Line::Open(connection);
+                        *state = State::Open(connection);
                         return Ok(time);
                     }
                 }
-                Line::None => {}
+                State::None => {}
             }
             let mut connection = Box::new(self.options.connect().await?);
             let time = ask(&mut connection).await?;
-            *line = Line::Open(connection);
+            *state = State::Open(connection);
             Ok(time)
         });
         Ok(asked.await.map_err(|late| StoreError::Unavailable(Box::new(late)))??)
     }
 
     pub(super) async fn close(&self) {
-        let line = std::mem::replace(&mut *self.line.lock().await, Line::Closed);
-        if let Line::Open(connection) = line {
+        let state = std::mem::replace(&mut *self.state.lock().await, State::Closed);
+        if let State::Open(connection) = state {
             let _gone = tokio::time::timeout(GOODBYE, connection.close()).await;
         }
     }

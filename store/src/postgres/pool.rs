@@ -4,7 +4,7 @@
 //! one more way to the database for every few statements. So some are kept at hand, and the one that came back last is the next
 //! to go: its memory is warm, and what it was asked last it has just answered.
 //!
-//! Whoever finds none at hand stands in the pool's line, and as long as anybody does all go back to the pool.
+//! A caller that finds none at hand waits in the pool's queue, and as long as one waits all connections go back to the pool.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -39,7 +39,7 @@ struct Shelf {
 #[derive(Debug, Default)]
 struct AtHand {
     rested: Vec<Rested>,
-    /// How many stand in the pool's line.
+    /// How many callers wait in the pool's queue.
     waiting: usize,
 }
 
@@ -64,9 +64,9 @@ impl Pool {
         &self.0.pool
     }
 
-    /// A connection that answers, as far as anybody knows.
+    /// A connection that answers, as far as is known.
     pub(super) async fn take(&self) -> Result<PooledConnection> {
-        let (found, waiting) = self.0.line();
+        let (found, waiting) = self.0.take_or_wait();
         if let Some(Rested { loan, since }) = found {
             let mut lease = self.lease(loan);
             if since.elapsed() < self.0.idle || lease.answers().await {
@@ -116,15 +116,15 @@ impl Shelf {
         self.pool.options().get_max_connections()
     }
 
-    /// A connection that is at hand, and a place in the line in case there is none: both at one moment, or one that comes back
+    /// A connection that is at hand, and a place in the queue in case there is none: both at one moment, or one that comes back
     /// between them would be laid aside.
-    fn line(&self) -> (Option<Rested>, Waiting<'_>) {
+    fn take_or_wait(&self) -> (Option<Rested>, Waiting<'_>) {
         let mut at_hand = self.at_hand();
         at_hand.waiting += 1;
         (at_hand.rested.pop(), Waiting(self))
     }
 
-    /// Lays a connection aside, half of all at most, unless somebody stands in the pool's line, or the pool has not seen it for long.
+    /// Lays a connection aside, half of all at most, unless a caller waits in the pool's queue, or the pool has not seen it for long.
     fn put(&self, loan: Loan) {
         let mut at_hand = self.at_hand();
         let room = usize::try_from(self.most() / 2).unwrap_or_default();
@@ -143,7 +143,7 @@ impl Loan {
     }
 }
 
-/// Somebody who stands in the pool's line, until dropped.
+/// A caller that waits in the pool's queue, until dropped.
 struct Waiting<'a>(&'a Shelf);
 
 impl Drop for Waiting<'_> {
@@ -152,8 +152,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A connection that is given back only when its work is finished. Otherwise it is closed: nobody knows what it would answer to
-/// the next question, and a line that has gone dead silently would hold up whoever asks.
+/// A connection that is given back only when its work is finished. Otherwise it is closed: what it would answer to
+/// the next question is not known, and one that has gone dead silently would hold up its next user.
 #[derive(Debug)]
 pub(crate) struct PooledConnection {
     loan: Option<Loan>,

@@ -55,7 +55,7 @@ pub struct AccountPatch {
 /// What became of a [`NewAccount`] or an [`AccountPatch`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountChanged {
-    /// It stands like this.
+    /// It is like this now.
     Done(Box<Account>),
     /// Another account has this username.
     UsernameTaken,

@@ -77,7 +77,7 @@ pub(crate) struct RowVersion {
 /// The rows of a message as its claim left them, with which it can be told whether they still are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AsClaimed {
-    pub(crate) stamp: RowVersion,
+    pub(crate) version: RowVersion,
     pub(crate) rows: MessageBundle,
 }
 

@@ -129,7 +129,7 @@ pub(crate) fn sqlite_update<T: Table>() -> String {
     format!("UPDATE {} SET {} WHERE {}", T::NAME, changes.join(", "), found.join(" AND "))
 }
 
-/// A row that stands beside others in an answer.
+/// A row that is beside others in an answer.
 pub(crate) trait SideBySide: Sized {
     /// How many columns it has.
     const COLUMNS: usize;
