@@ -7,7 +7,7 @@ use crate::error::{Result, StoreError};
 use crate::postgres::PgTransaction;
 use crate::sqlite::SqliteTransaction;
 use crate::store::{Database, Store, change, read};
-use crate::tables::{all, delivery_error, parse, phone, split};
+use crate::tables::{all, delivery_error, gateway_error, parse, phone, split};
 use hulak_common::job::MessageId;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::Message;
@@ -32,6 +32,7 @@ table! {
     Fixed created_at: Timestamp as "bigint" = |row| row.created_at,
     State updated_at: Timestamp as "bigint" = |row| row.updated_at,
     State parts: Option<i16> as "smallint" = |row| row.parts,
+    State gateway_error: Option<String> as "text" = |row| gateway_error(row.error),
 }
 pub(crate) use message_columns;
 
@@ -51,7 +52,7 @@ impl TryFrom<MessageRow> for Message {
             publishes: row.publishes,
             claim: row.claim,
             lease_until: row.lease_until,
-            error: delivery_error(row.error, row.gateway_code)?,
+            error: delivery_error(row.error, row.gateway_code, row.gateway_error)?,
             parts: row.parts,
             created_at: row.created_at,
             updated_at: row.updated_at,

@@ -13,6 +13,7 @@ use crate::error::{Result, StoreError};
 use crate::postgres::PgTransaction;
 use crate::sql_text::SqlText;
 use crate::sqlite::SqliteTransaction;
+use hulak_common::gateway_codes::GatewayCode;
 use hulak_common::job::MessageId;
 use hulak_common::phone::PhoneNumber;
 use hulak_common::time::Timestamp;
@@ -373,12 +374,19 @@ pub(crate) fn parse<T: std::str::FromStr>(text: &str, column: &str) -> Result<T>
     text.parse().map_err(|_| corrupt(column))
 }
 
+/// The gateway's code is a text, and beside it a number if it is one: the release before this one knows only the number, and
+/// leaves the text alone when it writes the row. A text that does not belong to the number is of an earlier error.
 pub(crate) fn delivery_error(
     code: Option<String>,
-    gateway_code: Option<i32>,
+    number: Option<i32>,
+    text: Option<String>,
 ) -> Result<Option<DeliveryError>> {
-    code.map(|code| {
-        Ok(DeliveryError { code: parse(&code, "error")?, gateway_code: gateway_code.map(Into::into) })
-    })
-    .transpose()
+    let Some(code) = code else { return Ok(None) };
+    let text = text.map(|text| parse::<GatewayCode>(&text, "gateway_error")).transpose()?;
+    let gateway_code = text.filter(|text| text.to_number() == number).or(number.map(Into::into));
+    Ok(Some(DeliveryError { code: parse(&code, "error")?, gateway_code }))
+}
+
+pub(crate) fn gateway_error(error: Option<DeliveryError>) -> Option<String> {
+    Some(error?.gateway_code?.to_string())
 }

@@ -12,7 +12,7 @@ use crate::requests::Batch;
 use crate::requests::verifications::List;
 use crate::sqlite::SqliteTransaction;
 use crate::store::{Database, Store, both, read};
-use crate::tables::{all, corrupt, delivery_error, parse, phone};
+use crate::tables::{all, corrupt, delivery_error, gateway_error, parse, phone};
 use hulak_common::code::{CodeLength, KeyId, Salt};
 use hulak_common::staff::Search;
 use hulak_common::time::Timestamp;
@@ -52,6 +52,7 @@ table! {
     State version: i64 as "bigint" = |row| row.version,
     Fixed app_name: Option<String> as "text" = |row| row.app_name.as_deref(),
     State history: String as "text" = |row| row.history.as_str(),
+    State gateway_error: Option<String> as "text" = |row| gateway_error(row.error),
 }
 pub(crate) use verification_columns;
 
@@ -87,7 +88,7 @@ impl TryFrom<VerificationRow> for Verification {
             messages: row.messages,
             last_sent_at: row.last_sent_at,
             next_attempt_at: row.next_attempt_at,
-            error: delivery_error(row.error, row.gateway_code)?,
+            error: delivery_error(row.error, row.gateway_code, row.gateway_error)?,
             ended_at: row.ended_at,
             updated_at: row.updated_at,
             version: row.version,

@@ -14,6 +14,7 @@ on_both_stores!(
     refused_fails_and_gives_the_pace_back,
     a_retry_waits_and_gives_the_pace_back,
     given_back_spends_no_attempt,
+    the_gateways_code_is_text_and_a_number_for_the_release_before,
     a_retry_past_the_expiry_expires_it,
     a_retry_of_what_has_ended_is_canceled,
     an_ambiguous_send_is_repeated_once,
@@ -96,6 +97,42 @@ async fn a_retry_waits_and_gives_the_pace_back(kind: Kind) {
     let shown = world.read(&pending).await;
     assert_eq!((shown.delivery, shown.error, shown.next_attempt_at), (Delivery::Sent, None, None));
     assert_eq!(world.report(1).await.number.otp_count, 1);
+}
+
+/// The release before this one writes the number alone, to its own rows and over those of this release.
+async fn the_gateways_code_is_text_and_a_number_for_the_release_before(kind: Kind) {
+    let world = kind.world(rules()).await;
+    let pending = world.begin(&ask(1), START).await;
+    let refused =
+        |code| DeliveryError { code: DeliveryFault::InvalidReceiver, gateway_code: GatewayCode::new(code) };
+    let grant = world.grant(&pending, at(1)).await;
+    world.record(&grant, Outcome::Refused(refused("1007")), at(2)).await;
+    for table in ["verifications", "messages"] {
+        let both = format!("{table} WHERE gateway_code = 1007 AND gateway_error = '1007'");
+        assert_eq!(world.count(&both).await, 1);
+    }
+    let after = async |change: &str| {
+        for table in ["verifications", "messages"] {
+            world.sql(&format!("UPDATE {table} SET {change}")).await;
+        }
+        let message = world.store.messages(pending.id).await.unwrap().remove(0);
+        let shown = world.read(&pending).await.error;
+        assert_eq!(message.error, shown);
+        shown
+    };
+    assert_eq!(after("gateway_error = NULL").await, Some(refused("1007")), "written before the upgrade");
+    assert_eq!(
+        after("gateway_code = 1011, gateway_error = '1007'").await,
+        Some(refused("1011")),
+        "overwritten"
+    );
+    assert_eq!(
+        after("gateway_code = NULL").await,
+        Some(refused("")),
+        "overwritten by an error without a code"
+    );
+    assert_eq!(after("gateway_error = 'REJECTED'").await, Some(refused("REJECTED")));
+    assert_eq!(after("error = NULL").await, None);
 }
 
 async fn given_back_spends_no_attempt(kind: Kind) {
