@@ -34,7 +34,7 @@ scene("an empty inbox tells how to begin", {}, async ({ page }) => {
   assert.match(await page.locator("pre").innerText(), /curl http:\/\/127\.0\.0\.1:\d+\/v2\/sms\//);
   await accessible(page);
   await shot(page, "inbox-empty");
-  // Under the eyes of whoever looks at it.
+  // While the page is open.
   await send("9812345678", "482913 is your Hulak code.");
   await page.getByRole("heading", { name: "9812345678" }).waitFor();
   await page.getByText("New message to 9812345678, code 4 8 2 9 1 3").waitFor({ state: "attached" });
