@@ -298,11 +298,7 @@ fn queue<I, T, F>(api: &Api, publisher: &Publisher, call: F) -> Queue<I, Batched
 where
     I: Send + Sync + 'static,
     T: Send + 'static,
-    F: for<'a> Fn(&'a Store, &'a [I], Timestamp) -> BoxFuture<'a, Batch<T>>
-        + Copy
-        + Send
-        + Sync
-        + 'static,
+    F: for<'a> Fn(&'a Store, &'a [I], Timestamp) -> BoxFuture<'a, Batch<T>> + Copy + Send + Sync + 'static,
 {
     let (store, clock, publisher) = (Arc::clone(&api.store), Arc::clone(&api.clock), publisher.clone());
     Queue::spawn(move |items: Vec<I>| {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hulak_api::client_ip::TrustedProxies;
-use hulak_api::cors::CorsOrigins;
 use hulak_api::config::HostedPages;
+use hulak_api::cors::CorsOrigins;
 use hulak_api::long_poll::Changes;
 use hulak_api::{Api, Freshness};
 use hulak_broker::{AmqpBroker, Broker, MemoryBroker, Topology};

@@ -104,7 +104,11 @@ impl Approvals {
     ///
     /// # Errors
     /// When the signing library refuses a key, which it never has.
-    pub(crate) fn new(keyring: &Keyring, issuer: String, test_numbers: TestNumbers) -> Result<Self, KeyRejected> {
+    pub(crate) fn new(
+        keyring: &Keyring,
+        issuer: String,
+        test_numbers: TestNumbers,
+    ) -> Result<Self, KeyRejected> {
         let keys = keyring.all().map(public_key).collect::<Result<_, _>>()?;
         let header = format!(r#"{{"typ":"JWT","alg":"EdDSA","kid":"{}"}}"#, keyring.current().id());
         Ok(Self {
