@@ -304,7 +304,7 @@ where
     Queue::spawn(move |items: Vec<I>| {
         let (store, clock, publisher) = (Arc::clone(&store), Arc::clone(&clock), publisher.clone());
         async move {
-            let Batch { answers, events } = call(&*store, &items, clock.now()).await;
+            let Batch { answers, events } = call(&store, &items, clock.now()).await;
             publisher.announce(events);
             answers
         }

@@ -33,7 +33,7 @@ impl CommandArgs {
         let store = connect::store(&url, self.rules.rules(keyring), 1, "hulak-command")?;
         let done = async {
             store.migrate().await?;
-            work(&*store).await
+            work(&store).await
         };
         let done = done.await;
         store.close().await;

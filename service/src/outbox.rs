@@ -90,7 +90,7 @@ async fn note_confirms(mut waiting: mpsc::Receiver<Confirmed>, store: Arc<Store>
         let stopping = stopping || waiting.is_closed();
         let due = kept.partition_point(|(age, _)| stopping || age.elapsed() >= CONFIRM_DELAY);
         let confirmed: Vec<_> = kept.drain(..due).map(|(_, one)| one).collect();
-        note(&confirmed, &*store).await;
+        note(&confirmed, &store).await;
         if stopping {
             return;
         }

@@ -97,7 +97,7 @@ impl Monitor {
         loop {
             let ready = async {
                 store.migrate().await?;
-                calibrate(&*store, &clock).await?;
+                calibrate(&store, &clock).await?;
                 prepare().await
             };
             match tokio::select! { ready = ready => ready, () = shutdown.begun() => return Ok(()) } {
@@ -112,7 +112,7 @@ impl Monitor {
             }
         }
         self.0.health.send_replace(Health::Up);
-        self.watch(&*store, &clock, &rng, &shutdown).await;
+        self.watch(&store, &clock, &rng, &shutdown).await;
         Ok(())
     }
 

@@ -172,8 +172,9 @@ impl Store {
         operation: &O,
         items: &[O::Item],
     ) -> Result<(Vec<O::Answer>, Vec<StatusEvent>)> {
-        let (answers, effects) =
-            in_time(async { both!(self, |database| run(database, operation, items).await) }).await?;
+        // On the heap: with the statements of both databases it would make every caller's future large.
+        let attempt = Box::pin(async { both!(self, |database| run(database, operation, items).await) });
+        let (answers, effects) = in_time(attempt).await?;
         // Counted here and nowhere else: it is committed, and each commit comes by once.
         metrics::store().count(&effects.facts);
         Ok((answers, effects.events))

@@ -23,6 +23,7 @@ pub struct Store {
 
 /// Which database keeps the rows.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a program has one, which is never moved about")]
 pub(crate) enum Database {
     Postgres(Postgres),
     Sqlite(Sqlite),
@@ -72,7 +73,7 @@ pub(crate) use execute;
 /// Several statements in one transaction, which an error undoes.
 macro_rules! in_transaction {
     ($store:expr, |$tx:ident| $work:expr) => {
-        $crate::store::in_time(async {
+        $crate::store::in_time(Box::pin(async {
             $crate::store::both!($store, |database| {
                 let mut $tx = database.begin().await?;
                 match $work {
@@ -84,7 +85,7 @@ macro_rules! in_transaction {
                     }
                 }
             })
-        })
+        }))
         .await
     };
 }
@@ -121,8 +122,8 @@ impl Store {
         idle: Duration,
         rules: Rules,
     ) -> Result<Self> {
-        let database = Database::Postgres(Postgres::new(url, connections, application, idle)?);
-        Ok(Self { database, rules })
+        let database = Postgres::new(url, connections, application, idle)?;
+        Ok(Self { database: Database::Postgres(database), rules })
     }
 
     /// A store in the SQLite file at `path`, which is made when it is not there.

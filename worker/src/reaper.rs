@@ -39,11 +39,11 @@ pub async fn run(
         tokio::select! { () = monitor.up() => {}, () = shutdown.begun() => return }
         ticks = ticks.wrapping_add(1);
         if ticks.is_multiple_of(CLEANUP_EVERY)
-            && let Err(error) = clean_up(&*store, clock.now()).await
+            && let Err(error) = clean_up(&store, clock.now()).await
         {
             tracing::warn!(%error, "cleanup or usage roll-up failed");
         }
-        while sweep(&*store, &publisher, clock.now()).await && !shutdown.has_begun() {}
+        while sweep(&store, &publisher, clock.now()).await && !shutdown.has_begun() {}
     }
 }
 

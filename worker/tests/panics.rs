@@ -69,7 +69,7 @@ async fn a_panic_costs_one_job_and_no_worker() {
     let store: Arc<Store> = Arc::new(Store::sqlite(&directory.path().join("hulak.db"), rules).unwrap());
     store.migrate().await.unwrap();
     let gateway = Arc::new(Brittle::default());
-    let unlucky = ask(&*store, &rng, &clock, UNLUCKY).await;
+    let unlucky = ask(&store, &rng, &clock, UNLUCKY).await;
     let worker = Worker {
         keyring,
         templates: Templates::default(),
@@ -90,14 +90,14 @@ async fn a_panic_costs_one_job_and_no_worker() {
     eventually("the panic", || async { (gateway.panics.load(Ordering::SeqCst) == 1).then_some(()) }).await;
 
     for n in 0..3 {
-        let other = ask(&*store, &rng, &clock, &format!("984000000{n}")).await;
+        let other = ask(&store, &rng, &clock, &format!("984000000{n}")).await;
         eventually("another message", || async {
-            (delivery(&*store, &other).await == Delivery::Sent).then_some(())
+            (delivery(&store, &other).await == Delivery::Sent).then_some(())
         })
         .await;
     }
     // Its claim holds until its lease ends: then the call counts as ambiguous.
-    let state = delivery(&*store, &unlucky).await;
+    let state = delivery(&store, &unlucky).await;
     assert!(matches!(state, Delivery::Sending | Delivery::Queued), "{state:?}");
     let counted = || async {
         let number = store.number(Uuid::nil(), unlucky.key.phone).await.unwrap().number;

@@ -25,7 +25,7 @@ type Answer = Result<Response, Problem>;
 pub(super) async fn status(State(console): State<Shared>, _: SignedIn, Query(range): Query<Range>) -> Answer {
     let board = console
         .metrics
-        .read(&*console.store, console.clock.now())
+        .read(&console.store, console.clock.now())
         .await
         .map_err(|error| console.refuse(&error))?;
     let overview = Overview::read(&console, &board, range.span()).await;

@@ -79,7 +79,7 @@ pub(super) async fn resume(
 }
 
 async fn live_part(console: &Console, span: Span) -> Result<Markup, Problem> {
-    let board = console.metrics.read(&*console.store, console.clock.now()).await;
+    let board = console.metrics.read(&console.store, console.clock.now()).await;
     let board = board.map_err(|error| console.refuse(&error))?;
     let view = Overview::read(console, &board, span).await.map_err(|error| console.refuse(&error))?;
     Ok(html! {

@@ -42,7 +42,7 @@ schemas::markers! {
     /// An opaque string, without control characters.
     SessionName => text().max_length(Some(MAX_SESSION)).pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"));
     /// The hash of Android's SMS Retriever: 11 characters of base64.
-    AppHash => text().pattern(Some(format!("^[A-Za-z0-9+/]{{{}}}$", APP_HASH)));
+    AppHash => text().pattern(Some(format!("^[A-Za-z0-9+/]{{{APP_HASH}}}$")));
 }
 
 /// The body of the request.

@@ -10,6 +10,7 @@ use crate::http::problem::{Kind, Problem};
 use crate::verifications::problems::account_conflict;
 
 /// What is answered with success.
+#[expect(clippy::large_enum_variant, reason = "it is matched where it is made, and never kept")]
 pub(crate) enum Outcome {
     /// This verification.
     Verification(StatusCode, Verification),

@@ -21,7 +21,7 @@ use hulak_common::staff::NumberFile;
 use hulak_common::time::Timestamp;
 
 table! {
-    "client_numbers", client_number_columns, ClientNumberRow of ClientNumber;
+    "client_numbers", client_number_columns (pub(crate)), ClientNumberRow of ClientNumber;
     Key client_id: Uuid as "uuid" = |row| row.client,
     Key phone: i64 as "bigint" = |row| row.phone.to_i64(),
     State validated_at: Option<Timestamp> as "bigint" = |row| row.validated_at,
@@ -29,7 +29,6 @@ table! {
     State blocked_until: Option<Timestamp> as "bigint" = |row| row.blocked_until,
     State block_reason: Option<String> as "text" = |row| row.block_reason.as_deref(),
 }
-pub(crate) use client_number_columns;
 
 impl TryFrom<ClientNumberRow> for ClientNumber {
     type Error = StoreError;

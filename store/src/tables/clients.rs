@@ -111,7 +111,7 @@ fn column<T, C>(change: &Change<T>, value: impl FnOnce(&T) -> C) -> (bool, Optio
 }
 
 /// One entry a line: addresses hold commas, but no line breaks.
-fn lines<T: ToString>(all: &Vec<T>) -> String {
+fn lines<T: ToString>(all: &[T]) -> String {
     all.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
@@ -263,8 +263,8 @@ impl Store {
     /// Changes a client's settings, and answers what they are now; `None` when there is no client of that name.
     pub async fn change_client(&self, name: &str, change: &SettingsChange) -> Result<Option<ClientRecord>> {
         let app_name = column(&change.app_name, Clone::clone);
-        let cors_origins = column(&change.cors_origins, lines);
-        let redirect_uris = column(&change.redirect_uris, lines);
+        let cors_origins = column(&change.cors_origins, |all| lines(all));
+        let redirect_uris = column(&change.redirect_uris, |all| lines(all));
         let rate = column(&change.rate, stored);
         let address_hourly = column(&change.address_hourly, stored);
         let mut rows: Vec<ClientRow> = change!(

@@ -13,7 +13,7 @@ use hulak_common::time::Timestamp;
 use hulak_common::verification::Message;
 
 table! {
-    "messages", message_columns, MessageRow of Message;
+    "messages", message_columns (pub(crate)), MessageRow of Message;
     Key verification_id: Uuid as "uuid" = |row| row.id.verification,
     Key seq: i32 as "int" = |row| row.id.seq,
     Fixed phone: i64 as "bigint" = |row| row.phone.to_i64(),
@@ -34,7 +34,6 @@ table! {
     State parts: Option<i16> as "smallint" = |row| row.parts,
     State gateway_error: Option<String> as "text" = |row| gateway_error(row.error),
 }
-pub(crate) use message_columns;
 
 impl TryFrom<MessageRow> for Message {
     type Error = StoreError;

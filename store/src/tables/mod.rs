@@ -148,7 +148,7 @@ pub(crate) trait SideBySide: Sized {
 /// this release runs beside its successor's schema.
 macro_rules! table {
     (
-        $name:literal, $columns:ident, $row_type:ident of $domain:ty $(, version $version:literal)?;
+        $name:literal, $columns:ident $(($shared:vis))?, $row_type:ident of $domain:ty $(, version $version:literal)?;
         $first:ident $first_field:ident: $first_type:ty as $first_kind:literal = |$first_row:ident| $first_value:expr,
         $($role:ident $field:ident: $type:ty $(as $kind:literal = |$row:ident| $value:expr)?,)+
     ) => {
@@ -157,6 +157,7 @@ macro_rules! table {
                 concat!(stringify!($first_field) $(, ", ", stringify!($field))+)
             };
         }
+        $($shared use $columns;)?
 
         #[derive(sqlx::FromRow)]
         pub(crate) struct $row_type {

@@ -13,7 +13,7 @@ use hulak_common::staff::BlockEverywhere;
 use hulak_common::time::Timestamp;
 
 table! {
-    "numbers", number_columns, NumberRow of Number;
+    "numbers", number_columns (pub(crate)), NumberRow of Number;
     Key phone: i64 as "bigint" = |row| row.phone.to_i64(),
     State otp_count: i64 as "bigint" = |row| row.otp_count,
     State ambiguous_count: i64 as "bigint" = |row| row.ambiguous_count,
@@ -23,7 +23,6 @@ table! {
     Loaded blocked_until: Option<Timestamp>,
     Loaded block_reason: Option<String>,
 }
-pub(crate) use number_columns;
 
 impl TryFrom<NumberRow> for Number {
     type Error = StoreError;

@@ -20,7 +20,7 @@ use hulak_common::timeline::History;
 use hulak_common::verification::{LiveKey, Status, Verification};
 
 table! {
-    "verifications", verification_columns, VerificationRow of Verification, version "version";
+    "verifications", verification_columns (pub(crate)), VerificationRow of Verification, version "version";
     Key id: Uuid as "uuid" = |row| row.id,
     Fixed client_id: Uuid as "uuid" = |row| row.key.client,
     Fixed phone: i64 as "bigint" = |row| row.key.phone.to_i64(),
@@ -54,7 +54,6 @@ table! {
     State history: String as "text" = |row| row.history.as_str(),
     State gateway_error: Option<String> as "text" = |row| gateway_error(row.error),
 }
-pub(crate) use verification_columns;
 
 impl TryFrom<VerificationRow> for Verification {
     type Error = StoreError;

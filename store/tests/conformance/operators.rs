@@ -316,14 +316,14 @@ async fn the_bill_is_the_same_before_and_after_it_is_added_up(kind: Kind) {
     let world = kind.world(no_limits()).await;
     let expected = traffic(&world).await;
     let (new, old) = (expected[0].0, expected[2].0);
-    assert_eq!(bill(&*world.store, old).await, expected);
-    assert_eq!(bill(&*world.store, new).await, expected[..2]);
+    assert_eq!(bill(&world.store, old).await, expected);
+    assert_eq!(bill(&world.store, new).await, expected[..2]);
     assert_eq!(world.store.roll_up(1, at(2 * DAY)).await.unwrap(), 1);
-    assert_eq!(bill(&*world.store, old).await, expected, "half of it is added up");
+    assert_eq!(bill(&world.store, old).await, expected, "half of it is added up");
     world.store.roll_up(100, at(2 * DAY)).await.unwrap();
     // Nothing is left to be looked at.
     world.sql("DELETE FROM messages").await;
-    assert_eq!(bill(&*world.store, old).await, expected);
+    assert_eq!(bill(&world.store, old).await, expected);
     assert_eq!(world.store.roll_up(100, at(2 * DAY)).await.unwrap(), 0);
 }
 
@@ -345,7 +345,7 @@ async fn a_slice_is_added_once_by_many(kind: Kind) {
     world.store.roll_up(100, at(2 * DAY)).await.unwrap();
     assert!(done.iter().sum::<u32>() >= 1);
     world.sql("DELETE FROM messages").await;
-    assert_eq!(bill(&*world.store, expected[2].0).await, expected);
+    assert_eq!(bill(&world.store, expected[2].0).await, expected);
 }
 
 async fn what_is_not_final_waits(kind: Kind) {

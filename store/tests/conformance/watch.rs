@@ -102,12 +102,12 @@ async fn connections_that_died_meanwhile_fail_nobody() {
     for n in 0..3 {
         only(busy.create(&[ask(n)], START).await);
         busy.time().await.unwrap();
-        all_at_once(&*busy).await;
+        all_at_once(&busy).await;
         hang_up().await;
     }
     // Connections that have been idle for a while are looked at before they are used.
     let idle = open_pinging(&world.url(), 4);
-    all_at_once(&*idle).await;
+    all_at_once(&idle).await;
     hang_up().await;
     for n in 0..4 {
         idle.number(CLIENT, phone(n)).await.unwrap();
@@ -131,7 +131,7 @@ async fn all_at_once(store: &Store) {
 async fn the_connection_that_came_back_last_is_the_next_to_go() {
     let world = Kind::Postgres.world(rules()).await;
     let store = open(&world.url(), 8);
-    all_at_once(&*store).await;
+    all_at_once(&store).await;
     let connections = store.connections();
     assert_eq!((connections.busy, connections.idle), (0, 4));
     world.sql("CREATE TABLE mark AS SELECT clock_timestamp() AS at").await;
@@ -150,7 +150,7 @@ async fn a_silent_connection_at_hand_is_given_up() {
     let world = Kind::Postgres.world(rules()).await;
     let (proxy, url) = in_front_of(&world.url()).await;
     let store = open_pinging(&url, 4);
-    all_at_once(&*store).await;
+    all_at_once(&store).await;
     proxy.stall();
     let asked = tokio::time::timeout(secs(MINUTE), store.number(CLIENT, phone(1)));
     assert!(asked.await.expect("it gave up").unwrap_err().is_unavailable());
