@@ -84,8 +84,14 @@ pub async fn run(
             None => Ok(()),
         }
     };
-    let watching =
-        monitor.run(Arc::clone(store), Arc::clone(clock), rng.clone(), shutdown.clone(), installing);
+    // On the heap, as the two below: together they would make the future of the whole program large.
+    let watching = Box::pin(monitor.run(
+        Arc::clone(store),
+        Arc::clone(clock),
+        rng.clone(),
+        shutdown.clone(),
+        installing,
+    ));
     let vitals =
         Vitals { monitor: monitor.clone(), broker: Arc::clone(&app.broker), store: Arc::clone(store) };
     let console = console::Parts {
@@ -99,14 +105,14 @@ pub async fn run(
     };
     let admin_router = admin::router(vitals.clone(), console);
     let admin_options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..ServeOptions::default() };
-    let serving = async {
+    let serving = Box::pin(async {
         tokio::try_join!(
             serve(public, router::router(Arc::clone(&app)), public_options(), shutdown.clone()),
             serve(admin, admin_router, admin_options, shutdown.clone()),
         )
-    };
+    });
     let sampler = Sampler { process: rng.uuid(), store: Arc::clone(store), clock: Arc::clone(clock) };
-    let following = async {
+    let following = Box::pin(async {
         tokio::join!(
             app.backlog.run(Arc::clone(store), monitor.clone(), Arc::clone(clock), shutdown.clone()),
             app.changes.follow(Arc::clone(&app.broker), shutdown.clone()),
@@ -114,7 +120,7 @@ pub async fn run(
             gauges::watch(vitals, Arc::clone(clock), shutdown.clone()),
             sampler.run(monitor.clone(), shutdown.clone()),
         )
-    };
+    });
     // Only a schema that cannot be used ends the watch with an error; that ends the program too.
     tokio::select! {
         served = async { tokio::join!(serving, following).0 } => { served?; }

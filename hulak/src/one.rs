@@ -108,7 +108,7 @@ pub(crate) async fn run(settings: &Settings) -> Done {
         )
         .map(drop)
     };
-    process.serve(shared, working).await
+    Box::pin(process.serve(shared, working)).await
 }
 
 /// The listening sockets.

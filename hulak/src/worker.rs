@@ -80,5 +80,5 @@ pub(crate) async fn run(settings: &Settings) -> Done {
     let admin = bind("HULAK_ADMIN_ADDR", settings.addresses.admin_addr).await?;
     tracing::info!("worker with its admin address on http://{}", admin.local_addr()?);
     let working = work(worker, Some(admin), process.shutdown.clone());
-    process.serve(shared, async { Ok(working.await?) }).await
+    Box::pin(process.serve(shared, async { Ok(working.await?) })).await
 }
