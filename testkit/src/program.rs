@@ -1,6 +1,7 @@
 //! Hulak's programs as children of a measurement or a test: how each role is started, and when it is ready.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,7 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hulak_common::code::{Keyring, Secret};
 use hulak_common::rng::Rng;
-use tokio::time::sleep;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 use crate::services::without_cargo_env;
 
@@ -75,16 +78,26 @@ impl Program {
 
 /// Waits, without a limit, until the program with this admin address (`http://…`) is ready and connected to its broker.
 pub async fn ready(admin: &str) {
-    let http = reqwest::Client::builder().timeout(ANSWER_LIMIT).build().expect("an HTTP client");
+    let address = admin.trim_start_matches("http://");
     loop {
-        if let Ok(answer) = http.get(format!("{admin}/readyz")).send().await
-            && answer.status().is_success()
-            && answer.text().await.is_ok_and(|text| !text.contains("degraded"))
+        if let Ok(Ok(answer)) = timeout(ANSWER_LIMIT, read_readyz(address)).await
+            && answer.starts_with("HTTP/1.1 200")
+            && !answer.contains("degraded")
         {
             return;
         }
         sleep(TICK).await;
     }
+}
+
+/// The whole answer, over plain TCP: an HTTP client of reqwest would need a TLS provider, which a benchmark does not install.
+async fn read_readyz(address: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 /// A random `HULAK_SECRET`, and the keyring that derives the same codes from it as the programs do.
@@ -100,6 +113,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
+    use tokio::net::TcpListener;
+
     use super::*;
 
     fn script(directory: &Path, text: &str) -> PathBuf {
@@ -112,6 +127,25 @@ mod tests {
     fn arguments(program: &Program) -> Vec<String> {
         let command = program.command([("HULAK_LOG", "info")]);
         command.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_program_is_ready_once_it_says_so_and_is_not_degraded() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin = format!("http://{}", listener.local_addr().unwrap());
+        let mut answers =
+            ["503 Service Unavailable\r\n\r\n", "200 OK\r\n\r\ndegraded", "200 OK\r\n\r\nready"].into_iter();
+        let serving = async {
+            for answer in answers.by_ref() {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 512];
+                let read = stream.read(&mut request).await.unwrap();
+                assert!(request[..read].starts_with(b"GET /readyz HTTP/1.1\r\n"));
+                stream.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.unwrap();
+            }
+        };
+        tokio::join!(serving, ready(&admin));
+        assert_eq!(answers.next(), None);
     }
 
     #[test]
