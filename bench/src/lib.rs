@@ -9,7 +9,7 @@
 //! - [`machine`], [`writeback`], [`services`] (PostgreSQL and RabbitMQ), [`programs`], [`deployment`] (the programs of one
 //!   scenario), [`fill`] (a database as after a year);
 //! - [`ceiling`]: what the machine can do; [`report`]: the results as text and JSON;
-//! - [`bench`]: the state of a run and what all scenarios share; [`scenario`]: the scenarios.
+//! - [`mod@bench`]: the state of a run and what all scenarios share; [`scenario`]: the scenarios.
 
 pub mod bench;
 pub mod ceiling;

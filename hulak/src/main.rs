@@ -4,7 +4,7 @@
 //! # Layout
 //! - Roles: [`one`] (API, worker and simulator in one process, with [`data_dir`] for its files), [`api`], [`worker`], [`sandbox`].
 //! - Commands: [`migrate`], [`keys`], [`clients`], [`dead`], [`health`], with [`command`] for what those on the database share.
-//! - [`launch`]: how each of them starts and ends.
+//! - [`mod@launch`]: how each of them starts and ends.
 
 mod api;
 mod clients;

@@ -52,7 +52,7 @@ impl Shutdown {
         self.hard.cancelled().await;
     }
 
-    /// Runs `work` to its end, or until [`GRACE`] after the stop was aborted, and then answers `None`: unfinished work is
+    /// Runs `work` to its end, or until two seconds after the stop was aborted, and then answers `None`: unfinished work is
     /// released when its connections close, as if the process had been killed.
     pub async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let given_up = async {

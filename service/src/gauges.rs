@@ -15,7 +15,7 @@ use hulak_store::Health;
 /// Between two measurements. Every process measures, because a single one that does could die; it costs little.
 const TICK: Duration = Duration::from_secs(5);
 
-/// Sets the gauges every [`TICK`] until the stop, and folds the histograms meanwhile.
+/// Sets the gauges every five seconds until the stop, and folds the histograms meanwhile.
 pub async fn watch(watched: Vitals, clock: SharedClock, shutdown: Shutdown) {
     let gauges = Gauges::new();
     loop {

@@ -286,7 +286,7 @@ fn seconds(span: std::time::Duration) -> u64 {
     u64::try_from(span.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1)
 }
 
-/// [`crate::http::middleware`] renders it, because the public address is known there.
+/// The middleware renders it, because the public address is known there.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.0.kind.status().into_response();
