@@ -127,7 +127,7 @@ scene("the page speaks the application's language, until the person says otherwi
   await page.getByRole("button", { name: "English" }).click();
   await field(page, EN.phone).fill("12");
   await button(page, EN.send).click();
-  await page.getByText("This is not a Nepali mobile number.").waitFor();
+  await page.getByText("This is not a whole Nepali mobile number.").waitFor();
   // What was said is said again.
   await page.getByRole("button", { name: "नेपाली" }).click();
   await page.getByText("यो नेपाली मोबाइल नम्बर होइन।").waitFor();
@@ -237,6 +237,12 @@ scene("a number that cannot be used says why", { silent: false }, async ({ page 
   await page.getByText("Type your mobile number.").waitFor();
   await answer("9512345678");
   await page.getByText("Numbers like this one are not supported here.").waitFor();
+  for (const cutOff of ["9779812345", "9831234567"]) {
+    await answer(cutOff);
+    await page.getByText("Type its ten digits, without 977 in front").waitFor();
+    await field(page, EN.phone).fill("");
+    await page.getByText("Type its ten digits, without 977 in front").waitFor({ state: "hidden" });
+  }
   const blocked = fresh();
   await ask("PUT", `/v1/phones/${blocked}/block`, {});
   await answer(blocked);

@@ -241,16 +241,24 @@ impl App {
         Ok(self.store.accounts(&list).await?.pop())
     }
 
-    /// Refuses a number that is not served here.
+    /// Refuses a number that is not served here, or that no carrier can have issued.
     ///
     /// # Errors
-    /// 422 `unsupported-phone`.
+    /// 422 `unsupported-phone` or `invalid-phone`.
     pub(crate) fn require_served(&self, phone: &PhoneNumber) -> Result<(), Problem> {
-        if self.test_numbers.contains(*phone) || self.pattern.accepts(phone) {
+        let (kind, detail) = if self.test_numbers.contains(*phone) {
             return Ok(());
-        }
-        let error = FieldError::new("phone", "numbers like this one are not served here");
-        Err(Problem::fields(Kind::UnsupportedPhone, vec![error]))
+        } else if !self.pattern.accepts(phone) {
+            (Kind::UnsupportedPhone, "numbers like this one are not served here")
+        } else if !self.carriers.issued(phone) {
+            (
+                Kind::InvalidPhone,
+                "no carrier in Nepal has numbers that begin like this one: check the first three digits",
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Problem::fields(kind, vec![FieldError::new("phone", detail)]))
     }
 
     /// Refuses at once while the database is known to be away.

@@ -9,7 +9,7 @@ use hulak_testkit_stack::{Faults, Shape, Stack, StackOptions, eventually};
 
 const NCELL: &str = "9812345678";
 const NTC: &str = "9841234567";
-const NOBODYS: &str = "9711234567";
+const STM: &str = "9601234567";
 
 /// One test for both shapes: stacks of one process count together.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,7 +60,7 @@ async fn walk(stack: &mut Stack) {
 
     // One is taken back before anybody sends it.
     stack.workers.remove(0).stop().await;
-    let id = ask(stack, NOBODYS).await;
+    let id = ask(stack, STM).await;
     let taken_back = stack.request(reqwest::Method::DELETE, &format!("/v1/verifications/{id}"));
     assert_eq!(taken_back.send().await.unwrap().status(), 200);
 
@@ -71,7 +71,7 @@ async fn walk(stack: &mut Stack) {
 
 fn counted(before: &Metrics, after: &Metrics) {
     let grown = |name: &str, labels: &[(&str, &str)]| after.since(before, name, labels);
-    for operator in ["ncell", "ntc", "unknown"] {
+    for operator in ["ncell", "ntc", "stm"] {
         assert_eq!(grown("hulak_verifications_created_total", &[("operator", operator)]), 1.0);
         assert_eq!(grown("hulak_messages_requested_total", &[("operator", operator)]), 1.0);
     }

@@ -52,8 +52,12 @@ function speak(next) {
   showAgain();
 }
 
-// Devanagari digits are digits, too.
-const ascii = (text) => text.replace(/[०-९]/g, (digit) => String.fromCharCode(digit.charCodeAt(0) - 0x0966 + 48));
+// Devanagari digits are digits, too, and pasted text brings characters that show nothing; but digits that are shown backwards
+// are not the ones that the person saw.
+const ascii = (text) =>
+  text
+    .replace(/(?!\u202E)[\p{Default_Ignorable_Code_Point}\uFFFC]/gu, "")
+    .replace(/[०-९]/g, (digit) => String.fromCharCode(digit.charCodeAt(0) - 0x0966 + 48));
 
 // Calls
 

@@ -124,6 +124,8 @@ async fn each_bad_number_gets_a_reason_of_its_own(shape: Shape) {
         "8812345678",
         "981234567",
         "98123456789",
+        "9779812345",
+        "9831234567",
     ];
     let mut reasons = HashSet::new();
     for phone in bad {

@@ -59,21 +59,21 @@ pub enum FollowUp {
 /// The `n`-th number that no other visit uses.
 #[must_use]
 pub fn fresh(seed: u64, n: usize) -> String {
-    number(98, seed, n)
+    number(984, seed, n)
 }
 
 /// The numbers of requests after the load, as in the tables.
-pub const LATE_NUMBERS: (i64, i64) = (9_779_600_000_000, 9_779_699_999_999);
+pub const LATE_NUMBERS: (i64, i64) = (9_779_610_000_000, 9_779_619_999_999);
 
 /// One of [`LATE_NUMBERS`].
 pub(super) fn late_number(seed: u64, n: usize) -> String {
-    number(96, seed, n)
+    number(961, seed, n)
 }
 
 /// Multiplied by a factor that is coprime to the modulus, so that no two numbers are equal.
 fn number(prefix: u32, seed: u64, n: usize) -> String {
-    let shifted = (n as u64).wrapping_add(seed % 1_000_003 * 17) % 100_000_000;
-    format!("{prefix}{:08}", shifted * 61_803_399 % 100_000_000)
+    let shifted = (n as u64).wrapping_add(seed % 1_000_003 * 17) % 10_000_000;
+    format!("{prefix}{:07}", shifted * 6_180_343 % 10_000_000)
 }
 
 impl Visit {
@@ -113,7 +113,7 @@ pub fn visits(plan: &Plan, keys: usize) -> Vec<Visit> {
 fn visit(random: &mut SeededRandom, plan: &Plan, keys: usize, n: usize, at: Duration) -> Visit {
     let shared = random.below(100) < 15;
     let pool = (plan.verifications / 60).max(1);
-    let phone = if shared { number(97, plan.seed, random.below(pool)) } else { fresh(plan.seed, n) };
+    let phone = if shared { number(974, plan.seed, random.below(pool)) } else { fresh(plan.seed, n) };
     let session = if shared { format!("session {}", random.below(4)) } else { String::new() };
     let sign_in = random.below(100) < 3;
     let then = if sign_in { FollowUp::Poll } else { then(random, shared) };
@@ -172,7 +172,7 @@ mod tests {
     fn fresh_numbers_are_fresh() {
         let numbers: HashSet<_> = (0..50_000).map(|n| fresh(3, n)).collect();
         assert_eq!(numbers.len(), 50_000);
-        assert!(numbers.iter().all(|number| number.len() == 10 && number.starts_with("98")));
+        assert!(numbers.iter().all(|number| number.len() == 10 && number.starts_with("984")));
     }
 
     #[test]

@@ -43,6 +43,14 @@ pub enum PhoneError {
     /// Ten digits that do not begin with 9.
     #[error("this is not a mobile number: in Nepal they begin with 9; check the first digits")]
     NotMobile,
+    /// Ten digits that begin with the country code: the last digits of the number are missing.
+    #[error(
+        "digits are missing: the number begins with the country code 977, after which come 10 digits; this has {digits}"
+    )]
+    CutOff {
+        /// How many there are after the country code.
+        digits: usize,
+    },
     /// Too few digits.
     #[error("digits are missing: a mobile number has 10 without the country code, this has {digits}")]
     TooShort {
@@ -141,15 +149,17 @@ pub(super) fn is_dash(character: char) -> bool {
     )
 }
 
-/// Invisible characters that address books and chat programs put around a number: soft hyphens, joiners,
-/// zero-width spaces, byte order marks, direction marks.
+/// Characters that address books, chat programs and web pages put around a number and that show nothing: those with
+/// Unicode's property `Default_Ignorable_Code_Point`, and the object replacement character.
 ///
 /// Not the right-to-left override (U+202E): it shows the digits backwards, so the person saw another number than
 /// the one that would be read.
-fn is_invisible(character: char) -> bool {
+pub(super) fn is_invisible(character: char) -> bool {
     matches!(character,
-        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202D}'
-        | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'
+        | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202D}' | '\u{2060}'..='\u{206F}'
+        | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{FFFC}'
+        | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 /// Removes the country code and the trunk zero.
@@ -161,7 +171,7 @@ fn significant(plus: bool, digits: &str) -> Result<&str, PhoneError> {
             None => Err(foreign(international)),
         };
     }
-    // Up to ten digits are a national number even when they begin with 977. `0977…` for `+977…` is common.
+    // Ten digits are no country code and a national number; `classify` says what they are. `0977…` for `+977…` is common.
     let rest = without_trunk_zero(digits);
     match rest.strip_prefix("977") {
         Some(national) if rest.len() > 10 => Ok(without_trunk_zero(national)),
@@ -195,6 +205,8 @@ fn classify(national: &str) -> Result<u64, PhoneError> {
     match national.len() {
         8 if is_landline(national.as_bytes()) => Err(PhoneError::Landline),
         digits @ ..10 => Err(PhoneError::TooShort { digits }),
+        // No carrier has 977. A form that keeps ten digits cuts `9779812345678` off here, which is nobody's number.
+        10 if national.starts_with("977") => Err(PhoneError::CutOff { digits: 7 }),
         10 => match national.parse::<u64>() {
             Ok(number) if (NATIONAL_START..NATIONAL_END).contains(&number) => Ok(number),
             _ => Err(PhoneError::NotMobile),
