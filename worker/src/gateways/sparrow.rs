@@ -14,9 +14,10 @@ use hulak_common::phone::PhoneNumber;
 use hulak_common::verification::DeliveryFault;
 use hulak_runtime::settings::{Environment, SettingError};
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Response};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::gateway::{Gateway, Probe, SendResult};
@@ -127,16 +128,43 @@ pub struct Sparrow {
     config: SparrowConfig,
 }
 
-#[derive(Deserialize)]
-struct Body {
+/// The answer about a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Body {
+    /// 200, or one of [`CODES`].
+    #[serde(deserialize_with = "number")]
     response_code: i32,
+    /// How many messages were accepted.
+    #[serde(default, deserialize_with = "some_number")]
+    count: Option<i32>,
 }
 
 /// The answer about credits.
 #[derive(Deserialize)]
 struct Credit {
+    #[serde(deserialize_with = "number")]
     response_code: i32,
     credits_available: Option<f64>,
+}
+
+/// A number, or a text of one: both are seen in answers.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum NumberOrText {
+        Number(i32),
+        Text(String),
+    }
+    match NumberOrText::deserialize(deserializer)? {
+        NumberOrText::Number(number) => Ok(number),
+        NumberOrText::Text(text) => text.trim().parse().map_err(D::Error::custom),
+    }
+}
+
+/// The same, where anything else says nothing.
+fn some_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(number(value).ok())
 }
 
 fn below(base: &Url, path: &str) -> Url {
@@ -204,9 +232,7 @@ impl Gateway for Sparrow {
         };
         let status = response.status();
         match read(response).await.map(|text| serde_json::from_str::<Credit>(&text)) {
-            Some(Ok(Credit { response_code: 200, credits_available: credits }))
-                if status == StatusCode::OK =>
-            {
+            Some(Ok(Credit { response_code: 200, credits_available: credits })) if status.is_success() => {
                 Probe::Good { credits }
             }
             Some(Ok(Credit { response_code, .. })) => refused_account(response_code.into()),
@@ -239,7 +265,7 @@ async fn classify(response: Response) -> SendResult {
     let status = response.status();
     let retry_after = retry_after(response.headers());
     let text = read(response).await;
-    let answer = judge(status.as_u16(), text.as_deref().and_then(code), retry_after);
+    let answer = judge(status.as_u16(), text.as_deref().and_then(body), retry_after);
     match answer {
         SendResult::Accepted | SendResult::Refused(_) | SendResult::AccountRefused { .. } => {}
         SendResult::NotNow { .. } | SendResult::Unknown => {
@@ -250,17 +276,21 @@ async fn classify(response: Response) -> SendResult {
     answer
 }
 
-/// The `response_code` of an answer's body, if there is one.
-fn code(text: &str) -> Option<i32> {
-    serde_json::from_str::<Body>(text).ok().map(|body| body.response_code)
+/// The body of an answer, if it is one of this gateway.
+fn body(text: &str) -> Option<Body> {
+    serde_json::from_str(text).ok()
 }
 
-/// What a status and a `response_code` mean.
+/// What a status and a body mean. Every status of success means the same, as relays before a gateway answer 201 or 202, too.
 #[must_use]
-pub fn judge(status: u16, code: Option<i32>, retry_after: Option<Duration>) -> SendResult {
-    match (status, code, code.and_then(refusal)) {
-        (200, Some(200), _) => SendResult::Accepted,
-        (200 | 400..=499, _, Some(refusal)) => refusal,
+pub fn judge(status: u16, body: Option<Body>, retry_after: Option<Duration>) -> SendResult {
+    match (status, body, body.and_then(|body| refusal(body.response_code))) {
+        // Said in so many words: nothing was sent.
+        (200..=299, Some(Body { response_code: 200, count: Some(..=0) }), _) => {
+            SendResult::NotNow { retry_after }
+        }
+        (200..=299, Some(Body { response_code: 200, .. }), _) => SendResult::Accepted,
+        (200..=299 | 400..=499, _, Some(refusal)) => refusal,
         // The answer may come from a proxy, or after the message was passed on: the outcome is unknown.
         (100..=399 | 501 | 504..=599, ..) => SendResult::Unknown,
         _ => SendResult::NotNow { retry_after },
@@ -311,6 +341,10 @@ fn masked(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn judge(status: u16, code: Option<i32>, retry_after: Option<Duration>) -> SendResult {
+        super::judge(status, code.map(|response_code| Body { response_code, count: None }), retry_after)
+    }
+
     #[test]
     fn every_documented_answer_has_its_meaning() {
         assert_eq!(judge(200, Some(200), None), SendResult::Accepted);
@@ -347,16 +381,20 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Any answer of a gateway, or of a proxy before it: only a 200 with 200 in its body sends a message, and no
+        /// Any answer of a gateway, or of a proxy before it: only a success with 200 in its body sends a message, and no
         /// undocumented answer fails one for good. `make fuzz` tries a million.
         #[test]
         fn any_answer_is_understood(
             status in 100_u16..1_000,
-            text in r#"\PC{0,60}|\{"response_code":(-?[0-9]{1,12}|"200"|null|200\.0)(,"count":1)?\}?"#,
+            text in r#"\PC{0,60}|\{"response_code":(-?[0-9]{1,12}|"200"|"x"|null|200\.0)(,"count":("?[01]"?|-1|null|\[\]))?\}?"#,
         ) {
-            let code = code(&text);
-            match judge(status, code, None) {
-                SendResult::Accepted => proptest::prop_assert_eq!((status, code), (200, Some(200))),
+            let body = body(&text);
+            match super::judge(status, body, None) {
+                SendResult::Accepted => {
+                    proptest::prop_assert!((200..300).contains(&status), "{}", status);
+                    proptest::prop_assert_eq!(body.map(|body| body.response_code), Some(200));
+                    proptest::prop_assert!(!text.contains("\"count\":0") && !text.contains("\"count\":\"0\""));
+                }
                 SendResult::Refused(error) => {
                     let code = error.gateway_code.and_then(GatewayCode::to_number).unwrap();
                     proptest::prop_assert!([1000, 1007, 1010, 1011].contains(&code));
@@ -367,6 +405,30 @@ mod tests {
                 SendResult::NotNow { .. } | SendResult::Unknown => {}
             }
             proptest::prop_assert!(masked(&text).chars().all(|c| !c.is_numeric()));
+        }
+    }
+
+    #[test]
+    fn what_clearly_was_accepted_is_accepted_and_what_clearly_was_not_is_not() {
+        let judged = |status, text: &str| super::judge(status, body(text), None);
+        for (status, text) in [
+            (200, r#"{"count":1,"response_code":200,"response":"1 mesages has been queued for delivery"}"#),
+            (200, r#"{"count":"1","response_code":"200"}"#),
+            (201, r#"{"response_code":200}"#),
+            (202, r#"{"response_code":" 200 ","count":null}"#),
+            (200, r#"{"response_code":200,"count":"many"}"#),
+        ] {
+            assert_eq!(judged(status, text), SendResult::Accepted, "{status} {text}");
+        }
+        for text in [r#"{"response_code":200,"count":0}"#, r#"{"response_code":"200","count":"0"}"#] {
+            assert_eq!(judged(200, text), SendResult::NotNow { retry_after: None }, "{text}");
+        }
+        let receiver = SendResult::refused(DeliveryFault::InvalidReceiver, 1007.into());
+        for (status, text) in [(403, r#"{"response_code":"1007"}"#), (202, r#"{"response_code":1007}"#)] {
+            assert_eq!(judged(status, text), receiver, "{status} {text}");
+        }
+        for text in [r#"{"response_code":"yes"}"#, r#"{"response_code":true}"#, r#"{"response":"queued"}"#] {
+            assert_eq!(judged(200, text), SendResult::Unknown, "{text}");
         }
     }
 
