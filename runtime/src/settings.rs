@@ -111,7 +111,8 @@ impl Environment {
             (None, Some(file)) => {
                 let text = std::fs::read_to_string(&file)
                     .map_err(|error| SettingError::new(&file_name, format!("{}: {error}", file.display())))?;
-                Ok(Some(text.trim().to_owned().into()))
+                // Some editors write a byte order mark, which is no space.
+                Ok(Some(text.trim_start_matches('\u{FEFF}').trim().to_owned().into()))
             }
             (None, None) => Ok(None),
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -29,11 +28,13 @@ impl<S: Send + Sync, T: DeserializeOwned, const OPTIONAL: bool> FromRequest<S> f
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let key = OnceKey::read(request.headers(), request.uri().path())?;
-        let empty = OPTIONAL && request.body().is_end_stream();
+        let is_json = require_json(&request);
+        // Whether a chunked body is empty is known at its end only.
+        let bytes = if OPTIONAL || is_json.is_ok() { read(request).await? } else { bytes::Bytes::new() };
+        let empty = OPTIONAL && bytes.is_empty();
         if !empty {
-            require_json(&request)?;
+            is_json?;
         }
-        let bytes = read(request).await?;
         let value = parse(if empty { b"{}" } else { &bytes })?;
         Ok(Self(value, key.map(|key| key.with_body(&bytes))))
     }

@@ -9,7 +9,7 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use hulak_runtime::serve::PeerAddr;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// The address of the caller; `None` when it is not known.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +43,9 @@ impl TrustedProxies {
         let hops: Vec<_> = headers
             .get_all("x-forwarded-for")
             .iter()
-            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-            .map(|hop| address(hop.trim()))
+            // Byte by byte: callers may write what is no text, but not make a proxy's own entry unreadable.
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .map(|hop| address(std::str::from_utf8(hop).ok()?.trim()))
             .collect();
         for hop in hops.into_iter().rev() {
             match hop {
@@ -62,6 +63,18 @@ fn address(hop: &str) -> Option<IpAddr> {
     hop.parse().or_else(|_| with_port()).ok()
 }
 
+/// Networks of IPv4 addresses that are written as IPv6 (RFC 4291, section 2.5.5.2) as IPv4's, like the addresses they are
+/// compared with.
+fn canonical(net: IpNet) -> IpNet {
+    let v4 = |net: Ipv6Net| {
+        Ipv4Net::new(net.addr().to_ipv4_mapped()?, net.prefix_len().checked_sub(96)?).ok().map(IpNet::V4)
+    };
+    match net {
+        IpNet::V6(v6) => v4(v6).unwrap_or(net),
+        IpNet::V4(_) => net,
+    }
+}
+
 impl FromStr for TrustedProxies {
     type Err = String;
 
@@ -69,6 +82,7 @@ impl FromStr for TrustedProxies {
         let net = |part: &str| {
             part.parse::<IpNet>()
                 .or_else(|_| part.parse::<IpAddr>().map(IpNet::from))
+                .map(canonical)
                 .map_err(|_| format!("{part}: must be an address or a network like 10.0.0.0/8"))
         };
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
@@ -78,6 +92,8 @@ impl FromStr for TrustedProxies {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn caller(proxies: &str, peer: &str, forwarded: &[&str]) -> String {
@@ -104,6 +120,19 @@ mod tests {
         assert_eq!(caller("10.0.0.0/8", "10.1.2.3", &["[2001:db9::5]:4711"]), "2001:db9::5");
         assert_eq!(caller("2001:db8::/32", "2001:db8::1", &["2001:db9::5"]), "2001:db9::5");
         assert_eq!(caller("127.0.0.1", "::ffff:127.0.0.1", &["198.51.100.7"]), "198.51.100.7");
+        for proxies in ["::ffff:127.0.0.1", "::ffff:127.0.0.0/104", "::FFFF:7f00:1/128", "127.0.0.0/8"] {
+            assert_eq!(caller(proxies, "127.0.0.1", &["198.51.100.7"]), "198.51.100.7", "{proxies}");
+            assert_eq!(caller(proxies, "192.0.2.1", &["198.51.100.7"]), "192.0.2.1", "{proxies}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_hide_what_the_proxy_wrote() {
+        let mut headers = HeaderMap::new();
+        let line = HeaderValue::from_bytes(b"caf\xe9 \xff, 198.51.100.7").unwrap();
+        headers.append("x-forwarded-for", line);
+        let proxies: TrustedProxies = "10.0.0.0/8".parse().unwrap();
+        assert_eq!(proxies.caller([10, 0, 0, 1].into(), &headers).to_string(), "198.51.100.7");
     }
 
     #[test]

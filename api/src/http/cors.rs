@@ -118,13 +118,23 @@ impl AllowedOrigins {
                 header::IF_NONE_MATCH,
                 HeaderName::from_static("last-event-id"),
                 HeaderName::from_static("x-request-id"),
+                // What libraries add by themselves to every call of a page: traces (W3C Trace Context and Baggage, Sentry's
+                // older form), and the mark of a call by script.
+                HeaderName::from_static("traceparent"),
+                HeaderName::from_static("tracestate"),
+                HeaderName::from_static("baggage"),
+                HeaderName::from_static("sentry-trace"),
+                HeaderName::from_static("x-requested-with"),
             ])
             .expose_headers([
+                header::DATE,
                 header::ETAG,
+                HeaderName::from_static("idempotency-replayed"),
                 header::LOCATION,
                 header::RETRY_AFTER,
                 HeaderName::from_static("ratelimit"),
                 HeaderName::from_static("ratelimit-policy"),
+                header::WWW_AUTHENTICATE,
                 HeaderName::from_static("x-request-id"),
             ])
             .max_age(REMEMBERED)

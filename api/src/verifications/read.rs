@@ -94,7 +94,7 @@ struct Tags(Vec<String>);
 impl Tags {
     fn new(headers: &HeaderMap) -> Self {
         let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        Self(values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect())
+        Self(values.flat_map(|value| value.split(',')).map(|tag| ours(tag.trim())).collect())
     }
 
     fn none(&self) -> bool {
@@ -103,12 +103,23 @@ impl Tags {
 
     /// The latest version that the caller has seen, as far as its tags are ours.
     fn newest(&self) -> i64 {
-        let version = |tag: &String| tag.trim_start_matches("W/").trim_matches(['"', 'x']).parse().ok();
+        let version = |tag: &String| tag.trim_matches(['"', 'x']).parse().ok();
         self.0.iter().filter_map(version).max().unwrap_or_default()
     }
 
     fn hold(&self, tag: &str) -> bool {
-        self.0.iter().any(|candidate| candidate.trim_start_matches("W/") == tag || candidate == "*")
+        self.0.iter().any(|candidate| candidate == tag || candidate == "*")
+    }
+}
+
+/// A tag as we wrote it: without the mark of weakness, and without what proxies that compress append to it (`"3-gzip"`,
+/// `"3--br"`, `"3;gzip"`).
+fn ours(tag: &str) -> String {
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    let opaque = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    match opaque.and_then(|opaque| opaque.split(['-', ';']).next()) {
+        Some(version) => format!("\"{version}\""),
+        None => tag.to_owned(),
     }
 }
 
@@ -159,4 +170,37 @@ pub(super) fn operation() -> Op {
         )
         .empty(StatusCode::NOT_MODIFIED, "You have this version.", &[&ETAG, &NO_STORE, &NEXT_POLL])
         .problems(&[Kind::InvalidRequest])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_with_our_version_in_it_is_our_version() {
+        let tags = |line: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static(line));
+            Tags::new(&headers)
+        };
+        for same in [
+            "\"3\"",
+            "W/\"3\"",
+            "\"3-gzip\"",
+            "W/\"3-gzip\"",
+            "\"3--br\"",
+            "\"3;gzip\"",
+            "\"2\", \"3-gzip\"",
+            "*",
+        ] {
+            assert!(tags(same).hold("\"3\""), "{same}");
+        }
+        for other in
+            ["\"2-gzip\"", "\"33\"", "\"3x\"", "\"3x-gzip\"", "\"-3\"", "\"gzip-3\"", "\"\"", "3", "\"*\""]
+        {
+            assert!(!tags(other).hold("\"3\""), "{other}");
+        }
+        assert!(tags("\"3x-gzip\"").hold("\"3x\""));
+        assert_eq!(tags("\"2\", W/\"7-gzip\", \"5x\", \"foreign\"").newest(), 7);
+    }
 }

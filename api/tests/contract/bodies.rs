@@ -14,6 +14,7 @@ both_shapes!(
     other_media_types_are_not_read,
     bodies_have_sixteen_kibibytes,
     a_body_that_does_not_arrive_is_not_waited_for,
+    an_empty_body_may_be_written_in_any_way,
 );
 
 const KIB_16: usize = 16 * 1024;
@@ -142,5 +143,24 @@ async fn a_body_that_does_not_arrive_is_not_waited_for(shape: Shape) {
     let answer = raw_request(&stack.apis[0].url, &raw, Duration::from_secs(15)).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("/problems/request-timeout\""), "{answer}");
+    stack.stop().await;
+}
+
+/// Where no body is needed: some HTTP clients send an empty one in chunks, and most send its media type.
+async fn an_empty_body_may_be_written_in_any_way(shape: Shape) {
+    let stack = start(shape).await;
+    let id = begin(&stack, json!({"phone": PHONE})).await.id();
+    let path = format!("{VERIFICATIONS}/{id}/resend");
+    for media in [None, Some("application/json"), Some("text/plain")] {
+        // Too soon, which the store says: the body was taken.
+        assert_problem(&send(&stack, &path, media, "").await, 429, "resend-cooldown");
+        let media = media.map(|media| format!("Content-Type: {media}\r\n")).unwrap_or_default();
+        let raw = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n{media}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            stack.key.expose(),
+        );
+        let answer = raw_request(&stack.apis[0].url, &raw, SECOND * 5).await;
+        assert!(answer.starts_with("HTTP/1.1 429 "), "{media}: {answer}");
+    }
     stack.stop().await;
 }

@@ -67,11 +67,16 @@ async fn a_preflight_is_answered(shape: Shape) {
             );
             let headers = [
                 "authorization",
+                "baggage",
                 "content-type",
                 "idempotency-key",
                 "if-none-match",
                 "last-event-id",
+                "sentry-trace",
+                "traceparent",
+                "tracestate",
                 "x-request-id",
+                "x-requested-with",
             ];
             assert_eq!(words(&answer, "access-control-allow-headers"), headers);
             assert_eq!(answer.header("access-control-max-age"), "600");
@@ -86,7 +91,17 @@ async fn a_preflight_is_answered(shape: Shape) {
 fn assert_readable(answer: &Answer) {
     assert_eq!(answer.header(ALLOW_ORIGIN), PAGE, "{answer:?}");
     assert_eq!(words(answer, "vary"), ["origin"], "{answer:?}");
-    let exposed = ["etag", "location", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"];
+    let exposed = [
+        "date",
+        "etag",
+        "idempotency-replayed",
+        "location",
+        "ratelimit",
+        "ratelimit-policy",
+        "retry-after",
+        "www-authenticate",
+        "x-request-id",
+    ];
     assert_eq!(words(answer, "access-control-expose-headers"), exposed, "{answer:?}");
     assert!(!answer.headers.contains_key("access-control-allow-credentials"), "{answer:?}");
 }
