@@ -208,7 +208,7 @@ async fn run<B: Backend, O: Operation>(
         Ok(done) => transaction.commit().await.map(|()| done),
         Err(error) => {
             // The error of the operation is the answer; a connection that cannot even be cleaned up is closed.
-            let _closed = transaction.rollback().await;
+            let _closed = transaction.undo(&error).await;
             Err(error)
         }
     }

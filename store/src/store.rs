@@ -80,7 +80,7 @@ macro_rules! in_transaction {
                     Ok(done) => $tx.commit().await.map(|()| done),
                     Err(error) => {
                         // The error of the work is the answer; a connection that cannot even be cleaned up is closed.
-                        let _closed = $tx.rollback().await;
+                        let _closed = $tx.undo(&error).await;
                         Err(error)
                     }
                 }

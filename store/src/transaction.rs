@@ -1,6 +1,6 @@
 //! What the decisions need of a database: a transaction that locks, loads and saves rows.
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::postgres::{PgTransaction, Postgres};
 use crate::sqlite::{Sqlite, SqliteTransaction};
 use crate::tables::accounts::AccountsTable;
@@ -31,8 +31,8 @@ pub(crate) trait Transaction:
     + PagesTable
     + VerificationsTable
 {
-    /// Undoes it all, and makes the connection fit for the next transaction.
-    fn rollback(self) -> impl Future<Output = Result<()>> + Send;
+    /// Undoes it all because of this error, and makes the connection fit for the next transaction or closes it.
+    fn undo(self, error: &StoreError) -> impl Future<Output = Result<()>> + Send;
     /// Makes it all true.
     fn commit(self) -> impl Future<Output = Result<()>> + Send;
 }
@@ -53,8 +53,8 @@ pub(crate) trait Backend: Sync {
 macro_rules! backend {
     ($database:ty, $transaction:ty, row versions: $versions:literal) => {
         impl Transaction for $transaction {
-            async fn rollback(self) -> Result<()> {
-                self.rollback().await
+            async fn undo(self, error: &StoreError) -> Result<()> {
+                self.undo(error).await
             }
 
             async fn commit(self) -> Result<()> {

@@ -20,12 +20,12 @@ use sqlx::query::{Query, QueryAs};
 use sqlx::{Connection as _, FromRow, QueryBuilder};
 
 use crate::connections::Connections;
-use crate::error::{Result, StoreError};
+use crate::error::{ReadOnly, Result, StoreError, Verdict, verdict};
 use crate::sql_text::SqlText;
 use health_connection::HealthConnection;
 use hulak_common::time::Timestamp;
 pub(crate) use pool::IDLE;
-use pool::{Pool, PooledConnection};
+use pool::{Condemned, Pool, PooledConnection};
 
 pub(crate) use ctid::Ctid;
 pub(crate) use transaction::PgTransaction;
@@ -78,6 +78,8 @@ impl Postgres {
                 ("idle_in_transaction_session_timeout", STATEMENT_TIMEOUT_MS),
             ])
             .options(BY_INDEX);
+        let condemned = Condemned::default();
+        let asked = condemned.clone();
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE)
@@ -85,10 +87,13 @@ impl Postgres {
             // Testing those that have been idle for a while finds dead ones before a request does, and costs nothing when
             // there is much to do.
             .before_acquire(move |connection, meta| {
-                async move { Ok(meta.idle_for < idle || connection.ping().await.is_ok()) }.boxed()
+                let condemned = asked.covers(meta.age);
+                async move { Ok(!condemned && (meta.idle_for < idle || connection.ping().await.is_ok())) }
+                    .boxed()
             })
             .connect_lazy_with(options.clone());
-        Ok(Self { pool: Pool::new(pool, idle), health: HealthConnection::new(options) })
+        let health = HealthConnection::new(options, condemned.clone());
+        Ok(Self { pool: Pool::new(pool, idle, condemned), health })
     }
 }
 
@@ -101,6 +106,12 @@ impl Postgres {
     async fn is_migrated(&self) -> Result<bool> {
         let mut lease = self.lease().await?;
         let looked = tokio::time::timeout(PATIENCE, async {
+            if sqlx::query_scalar::<_, String>("SHOW enable_seqscan").fetch_one(&mut *lease).await? != "off" {
+                tracing::warn!(
+                    "a connection pooler in front of the database drops our settings (ignore_startup_parameters = options): \
+                     statements have no time limit and bad plans; set the address of PostgreSQL itself"
+                );
+            }
             let sql = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
             if !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *lease).await? {
                 return Ok(false);
@@ -145,9 +156,12 @@ impl Postgres {
         let mut lease = self.lease().await?;
         match tokio::time::timeout(PATIENCE, work(&mut lease)).await {
             Ok(result) => {
-                // It may be the connection that failed, and what was begun on it has to be undone.
-                if result.is_ok() || lease.answers().await {
-                    lease.finish();
+                match result.as_ref().err().map(verdict) {
+                    None => lease.finish(),
+                    // It may be the connection that failed, and what was begun on it has to be undone.
+                    Some(Verdict::Ask) if lease.answers().await => lease.finish(),
+                    Some(Verdict::Ask | Verdict::Close) => drop(lease),
+                    Some(Verdict::CloseAll) => lease.condemn_all(),
                 }
                 Ok(result?)
             }
@@ -264,8 +278,15 @@ impl Postgres {
         }
     }
 
+    /// What the server's clock says.
+    ///
+    /// # Errors
+    /// Also when the server takes no writes.
     pub(crate) async fn time(&self) -> Result<Timestamp> {
-        self.health.time().await
+        match self.health.ask().await? {
+            (time, false) => Ok(time),
+            (_, true) => Err(StoreError::Unavailable(Box::new(ReadOnly))),
+        }
     }
 
     pub(crate) fn connections(&self) -> Connections {

@@ -24,6 +24,23 @@ const AWAY: Duration = Duration::from_mins(1);
 /// How long it may take to answer that it still does.
 const PING: Duration = Duration::from_secs(2);
 
+/// Connections that were opened before a moment are not used again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Condemned(Arc<Mutex<Option<Stopwatch>>>);
+
+impl Condemned {
+    /// Condemns all connections that are open now.
+    pub(super) fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Stopwatch::start());
+    }
+
+    /// Whether a connection that was open that long ago is condemned.
+    pub(super) fn covers(&self, age: Duration) -> bool {
+        let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() <= age)
+    }
+}
+
 /// A pool, and the connections at hand.
 #[derive(Debug)]
 pub(super) struct Pool(Arc<Shelf>);
@@ -33,6 +50,7 @@ struct Shelf {
     pool: PgPool,
     /// How long a connection may have been idle to be trusted.
     idle: Duration,
+    condemned: Condemned,
     at_hand: Mutex<AtHand>,
 }
 
@@ -56,8 +74,9 @@ struct Loan {
 }
 
 impl Pool {
-    pub(super) fn new(pool: PgPool, idle: Duration) -> Self {
-        Self(Arc::new(Shelf { pool, idle, at_hand: Mutex::default() }))
+    /// `condemned` is the same that the pool asks before it hands out a connection.
+    pub(super) fn new(pool: PgPool, idle: Duration, condemned: Condemned) -> Self {
+        Self(Arc::new(Shelf { pool, idle, condemned, at_hand: Mutex::default() }))
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -68,12 +87,14 @@ impl Pool {
     pub(super) async fn take(&self) -> Result<PooledConnection> {
         let (found, waiting) = self.0.take_or_wait();
         if let Some(Rested { loan, since }) = found {
+            let condemned = self.0.condemned.covers(loan.taken.elapsed());
             let mut lease = self.lease(loan);
-            if since.elapsed() < self.0.idle || lease.answers().await {
+            if !condemned && (since.elapsed() < self.0.idle || lease.answers().await) {
                 return Ok(lease);
             }
             // The others have rested even longer.
-            for Rested { loan, .. } in self.0.at_hand().rested.drain(..) {
+            let others = std::mem::take(&mut self.0.at_hand().rested);
+            for Rested { loan, .. } in others {
                 drop(self.lease(loan));
             }
         }
@@ -166,11 +187,26 @@ impl PooledConnection {
         matches!(tokio::time::timeout(PING, self.ping()).await, Ok(Ok(())))
     }
 
-    /// The work is finished: the connection may be used again.
+    /// The work is finished: the connection may be used again, unless it was condemned meanwhile.
     pub(crate) fn finish(mut self) {
+        if self.is_condemned() {
+            return;
+        }
         if let Some(loan) = self.loan.take() {
             self.shelf.put(loan);
         }
+    }
+
+    /// Closes this connection and all that were opened before now. An error that comes by a connection which is condemned already
+    /// says nothing about those that were opened since.
+    pub(crate) fn condemn_all(self) {
+        if !self.is_condemned() {
+            self.shelf.condemned.note();
+        }
+    }
+
+    fn is_condemned(&self) -> bool {
+        self.loan.as_ref().is_some_and(|loan| self.shelf.condemned.covers(loan.taken.elapsed()))
     }
 }
 

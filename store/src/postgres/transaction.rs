@@ -1,7 +1,7 @@
 //! One transaction on PostgreSQL.
 
 use super::pool::PooledConnection;
-use crate::error::Result;
+use crate::error::{Result, StoreError, Verdict};
 
 /// A transaction, or statements that are one each. Dropping it without its end closes the connection, which rolls it back.
 #[derive(Debug)]
@@ -24,9 +24,17 @@ impl PgTransaction {
         self.end("COMMIT").await
     }
 
-    pub(crate) async fn rollback(mut self) -> Result<()> {
-        // Without a transaction there is nothing to undo, but it may be the connection that failed.
-        if self.begun || self.tx.answers().await { self.end("ROLLBACK").await } else { Ok(()) }
+    /// Undoes what was done before this error.
+    pub(crate) async fn undo(mut self, error: &StoreError) -> Result<()> {
+        match error.verdict() {
+            // Without a transaction there is nothing to undo, but it may be the connection that failed.
+            Verdict::Ask if self.begun || self.tx.answers().await => self.end("ROLLBACK").await,
+            Verdict::Ask | Verdict::Close => Ok(()),
+            Verdict::CloseAll => {
+                self.tx.condemn_all();
+                Ok(())
+            }
+        }
     }
 
     async fn end(mut self, how: &'static str) -> Result<()> {

@@ -1,6 +1,6 @@
 //! One transaction on SQLite. It is the only writer while it lasts, so nothing has to be locked row by row.
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 
 /// A transaction; dropping it rolls it back.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ impl SqliteTransaction {
         Ok(self.tx.commit().await?)
     }
 
-    pub(crate) async fn rollback(self) -> Result<()> {
+    pub(crate) async fn undo(self, _: &StoreError) -> Result<()> {
         Ok(self.tx.rollback().await?)
     }
 }

@@ -239,3 +239,52 @@ async fn a_batch_does_not_wait_for_each_of_its_items_when_the_database_goes_away
     assert!(done.len() > 1 && away.len() > 1, "{} and {}", done.len(), away.len());
     assert!(away.iter().all(|answer| answer.as_ref().unwrap_err().is_unavailable()));
 }
+
+/// A primary that became a standby, and one that was promoted: sessions that are read-only answer every ping, and stay so when
+/// the server takes writes again. A session's own setting does the same as a standby here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_cannot_write_is_not_up_and_read_only_sessions_are_not_used_again() {
+    let world = Kind::Postgres.world(rules()).await;
+    let database = Url::parse(&world.url()).unwrap().path().trim_start_matches('/').to_owned();
+    let new_sessions_are = async |how: &str| {
+        world.sql(&format!("BEGIN READ WRITE; ALTER DATABASE \"{database}\" {how}; COMMIT")).await;
+    };
+    let write = async |store: &Store, n: u32| store.create(&[ask(n)], START).await.answers.remove(0);
+    let read_only = "SET default_transaction_read_only = on";
+
+    // One that is watched, and whose sessions all begin anew.
+    let watched = open(&world.url(), 4);
+    let monitor = watch(&watched, Arc::new(DatabaseClock::new()));
+    monitor.up().await;
+    all_at_once(&watched).await;
+    new_sessions_are(read_only).await;
+    world.sql(&format!("SELECT pg_terminate_backend(pid) FROM {OURS}")).await;
+    monitor.report_trouble();
+    monitor.away().await;
+    assert_eq!(monitor.health(), Health::Down);
+    assert!(write(&watched, 1).await.unwrap_err().is_unavailable());
+    all_at_once(&watched).await;
+    new_sessions_are("RESET default_transaction_read_only").await;
+    monitor.up().await;
+    write(&watched, 1).await.unwrap();
+
+    // One that nobody watches finds out by its first refusal.
+    new_sessions_are(read_only).await;
+    let held = open(&world.url(), 4);
+    all_at_once(&held).await;
+    new_sessions_are("RESET default_transaction_read_only").await;
+    assert!(write(&held, 2).await.unwrap_err().is_unavailable());
+    for n in 3..8 {
+        write(&held, n).await.unwrap();
+    }
+    watched.close().await;
+    held.close().await;
+
+    // A start waits until it can write.
+    new_sessions_are(read_only).await;
+    let late = open(&world.url(), 1);
+    assert!(late.time().await.unwrap_err().to_string().contains("read-only"));
+    new_sessions_are("RESET default_transaction_read_only").await;
+    late.time().await.unwrap();
+    late.close().await;
+}
