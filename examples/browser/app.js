@@ -20,6 +20,7 @@ const WORDS = {
   "phone-taken": "Another account has this number. Please sign in to that one.",
   "request-in-progress": "Your last request is still at work. Please wait a second.",
   "verification-expired": "This code is too old. Please ask for a new one.",
+  "approval-expired": "This took too long. Please begin again.",
   "page-expired": "This page is too old. Go back and begin again.",
   "page-used-up": "This page has sent all the codes it may. Go back and begin again.",
   "body-too-large": "That is too much. Please shorten what you typed.",

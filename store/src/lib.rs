@@ -38,7 +38,7 @@ pub use requests::clients::KeyOwner;
 pub use requests::pages::{Exchange, Exchanged, NewPage, PageApproval, PageMade, Spent};
 pub use requests::staff::StoredSample;
 pub use requests::verifications::{
-    Block, Cancel, Canceled, Check, Checked, Create, Created, Ended, List, Resend, Resent,
+    Block, Cancel, Canceled, Check, Checked, Create, Created, Ended, List, Resend, Resent, TakesEffect,
 };
 pub use store::Store;
 pub use tables::workers::WORKER_TTL;

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use hulak_common::code::Code;
 use hulak_common::hosted_page::HostedPage;
-use hulak_store::{Check, Checked, PageApproval};
+use hulak_store::{Check, Checked, PageApproval, TakesEffect};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -77,7 +77,9 @@ pub(super) async fn check(
         return Err(Problem::not_found());
     }
     let (remember, _in_flight) = app.once.enter(key, &scope, keep(&app, true))?;
-    match app.check(Check { client: scope.client, id, code, remember }).await? {
+    // A demonstration has no application behind it.
+    let takes_effect = page.redirect_uri.as_ref().map_or(TakesEffect::AtOnce, |_| TakesEffect::AtExchange);
+    match app.check(Check { client: scope.client, id, code, takes_effect, remember }).await? {
         Checked::Approved(_) => finish(&app, &page, id, None).await,
         Checked::ApprovedFor(_, account) => finish(&app, &page, id, Some(account.id)).await,
         Checked::Answered(text) => match Kept::read(&text)?.body {

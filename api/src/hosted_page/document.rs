@@ -96,6 +96,7 @@ mod tests {
         let ours = [
             // The page never causes these problems.
             Kind::MalformedJson,
+            Kind::ApprovalExpired,
             Kind::BadRequest,
             Kind::Forbidden,
             Kind::NotFound,

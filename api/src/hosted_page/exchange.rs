@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use hulak_common::time::Timestamp;
-use hulak_store::{Exchange, Exchanged, PageApproval};
+use hulak_store::{AccountConflict, Exchange, Exchanged, PageApproval};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::openapi::path::HttpMethod;
@@ -20,7 +20,8 @@ use crate::openapi::examples;
 use crate::openapi::headers::NO_STORE;
 use crate::openapi::operation::Op;
 use crate::verifications::check::{Approved, approved};
-use crate::verifications::lookup::with_account;
+use crate::verifications::lookup::{ACCOUNT_GONE, with_account};
+use crate::verifications::problems::account_conflict;
 
 /// The body of the request. Its `Debug` shows nothing.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -38,10 +39,11 @@ impl std::fmt::Debug for ExchangeRequest {
     }
 }
 
-/// Exchanges a page code for the approval, once.
+/// Exchanges a page code for the approval, once. Number and account are verified by this call, not by the person's code: the
+/// application first compares the `state` that the browser brought.
 ///
 /// # Errors
-/// 404 when hosted pages are off; 422 `invalid-page-code`.
+/// 404 when hosted pages are off; 422 `invalid-page-code`; 409 `phone-taken`, `already-approved`; 410 `approval-expired`.
 pub(super) async fn exchange(
     State(app): State<SharedApp>,
     client: Client,
@@ -55,44 +57,51 @@ pub(super) async fn exchange(
     }
     let (remember, _in_flight) = app.once.enter(key, &client, keep_exchange)?;
     let item = Exchange { client: scope.client, verification: scope.verification, remember };
-    let exchanged = app.unbatched(scope.client, app.store.exchange(&item, app.clock.now())).await?;
-    let (approval, again) = match exchanged {
-        Exchanged::Done(approval) => (approval, false),
+    let now = app.clock.now();
+    let exchanged = app.unbatched(scope.client, app.store.exchange(&item, now)).await?;
+    let (approval, at, again) = match exchanged {
+        Exchanged::Done(approval) => (approval, Some(now), false),
         Exchanged::Answered(text) => {
-            let Kept { body: KeptExchange { client, verification, account }, .. } = Kept::read(&text)?;
-            (PageApproval { client, verification, account }, true)
+            let Kept { body: KeptExchange { client, verification, account, at }, .. } = Kept::read(&text)?;
+            (PageApproval { client, verification, account }, at, true)
         }
+        Exchanged::PhoneTaken => return Err(account_conflict(AccountConflict::PhoneTaken)),
+        Exchanged::AccountGone => return Err(Problem::new(Kind::AlreadyApproved, ACCOUNT_GONE)),
         Exchanged::Refused => return Err(refused()),
         Exchanged::KeyReused => return Err(idempotency::reused()),
     };
     let PageApproval { client, verification, account } = approval;
     let (row, account) = with_account(&app, client, verification, account).await?;
-    let mut response = approved(&app, &row, false, account.as_ref())?;
+    let at = at.or(row.ended_at).unwrap_or(now);
+    let mut response = approved(&app, &row, false, account.as_ref(), at)?;
     if again {
         response.headers_mut().insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
 }
 
-/// A first answer. The token is signed again each time.
+/// A first answer. The token is signed again each time, with the times of the first one.
 #[derive(Debug, Serialize, Deserialize)]
 struct KeptExchange {
     client: Uuid,
     verification: Uuid,
     account: Option<Uuid>,
+    /// Absent when the release before this one kept it.
+    at: Option<Timestamp>,
 }
 
-fn keep_exchange(exchanged: &Exchanged, _now: Timestamp) -> Option<String> {
+fn keep_exchange(exchanged: &Exchanged, now: Timestamp) -> Option<String> {
     let Exchanged::Done(PageApproval { client, verification, account }) = *exchanged else { return None };
-    Kept::write(StatusCode::OK, String::new(), KeptExchange { client, verification, account })
+    Kept::write(StatusCode::OK, String::new(), KeptExchange { client, verification, account, at: Some(now) })
 }
 
 pub(super) fn operation() -> Op {
     op(HttpMethod::Post, "/v1/pages/exchange", "exchangePageCode")
         .says(
             "Exchange a page code",
-            "What a browser brought back for the approval, once and within 10 minutes. With the same `Idempotency-Key` the \
-             approval is given again.",
+            "What a browser brought back for the approval, once and within 10 minutes. Compare its `state` first: this call is what \
+             verifies the number and the account. With the same `Idempotency-Key` the approval is given again, while its token \
+             is good.",
         )
         .key()
         .once()
@@ -107,5 +116,5 @@ pub(super) fn operation() -> Op {
             &[&NO_STORE],
             vec![("approved", "The approval", examples::approval())],
         )
-        .problems(&[Kind::InvalidPageCode, Kind::AlreadyApproved])
+        .problems(&[Kind::InvalidPageCode, Kind::AlreadyApproved, Kind::PhoneTaken, Kind::ApprovalExpired])
 }

@@ -78,6 +78,8 @@ problems! {
         "Wait a second and send it again with the same Idempotency-Key."
     VerificationExpired "verification-expired" GONE "This verification has expired"
         "Begin a new verification."
+    ApprovalExpired "approval-expired" GONE "The token of this approval has expired"
+        "Begin a new verification: a token is good for 10 minutes, and is not issued again after them."
     PageExpired "page-expired" GONE "This page has expired"
         "A page is good for 15 minutes: go back to the application and begin again."
     PageUsedUp "page-used-up" GONE "This page has asked for all its codes"

@@ -16,7 +16,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// How long the token is good.
-const LIFE: Duration = Duration::from_secs(600);
+pub(crate) const LIFE: Duration = Duration::from_secs(600);
 
 /// Signs approval tokens, and publishes the keys to check them with.
 pub(crate) struct Approvals {
@@ -120,7 +120,8 @@ impl Approvals {
         })
     }
 
-    /// The proof that this verification was approved, for an account when it is for one.
+    /// The proof that this verification was approved, for an account when it is for one. It counts from `now`: the same
+    /// approval has the same times each time its token is signed.
     ///
     /// # Errors
     /// When the claims cannot be written as JSON.

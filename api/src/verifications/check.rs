@@ -10,7 +10,7 @@ use hulak_common::account::Account;
 use hulak_common::code::Code;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
-use hulak_store::{Check, Checked};
+use hulak_store::{Check, Checked, TakesEffect};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::openapi::path::HttpMethod;
@@ -24,6 +24,7 @@ use crate::http::problem::{Kind, Problem};
 use crate::openapi::headers::NO_STORE;
 use crate::openapi::operation::Op;
 use crate::openapi::{examples, schemas};
+use crate::tokens::approval::LIFE;
 use crate::verifications::describe::on_one;
 use crate::verifications::lookup;
 use crate::verifications::problems::{ENDED, check_refused};
@@ -77,9 +78,11 @@ pub(super) async fn check(
         lookup::find(&app, &caller, &id.to_string(), 0).await?;
     }
     let (remember, _in_flight) = app.once.enter(key, &caller, keep(&app, caller.is_token()))?;
-    match app.check(Check { client, id, code, remember }).await? {
-        Checked::Approved(row) => approved(&app, &row, caller.is_token(), None),
-        Checked::ApprovedFor(row, account) => approved(&app, &row, caller.is_token(), Some(&account)),
+    match app.check(Check { client, id, code, takes_effect: TakesEffect::AtOnce, remember }).await? {
+        Checked::Approved(row) => approved(&app, &row, caller.is_token(), None, approved_at(&row)),
+        Checked::ApprovedFor(row, account) => {
+            approved(&app, &row, caller.is_token(), Some(&account), approved_at(&row))
+        }
         Checked::Answered(text) => replay(&app, client, id, &text).await,
         other => Err(check_refused(&app, id, &other)),
     }
@@ -116,7 +119,8 @@ pub(crate) fn keep(
     }
 }
 
-/// Gives the first answer again. An approval token that was lost on the way back is not lost: it is signed again.
+/// Gives the first answer again. An approval token that was lost on the way back is not lost: it is signed again, with the times
+/// of the first one.
 async fn replay(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Response, Problem> {
     let Kept { status, etag, body } = Kept::read(text)?;
     let (view, account) = match body {
@@ -126,28 +130,40 @@ async fn replay(app: &App, client: Uuid, id: Uuid, text: &str) -> Result<Respons
     let (row, account) = lookup::with_account(app, client, id, account).await?;
     let mut body = idempotency::Object::new();
     body.insert("status".to_owned(), "approved".into());
-    body.insert("token".to_owned(), sign(app, &row, account.as_ref(), app.clock.now())?.into());
+    body.insert("token".to_owned(), sign(app, &row, account.as_ref(), approved_at(&row))?.into());
     body.insert("verification".to_owned(), view.into());
     Ok(Kept { status, etag, body }.answer())
 }
 
-fn sign(app: &App, row: &Verification, account: Option<&Account>, now: Timestamp) -> Result<String, Problem> {
-    app.approvals.sign(row, account, now).map_err(|error| {
+/// The time that the token of a check counts from, however often the token is given.
+fn approved_at(row: &Verification) -> Timestamp {
+    // An approved row has its end.
+    row.ended_at.unwrap_or(row.updated_at)
+}
+
+fn sign(app: &App, row: &Verification, account: Option<&Account>, at: Timestamp) -> Result<String, Problem> {
+    if app.clock.now() >= at + LIFE {
+        return Err(Problem::new(Kind::ApprovalExpired, "its token was good for 10 minutes"));
+    }
+    app.approvals.sign(row, account, at).map_err(|error| {
         tracing::error!(%error, "an approval token could not be signed");
         Problem::new(Kind::Internal, "the approval is recorded, but its token could not be made")
     })
 }
 
-/// Answers an approval, with its token.
+/// Answers an approval, with its token, which counts from `at`.
+///
+/// # Errors
+/// 410 `approval-expired`: a token that was issued once is not issued again with new times.
 pub(crate) fn approved(
     app: &App,
     row: &Verification,
     masked: bool,
     account: Option<&Account>,
+    at: Timestamp,
 ) -> Result<Response, Problem> {
-    let now = app.clock.now();
-    let token = sign(app, row, account, now)?;
-    let verification = VerificationView::new(row, &app.carriers, masked, now);
+    let token = sign(app, row, account, at)?;
+    let verification = VerificationView::new(row, &app.carriers, masked, app.clock.now());
     let body = Json(Approved { status: "approved", token, verification });
     Ok((StatusCode::OK, [(header::CACHE_CONTROL, "no-store")], body).into_response())
 }
@@ -171,6 +187,6 @@ pub(super) fn operation() -> Op {
             &[&NO_STORE],
             vec![("approved", "Approved", examples::approval())],
         )
-        .problems(&[Kind::IncorrectCode, Kind::MalformedCode, Kind::PhoneTaken])
+        .problems(&[Kind::IncorrectCode, Kind::MalformedCode, Kind::PhoneTaken, Kind::ApprovalExpired])
         .problems(ENDED)
 }

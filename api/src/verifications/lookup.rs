@@ -14,6 +14,9 @@ use crate::http::problem::{Kind, Problem};
 /// How long after its end a client token still reads a verification.
 const TOKEN_GRACE: Duration = Duration::from_secs(600);
 
+/// Why an approval is no sign-in any more.
+pub(crate) const ACCOUNT_GONE: &str = "its account is not active any more";
+
 /// The caller's verification with this id, not older than the version that the caller has.
 pub(super) async fn find(
     app: &App,
@@ -48,6 +51,6 @@ pub(crate) async fn with_account(
 /// The account that an approval was for, as it is now: an account that was deactivated since gets no new token.
 async fn active_account(app: &App, client: Uuid, id: Uuid) -> Result<Account, Problem> {
     let found = app.account(client, id).await.map_err(|error| app.refuse(&error))?;
-    let gone = || Problem::new(Kind::AlreadyApproved, "its account is not active any more");
+    let gone = || Problem::new(Kind::AlreadyApproved, ACCOUNT_GONE);
     found.filter(|account| account.is_active).ok_or_else(gone)
 }

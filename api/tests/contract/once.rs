@@ -11,6 +11,7 @@ both_shapes!(
     the_first_answer_comes_again,
     another_body_is_refused,
     a_lost_approval_is_not_lost,
+    an_approval_that_is_given_again_is_the_same,
     a_wrong_code_is_charged_once,
     refusals_are_tried_again,
     scopes_are_kept_apart,
@@ -68,6 +69,21 @@ async fn another_body_is_refused(shape: Shape) {
     assert_eq!(post(&stack, VERIFICATIONS, "k1", json!({"phone": PHONE})).await.status, 202);
     let other = post(&stack, VERIFICATIONS, "k1", json!({"phone": OTHER_PHONE})).await;
     assert_problem(&other, 422, "idempotency-key-reused");
+    stack.stop().await;
+}
+
+/// Who remembers the `jti` until `exp` admits a token once, however often its answer is given again.
+async fn an_approval_that_is_given_again_is_the_same(shape: Shape) {
+    let (stack, clock) = frozen(shape).await;
+    let (id, code) = begin_sent(&stack, json!({"phone": PHONE})).await;
+    let path = format!("{VERIFICATIONS}/{id}/check");
+    let first = post(&stack, &path, "k1", json!({"code": code})).await;
+    clock.advance(SECOND * 599);
+    let again = post(&stack, &path, "k1", json!({"code": code})).await;
+    assert_eq!((again.status, &again.body["token"]), (200, &first.body["token"]));
+    assert!(first.body["token"].is_string());
+    clock.advance(SECOND);
+    assert_problem(&post(&stack, &path, "k1", json!({"code": code})).await, 410, "approval-expired");
     stack.stop().await;
 }
 

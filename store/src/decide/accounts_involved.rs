@@ -104,6 +104,11 @@ impl AccountsInvolved {
         }
     }
 
+    /// An account as it is.
+    pub(super) fn get(&self, account: Uuid) -> Option<Account> {
+        self.accounts.get(&account).cloned()
+    }
+
     /// Notes an approval, and answers the account as it is then.
     pub(super) fn approve(&mut self, key: &LiveKey, account: Uuid, now: Timestamp) -> Option<Account> {
         let account = self.accounts.get_mut(&account)?;

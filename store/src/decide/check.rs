@@ -5,7 +5,7 @@ use super::idempotency::FirstAnswers;
 use super::{Answers, LoadedRows, sorted};
 use crate::error::Result;
 use crate::requests::accounts::AccountConflict;
-use crate::requests::verifications::{Check, Checked, Ended};
+use crate::requests::verifications::{Check, Checked, Ended, TakesEffect};
 use crate::tables::bundles::Written;
 use crate::transaction::Transaction;
 use hulak_common::account::Account;
@@ -63,8 +63,13 @@ pub(crate) async fn check<S: Transaction>(
             Verdict::Right(account) => {
                 let number = numbers.change_or(pair, || ClientNumber::new(pair.0, pair.1));
                 number.failed_checks.clear();
-                number.validated_at = Some(now);
-                let account = account.and_then(|account| accounts.approve(&row.key, account, now));
+                let account = match item.takes_effect {
+                    TakesEffect::AtOnce => {
+                        number.validated_at = Some(now);
+                        account.and_then(|account| accounts.approve(&row.key, account, now))
+                    }
+                    TakesEffect::AtExchange => account.and_then(|account| accounts.get(account)),
+                };
                 approved(apply(&mut rows, item.id, |row| row.end(Status::Approved, now)), account)
             }
             // The account was deleted while its number was being verified: there is no one left that it could be for.

@@ -2,17 +2,21 @@
 
 use uuid::Uuid;
 
+use super::accounts_involved::{AccountsInvolved, Worth};
 use super::idempotency::FirstAnswers;
-use super::{Answers, Effects};
+use super::{Answers, Effects, LoadedRows};
 use crate::error::Result;
+use crate::requests::accounts::AccountConflict;
 use crate::requests::pages::{Exchange, Exchanged, NewPage, PageApproval, PageMade, Spent};
 use crate::tables::accounts::Wanted;
 use crate::tables::pages::Offer;
 use crate::transaction::Transaction;
 use hulak_common::hosted_page::{CODE_LIFE, CREATES, HostedPage};
 use hulak_common::idempotency::Recall;
+use hulak_common::phone_record::ClientNumber;
 use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
+use hulak_common::verification::{Status, Verification};
 
 /// A page of a client.
 pub(crate) type PageRef = (Uuid, Uuid);
@@ -95,6 +99,7 @@ async fn offer<S: Transaction>(tx: &mut S, approval: &PageApproval, now: Timesta
     tx.insert_offer(&offer).await
 }
 
+/// The approval takes effect here: the number and the account are verified, once the client's own server has asked for it.
 async fn trade<S: Transaction>(tx: &mut S, item: &Exchange, now: Timestamp) -> Result<Exchanged> {
     let mut first_answers = FirstAnswers::load(tx, std::iter::once(item.remember.as_ref())).await?;
     match first_answers.recall(item.remember.as_ref(), now) {
@@ -102,11 +107,32 @@ async fn trade<S: Transaction>(tx: &mut S, item: &Exchange, now: Timestamp) -> R
         Recall::Reused => return Ok(Exchanged::KeyReused),
         Recall::First => {}
     }
+    let found = tx.verifications(&[item.verification]).await?.into_iter().next();
+    let mine = |row: &Verification| row.key.client == item.client && row.status == Status::Approved;
+    let Some(row) = found.filter(mine) else { return Ok(Exchanged::Refused) };
+    // As every approval: the client's number, then accounts; pages come last in the order of locks.
+    let pair = (row.key.client, row.key.phone);
+    let mut numbers =
+        LoadedRows::load(tx.client_numbers(&[pair], true).await?, |row| (row.client, row.phone));
+    let mut accounts = AccountsInvolved::load(tx, std::iter::once(&row.key), true).await?;
     let found = tx.lock_offer(item.verification).await?;
     let good =
         |offer: &Offer| offer.client == item.client && offer.exchanged_at.is_none() && offer.expires_at > now;
     let Some(mut offer) = found.filter(good) else { return Ok(Exchanged::Refused) };
+    match (accounts.worth(&row.key), offer.account) {
+        (Worth::Number, None) => {}
+        (Worth::Account(account), Some(id)) if account.id == id => {
+            accounts.approve(&row.key, id, now);
+        }
+        (Worth::Refused(AccountConflict::PhoneTaken), _) => return Ok(Exchanged::PhoneTaken),
+        // It signs in with another number by now, or is not there or not active any more.
+        _ => return Ok(Exchanged::AccountGone),
+    }
+    numbers.change_or(pair, || ClientNumber::new(pair.0, pair.1)).validated_at = Some(now);
     offer.exchanged_at = Some(now);
+    tx.update_client_numbers(&numbers.updated()).await?;
+    tx.insert_client_numbers(&numbers.inserted()).await?;
+    accounts.save(tx).await?;
     tx.update_offer(&offer).await?;
     let Offer { client, verification, account, .. } = offer;
     let answer = Exchanged::Done(PageApproval { client, verification, account });

@@ -69,6 +69,10 @@ pub enum Exchanged {
     Done(PageApproval),
     /// There is none, it is too late, or it was exchanged before.
     Refused,
+    /// Its account cannot have the number: another one has verified it since.
+    PhoneTaken,
+    /// Its account is deleted or not active any more, or signs in with another number.
+    AccountGone,
     /// It came before, and was answered like this.
     Answered(String),
     /// Its idempotency key was used for another request.

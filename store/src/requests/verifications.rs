@@ -113,8 +113,20 @@ pub struct Check {
     pub id: Uuid,
     /// What was typed.
     pub code: Code,
+    /// When an approval has its effect.
+    pub takes_effect: TakesEffect,
     /// How its answer is kept, when it may come twice.
     pub remember: Option<Remember<Checked>>,
+}
+
+/// When an approval verifies the number and the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakesEffect {
+    /// With the right code: the application itself checks it.
+    AtOnce,
+    /// When the application exchanges the approval. Whoever typed the code on a hosted page may have been led there by a stranger:
+    /// only the application can tell, by the `state` that the browser brings back.
+    AtExchange,
 }
 
 /// What became of a [`Check`].

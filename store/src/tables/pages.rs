@@ -8,8 +8,7 @@ use crate::tables::{Dialect as _, corrupt};
 use hulak_common::hosted_page::HostedPage;
 use hulak_common::time::Timestamp;
 
-/// What the decisions on pages need of a transaction. Each of them locks one row and no other, so their place in the
-/// order of locks is the last.
+/// What the decisions on pages need of a transaction. Their rows are locked last, and none beside another.
 pub(crate) trait PagesTable: Send {
     /// Loads a page, locking it when `lock`.
     fn find_page(&mut self, id: Uuid, lock: bool) -> impl Future<Output = Result<Option<HostedPage>>> + Send;

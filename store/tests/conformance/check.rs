@@ -4,7 +4,7 @@ use hulak_common::code::{Code, CodeLength, Keyring};
 use hulak_common::limits::{LimitReached, Policy};
 use hulak_common::rules::Rules;
 use hulak_common::verification::{Delivery, Status};
-use hulak_store::{Check, Checked, Created};
+use hulak_store::{Check, Checked, Created, TakesEffect};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -31,7 +31,13 @@ async fn the_right_code_approves_once(kind: Kind) {
     let pending = world.begin(&ask(1), START).await;
     world.deliver(&pending, START).await;
     let sent = world.read(&pending).await;
-    let check = Check { client: CLIENT, id: pending.id, code: world.right(&pending), remember: None };
+    let check = Check {
+        client: CLIENT,
+        id: pending.id,
+        code: world.right(&pending),
+        takes_effect: TakesEffect::AtOnce,
+        remember: None,
+    };
     let batch = world.store.check(&[check], at(9)).await;
     assert_eq!(announced(&batch.events), [(pending.id, sent.version + 1)].into());
     let Checked::Approved(approved) = only(batch) else { panic!() };
@@ -50,7 +56,13 @@ async fn the_right_code_approves_once(kind: Kind) {
 async fn a_wrong_code_is_charged(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
-    let check = Check { client: CLIENT, id: pending.id, code: world.wrong(&pending), remember: None };
+    let check = Check {
+        client: CLIENT,
+        id: pending.id,
+        code: world.wrong(&pending),
+        takes_effect: TakesEffect::AtOnce,
+        remember: None,
+    };
     let batch = world.store.check(&[check], at(9)).await;
     assert_eq!(announced(&batch.events), [(pending.id, 2)].into());
     let Checked::Incorrect(charged) = only(batch) else { panic!() };
@@ -189,14 +201,21 @@ async fn a_stranger_finds_nothing(kind: Kind) {
     let wrong = world.wrong(&pending);
     for (client, id) in [(OTHER_CLIENT, pending.id), (CLIENT, Uuid::nil())] {
         for code in [&right, &wrong, &Code::typed("x".to_owned())] {
-            let check = Check { client, id, code: code.clone(), remember: None };
+            let check =
+                Check { client, id, code: code.clone(), takes_effect: TakesEffect::AtOnce, remember: None };
             assert_eq!(only(world.store.check(&[check], at(1)).await), Checked::NotFound);
         }
     }
     assert_eq!(world.read(&pending).await, pending);
     assert_eq!(world.count("client_numbers").await, 0);
     // Nor when the owner's check is in the same batch.
-    let check = |client| Check { client, id: pending.id, code: wrong.clone(), remember: None };
+    let check = |client| Check {
+        client,
+        id: pending.id,
+        code: wrong.clone(),
+        takes_effect: TakesEffect::AtOnce,
+        remember: None,
+    };
     let answers =
         all(world.store.check(&[check(OTHER_CLIENT), check(CLIENT), check(OTHER_CLIENT)], at(1)).await);
     assert!(
@@ -212,7 +231,13 @@ async fn a_rotated_secret_still_checks_and_a_lost_one_says_so(kind: Kind) {
     let rotated = with(Keyring::new(secret(2), Some(secret(1))));
     let later = with(Keyring::new(secret(3), Some(secret(2))));
     let pending = world.begin(&ask(1), START).await;
-    let check = |code| Check { client: CLIENT, id: pending.id, code, remember: None };
+    let check = |code| Check {
+        client: CLIENT,
+        id: pending.id,
+        code,
+        takes_effect: TakesEffect::AtOnce,
+        remember: None,
+    };
     for code in [world.right(&pending), world.wrong(&pending)] {
         assert_eq!(only(later.check(&[check(code)], at(1)).await), Checked::UnknownKey);
     }
@@ -231,7 +256,13 @@ async fn a_code_keeps_the_length_it_was_made_with(kind: Kind) {
     let pending = world.begin(&ask(1), START).await;
     let right = world.right(&pending);
     let longer = world.another(Rules { code_length: CodeLength::new(8).unwrap(), ..rules() });
-    let check = |code| Check { client: CLIENT, id: pending.id, code, remember: None };
+    let check = |code| Check {
+        client: CLIENT,
+        id: pending.id,
+        code,
+        takes_effect: TakesEffect::AtOnce,
+        remember: None,
+    };
     let eight = only(longer.check(&[check(Code::typed("12345678".to_owned()))], at(1)).await);
     assert_eq!(eight, Checked::Malformed(CodeLength::default()));
     assert!(matches!(only(longer.check(&[check(right)], at(1)).await), Checked::Approved(_)));
@@ -240,7 +271,8 @@ async fn a_code_keeps_the_length_it_was_made_with(kind: Kind) {
 async fn a_batch_is_checked_in_order(kind: Kind) {
     let world = kind.world(no_limits()).await;
     let [one, two] = [world.begin(&ask(1), START).await, world.begin(&ask_in(1, "x"), START).await];
-    let check = |id, code| Check { client: CLIENT, id, code, remember: None };
+    let check =
+        |id, code| Check { client: CLIENT, id, code, takes_effect: TakesEffect::AtOnce, remember: None };
     let batch = [
         check(one.id, world.wrong(&one)),
         check(two.id, world.right(&two)),

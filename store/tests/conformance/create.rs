@@ -6,7 +6,7 @@ use hulak_common::limits::{LimitReached, NumberLimits, Policy};
 use hulak_common::rng::Rng;
 use hulak_common::rules::Rules;
 use hulak_common::verification::{Delivery, Purpose, Route, Status};
-use hulak_store::{Created, List};
+use hulak_store::{Created, List, TakesEffect};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -300,6 +300,7 @@ async fn a_poisoned_item_leaves_its_neighbours_alone(kind: Kind) {
         client: CLIENT,
         id: verification,
         code: world.wrong(&taken),
+        takes_effect: TakesEffect::AtOnce,
         remember: None,
     };
     let checks = world.store.check(&[wrong(broken.id), wrong(taken.id)], START).await;

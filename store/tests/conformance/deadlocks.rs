@@ -3,7 +3,7 @@
 use hulak_common::code::Code;
 use hulak_common::job::MessageId;
 use hulak_common::verification::Verification;
-use hulak_store::{Check, Claimed, Outcome, WORKER_TTL};
+use hulak_store::{Check, Claimed, Outcome, TakesEffect, WORKER_TTL};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -40,7 +40,13 @@ async fn batches_in_opposite_orders_do_not_deadlock(kind: Kind) {
             |target: &Verification| if n % 10 == 1 { world.right(target) } else { world.wrong(target) };
         let checks: Vec<_> = targets
             .iter()
-            .map(|row| Check { client: CLIENT, id: row.id, code: code(row), remember: None })
+            .map(|row| Check {
+                client: CLIENT,
+                id: row.id,
+                code: code(row),
+                takes_effect: TakesEffect::AtOnce,
+                remember: None,
+            })
             .collect();
         let wishes: Vec<_> = targets.iter().map(|row| wish(row.newest_message())).collect();
         let confirms: Vec<_> = targets.iter().map(|row| (row.newest_message(), at(1))).collect();
@@ -96,6 +102,7 @@ async fn checks_and_the_reaper_do_not_deadlock(kind: Kind) {
             client: CLIENT,
             id: create.id,
             code: Code::typed("000000".to_owned()),
+            takes_effect: TakesEffect::AtOnce,
             remember: None,
         })
         .collect();

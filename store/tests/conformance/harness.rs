@@ -19,7 +19,7 @@ use hulak_common::time::Timestamp;
 use hulak_common::verification::{DeliveryError, DeliveryFault, Status, Verification};
 use hulak_store::{
     AccountChanged, Batch, Check, Checked, Claim, Claimed, Create, Created, Grant, NewAccount, Outcome,
-    Record, Recorded, Store,
+    Record, Recorded, Store, TakesEffect,
 };
 use hulak_testkit::answer::eventually;
 use hulak_testkit::database::TestDatabase;
@@ -358,7 +358,13 @@ impl World {
     }
 
     pub(crate) async fn check(&self, verification: &Verification, code: Code, now: Timestamp) -> Checked {
-        let check = Check { client: verification.key.client, id: verification.id, code, remember: None };
+        let check = Check {
+            client: verification.key.client,
+            id: verification.id,
+            code,
+            takes_effect: TakesEffect::AtOnce,
+            remember: None,
+        };
         only(self.store.check(&[check], now).await)
     }
 

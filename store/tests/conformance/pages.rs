@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use hulak_common::account::Account;
 use hulak_common::hosted_page::{CODE_LIFE, CREATES, HostedPage, LIFE, REMEMBERED};
 use hulak_common::idempotency::Remember;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Locale, Purpose};
-use hulak_store::{Exchange, Exchanged, NewPage, PageApproval, PageMade, Spent};
+use hulak_store::{
+    AccountList, Check, Checked, Exchange, Exchanged, NewPage, PageApproval, PageMade, Spent, TakesEffect,
+};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -23,6 +26,8 @@ on_both_stores!(
     an_approval_is_exchanged_once,
     racers_exchange_an_approval_once,
     an_exchange_is_answered_again,
+    the_exchange_verifies_and_not_the_code,
+    an_exchange_comes_too_late_for_what_another_account_has,
     what_ended_long_ago_is_deleted,
 );
 
@@ -173,9 +178,70 @@ fn swap(client: Uuid) -> Exchange {
     Exchange { client, verification: APPROVED, remember: None }
 }
 
+/// A page of [`OFFER`]'s account asked for a code, and the right one was typed on it.
+async fn approved_on_a_page(world: &World) {
+    let mut create = ask(1);
+    create.id = APPROVED;
+    create.key.purpose = Purpose::SignUp;
+    create.key.account = Some(world.account(0xB).await);
+    let pending = world.begin(&create, START).await;
+    let check = Check {
+        client: CLIENT,
+        id: APPROVED,
+        code: world.right(&pending),
+        takes_effect: TakesEffect::AtExchange,
+        remember: None,
+    };
+    assert!(matches!(only(world.store.check(&[check], START).await), Checked::ApprovedFor(..)));
+}
+
+async fn account(world: &World, id: u128) -> Account {
+    let list = AccountList {
+        client: CLIENT,
+        id: Some(Uuid::from_u128(id)),
+        username: None,
+        phone: None,
+        before: None,
+        limit: 1,
+    };
+    world.store.accounts(&list).await.unwrap().remove(0)
+}
+
+/// A stranger who leads a person to a page of the stranger's account gains nothing: only the exchange, which the application
+/// makes once it has compared the `state`, verifies.
+async fn the_exchange_verifies_and_not_the_code(kind: Kind) {
+    let world = kind.world(rules()).await;
+    approved_on_a_page(&world).await;
+    world.store.offer_approval(OFFER, START).await.unwrap();
+    let verified = async || (account(&world, 0xB).await.phone, world.report(1).await.client.validated_at);
+    assert_eq!(verified().await, (None, None));
+    let exchanged = world.store.exchange(&swap(CLIENT), at(60)).await.unwrap();
+    assert_eq!(exchanged, Exchanged::Done(OFFER));
+    assert_eq!(verified().await, (Some(phone(1)), Some(at(60))));
+    assert!(account(&world, 0xB).await.phone_verified);
+}
+
+/// What has changed between code and exchange counts.
+async fn an_exchange_comes_too_late_for_what_another_account_has(kind: Kind) {
+    let world = kind.world(rules()).await;
+    approved_on_a_page(&world).await;
+    world.store.offer_approval(OFFER, START).await.unwrap();
+    let mut theirs = ask(1);
+    theirs.key.purpose = Purpose::SignUp;
+    theirs.key.account = Some(world.account(0xC).await);
+    let theirs = world.begin(&theirs, at(30)).await;
+    assert!(matches!(world.check_right(&theirs, at(31)).await, Checked::ApprovedFor(..)));
+    assert_eq!(world.store.exchange(&swap(CLIENT), at(32)).await.unwrap(), Exchanged::PhoneTaken);
+    world.store.delete_account(CLIENT, Uuid::from_u128(0xB)).await.unwrap();
+    assert_eq!(world.store.exchange(&swap(CLIENT), at(33)).await.unwrap(), Exchanged::AccountGone);
+    assert!(account(&world, 0xC).await.phone_verified);
+}
+
 async fn an_approval_is_exchanged_once(kind: Kind) {
     let world = kind.world(rules()).await;
     let exchange = async |client, now| world.store.exchange(&swap(client), now).await.unwrap();
+    assert_eq!(exchange(CLIENT, START).await, Exchanged::Refused, "there is no such verification");
+    approved_on_a_page(&world).await;
     assert_eq!(exchange(CLIENT, START).await, Exchanged::Refused, "nothing was offered");
     world.store.offer_approval(OFFER, START).await.unwrap();
     assert_eq!(exchange(OTHER_CLIENT, START).await, Exchanged::Refused);
@@ -189,6 +255,7 @@ async fn an_approval_is_exchanged_once(kind: Kind) {
 
 async fn racers_exchange_an_approval_once(kind: Kind) {
     let world = kind.world(rules()).await;
+    approved_on_a_page(&world).await;
     world.store.offer_approval(OFFER, START).await.unwrap();
     let answers = race(&world, 24, |n, store| async move {
         if n % 4 == 0 {
@@ -203,6 +270,7 @@ async fn racers_exchange_an_approval_once(kind: Kind) {
 
 async fn an_exchange_is_answered_again(kind: Kind) {
     let world = kind.world(rules()).await;
+    approved_on_a_page(&world).await;
     world.store.offer_approval(OFFER, START).await.unwrap();
     let exchange = async |scope: u8, body: u8| {
         let write =

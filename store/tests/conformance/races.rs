@@ -7,7 +7,7 @@ use hulak_common::job::MessageId;
 use hulak_common::limits::{NumberLimits, Policy};
 use hulak_common::rules::Rules;
 use hulak_common::verification::{Delivery, Status, Verification};
-use hulak_store::{Check, Checked, Claimed, Created, Outcome, Recorded};
+use hulak_store::{Check, Checked, Claimed, Created, Outcome, Recorded, TakesEffect};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -32,7 +32,13 @@ on_both_stores!(
 async fn of_a_hundred_right_checks_one_wins(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
-    let check = Check { client: CLIENT, id: pending.id, code: world.right(&pending), remember: None };
+    let check = Check {
+        client: CLIENT,
+        id: pending.id,
+        code: world.right(&pending),
+        takes_effect: TakesEffect::AtOnce,
+        remember: None,
+    };
     let answers = race(&world, 100, |_, store| {
         let check = check.clone();
         async move { only(store.check(&[check], at(1)).await) }
@@ -47,7 +53,13 @@ async fn of_a_hundred_right_checks_one_wins(kind: Kind) {
 async fn of_a_hundred_guesses_five_are_judged(kind: Kind) {
     let world = kind.world(rules()).await;
     let pending = world.begin(&ask(1), START).await;
-    let check = Check { client: CLIENT, id: pending.id, code: world.wrong(&pending), remember: None };
+    let check = Check {
+        client: CLIENT,
+        id: pending.id,
+        code: world.wrong(&pending),
+        takes_effect: TakesEffect::AtOnce,
+        remember: None,
+    };
     let answers = race(&world, 100, |_, store| {
         let check = check.clone();
         async move { only(store.check(&[check], at(1)).await) }
@@ -74,7 +86,13 @@ async fn the_numbers_budget_holds_over_verifications(kind: Kind) {
     // Four guesses at each of twenty: no verification's own count stops them.
     let answers = race(&world, 80, |n, store| {
         let target = &pending[n % pending.len()];
-        let check = Check { client: CLIENT, id: target.id, code: world.wrong(target), remember: None };
+        let check = Check {
+            client: CLIENT,
+            id: target.id,
+            code: world.wrong(target),
+            takes_effect: TakesEffect::AtOnce,
+            remember: None,
+        };
         async move { only(store.check(&[check], at(1)).await) }
     })
     .await;
@@ -281,7 +299,13 @@ async fn calls_on_one_verification_overwrite_nothing(kind: Kind) {
     // Two wrong checks and a resend of each, which lock different rows first.
     race(&world, 75, |n, store| {
         let target = &pending[n / 3];
-        let check = Check { client: CLIENT, id: target.id, code: world.wrong(target), remember: None };
+        let check = Check {
+            client: CLIENT,
+            id: target.id,
+            code: world.wrong(target),
+            takes_effect: TakesEffect::AtOnce,
+            remember: None,
+        };
         let create = ask(u32::try_from(n / 3).unwrap());
         async move {
             if n % 3 == 0 {
@@ -302,7 +326,13 @@ async fn calls_on_one_verification_overwrite_nothing(kind: Kind) {
     // The right code of the first message, while the second is being sent.
     race(&world, 50, |n, store| {
         let target = &pending[n / 2];
-        let check = Check { client: CLIENT, id: target.id, code: world.right(target), remember: None };
+        let check = Check {
+            client: CLIENT,
+            id: target.id,
+            code: world.right(target),
+            takes_effect: TakesEffect::AtOnce,
+            remember: None,
+        };
         let wish = wish(target.newest_message());
         async move {
             if n % 2 == 0 {
@@ -338,6 +368,7 @@ async fn an_approval_and_the_reaper_exclude_each_other(kind: Kind) {
             client: CLIENT,
             id: row.id,
             code: world.right(row),
+            takes_effect: TakesEffect::AtOnce,
             remember: None,
         });
         async move {

@@ -9,7 +9,9 @@ use hulak_common::rate_limit::Quota;
 use hulak_common::rules::{Quotas, Rules};
 use hulak_common::time::Timestamp;
 use hulak_common::verification::{Delivery, Status, Verification};
-use hulak_store::{Block, Cancel, Canceled, Checked, Claimed, Create, Created, Ended, List, Resend, Resent};
+use hulak_store::{
+    Block, Cancel, Canceled, Checked, Claimed, Create, Created, Ended, List, Resend, Resent, TakesEffect,
+};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -182,7 +184,13 @@ async fn a_check_is_answered_again(kind: Kind) {
             _ => None,
         };
         let remember = Remember { scope: [scope; 32], bodies: vec![[0; 32]], write: Arc::new(write) };
-        hulak_store::Check { client: CLIENT, id: pending.id, code, remember: Some(remember) }
+        hulak_store::Check {
+            client: CLIENT,
+            id: pending.id,
+            code,
+            takes_effect: TakesEffect::AtOnce,
+            remember: Some(remember),
+        }
     };
     let wrong = || check(1, world.wrong(&pending));
     assert!(matches!(only(world.store.check(&[wrong()], START).await), Checked::Incorrect(_)));

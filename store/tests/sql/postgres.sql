@@ -79,6 +79,7 @@ SELECT id, client_id, username, first_name, last_name, email, phone, phone_verif
 SELECT id, client_id, username, first_name, last_name, email, phone, phone_verified, is_active, created_at, updated_at, last_login_at FROM accounts WHERE client_id = $1 AND username_key = $2 ORDER BY id DESC LIMIT $3
 SELECT id, client_id, username, first_name, last_name, email, phone, phone_verified, is_active, created_at, updated_at, last_login_at FROM accounts WHERE client_id = $1 ORDER BY id DESC LIMIT $2
 SELECT id, client_id, username, first_name, last_name, email, phone, phone_verified, is_active, created_at, updated_at, last_login_at FROM accounts WHERE phone_verified AND ((client_id = $ AND phone = $)) ORDER BY id
+SELECT id, client_id, username, first_name, last_name, email, phone, phone_verified, is_active, created_at, updated_at, last_login_at FROM accounts WHERE phone_verified AND ((client_id = $ AND phone = $)) ORDER BY id FOR UPDATE
 SELECT id, name FROM clients
 SELECT id, name, created_at, app_name, cors_origins, redirect_uris, rate, address_hourly FROM clients
 SELECT id, seen_at, state FROM workers
