@@ -17,6 +17,7 @@ use hulak_common::sms_template::Templates;
 use hulak_common::test_numbers::TestNumbers;
 use hulak_common::time::Timestamp;
 use hulak_common::verification::Verification;
+use hulak_runtime::host_guard::KnownHosts;
 use hulak_runtime::shutdown::Shutdown;
 use hulak_store::{
     AccountList, Batch, Cancel, Canceled, Check, Checked, Create, Created, Monitor, Resend, Resent, Store,
@@ -72,6 +73,8 @@ pub struct Api {
     pub templates: Templates,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: TrustedProxies,
+    /// Names that the admin address answers to, besides those that no stranger can use.
+    pub admin_hosts: KnownHosts,
     /// Whose pages may call.
     pub cors: CorsOrigins,
     /// Whether hosted pages are served.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use hulak_common::phone::PhonePattern;
+use hulak_runtime::host_guard::KnownHosts;
 use hulak_runtime::settings::{CarrierArgs, some_duration};
 use url::Url;
 
@@ -21,6 +22,9 @@ pub struct AddressArgs {
     /// Where operators reach /healthz and /readyz.
     #[arg(long, env = "HULAK_ADMIN_ADDR", default_value = "127.0.0.1:9090", hide_env_values = true)]
     pub admin_addr: SocketAddr,
+    /// Names that the console answers to besides its address, separated by commas: those of a reverse proxy.
+    #[arg(long, env = "HULAK_ADMIN_HOSTS", default_value = "", hide_env_values = true)]
+    pub admin_hosts: KnownHosts,
     /// The address that callers know this service by; http://HTTP_ADDR when not set.
     #[arg(long, env = "HULAK_PUBLIC_URL", hide_env_values = true, value_parser = public_url)]
     pub public_url: Option<Url>,

@@ -32,15 +32,18 @@ mod tokens;
 mod verifications;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hulak_common::api_key::DEFAULT_CLIENT;
 use hulak_runtime::metrics;
+use hulak_runtime::networks::Peers;
 use hulak_runtime::serve::{ServeOptions, serve};
 use hulak_runtime::shutdown::Shutdown;
 use hulak_service::gauges;
 use hulak_service::health::Vitals;
 use hulak_service::metrics_history::Sampler;
 use hulak_store::StoreError;
+use ipnet::IpNet;
 use tokio::net::TcpListener;
 
 use app::App;
@@ -96,6 +99,7 @@ pub async fn run(
         Vitals { monitor: monitor.clone(), broker: Arc::clone(&app.broker), store: Arc::clone(store) };
     let console = console::Parts {
         public_url: app.public_url.clone(),
+        proxies: app.proxies.clone(),
         carriers: app.carriers.clone(),
         store: Arc::clone(store),
         broker: Arc::clone(&app.broker),
@@ -103,11 +107,20 @@ pub async fn run(
         clock: Arc::clone(clock),
         rng: rng.clone(),
     };
-    let admin_router = admin::router(vitals.clone(), console);
-    let admin_options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..ServeOptions::default() };
+    let admin_router = admin::router(vitals.clone(), console, app.admin_hosts.clone());
+    let admin_options = ServeOptions {
+        max_connections: ADMIN_CONNECTIONS,
+        handler_timeout: ADMIN_HANDLER,
+        ..ServeOptions::default()
+    };
     let serving = Box::pin(async {
         tokio::try_join!(
-            serve(public, router::router(Arc::clone(&app)), public_options(), shutdown.clone()),
+            serve(
+                public,
+                router::router(Arc::clone(&app)),
+                public_options(app.proxies.networks()),
+                shutdown.clone()
+            ),
             serve(admin, admin_router, admin_options, shutdown.clone()),
         )
     });
@@ -132,21 +145,29 @@ pub async fn run(
     Ok(())
 }
 
-/// The admin address has few callers.
-const ADMIN_CONNECTIONS: usize = 64;
+/// The admin address has few callers. Many more than the console works on at once, so that health and metrics are answered whatever
+/// the console's callers do.
+const ADMIN_CONNECTIONS: usize = 256;
+/// How long a request of the admin address may take, its form included.
+const ADMIN_HANDLER: Duration = Duration::from_secs(15);
 
 /// Callers who wait hold a connection each, so there may be many.
 const PUBLIC_CONNECTIONS: usize = 16_384;
 /// Files that are none of the callers' connections: listeners, the database, the broker.
 const OTHER_FILES: u64 = 256;
 
+/// The part of all connections that the callers of one network may have.
+const NETWORK_SHARE: usize = 4;
+
 /// As many connections as the system lets this process have files for.
-fn public_options() -> ServeOptions {
+fn public_options(proxies: Arc<[IpNet]>) -> ServeOptions {
     let files =
         rlimit::increase_nofile_limit(PUBLIC_CONNECTIONS as u64 + OTHER_FILES).unwrap_or_else(|error| {
             tracing::warn!(%error, "the number of open files cannot be raised");
             1_024
         });
     let connections = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(PUBLIC_CONNECTIONS);
-    ServeOptions { max_connections: connections.clamp(64, PUBLIC_CONNECTIONS), ..ServeOptions::default() }
+    let max_connections = connections.clamp(64, PUBLIC_CONNECTIONS);
+    let peers = Peers::ByNetwork { most: max_connections / NETWORK_SHARE, proxies };
+    ServeOptions { max_connections, peers, ..ServeOptions::default() }
 }

@@ -33,6 +33,12 @@ text_enum! {
         Purge => "purge",
         /// Downloaded the bill.
         Export => "export",
+        /// Made a key, by a command.
+        CreateKey => "create-key",
+        /// Revoked a key, by a command.
+        RevokeKey => "revoke-key",
+        /// Changed what is set for a client, by a command.
+        SetClient => "set-client",
         /// An action that failed.
         Failure => "failure",
     }

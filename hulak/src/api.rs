@@ -62,6 +62,7 @@ impl ApiArgs {
             carriers: shared.carriers.clone(),
             templates: shared.templates.clone(),
             proxies: self.addresses.trusted_proxies.clone(),
+            admin_hosts: self.addresses.admin_hosts.clone(),
             cors: self.addresses.cors_origins.clone(),
             hosted: self.hosted.pages(false),
             keyring: shared.keyring.clone(),

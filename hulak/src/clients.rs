@@ -4,13 +4,14 @@ use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use hulak_common::audit::Act;
 use hulak_common::client::{Change, ClientRecord, ClientSettings, SettingsChange};
 use hulak_common::origin;
 use hulak_common::sms_template::{Templates, app_name};
 use hulak_runtime::settings::messages::MessageArgs;
 use hulak_store::Store;
 
-use crate::command::{CommandArgs, print};
+use crate::command::{CommandArgs, print, record};
 use crate::launch::{Done, Failure};
 
 #[derive(Debug, Args)]
@@ -54,6 +55,19 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// What is asked for, as it was typed.
+    fn flags(&self) -> String {
+        let flags = [
+            ("app-name", &self.app_name),
+            ("cors-origins", &self.cors_origins),
+            ("redirect-uris", &self.redirect_uris),
+            ("rate", &self.rate),
+            ("address-hourly", &self.address_hourly),
+        ];
+        let given = flags.iter().filter_map(|(flag, text)| Some(format!("--{flag} {}", text.as_deref()?)));
+        given.collect::<Vec<_>>().join(" ")
+    }
+
     fn change(&self, templates: &Templates) -> Result<SettingsChange, Failure> {
         let app_name = |text: &str| {
             let name = app_name(text)?;
@@ -99,6 +113,7 @@ async fn set(store: &Store, templates: &Templates, wanted: &Wanted) -> Done {
         return Err("nothing to set: see `hulak clients set --help`".into());
     }
     let name = wanted.name.trim();
+    record(store, Act::SetClient, format!("{name}: {}", wanted.flags())).await?;
     let client = store
         .change_client(name, &change)
         .await?

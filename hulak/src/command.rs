@@ -3,13 +3,14 @@
 use std::io::Write as _;
 
 use clap::Args;
+use hulak_common::audit::{Act, AuditEntry};
 use hulak_common::code::{Keyring, Secret};
 use hulak_common::rng::Rng;
 use hulak_runtime::settings::{DatabaseArgs, Environment, RulesArgs, SECRETS_HELP, TelemetryArgs};
 use hulak_service::connect;
 use hulak_store::Store;
 
-use crate::launch::Done;
+use crate::launch::{Done, Failure};
 
 /// The settings of a command on the database.
 #[derive(Debug, Args)]
@@ -39,6 +40,14 @@ impl CommandArgs {
         store.close().await;
         done
     }
+}
+
+/// Writes what a command is about to do to the audit log, where the console shows it. When this fails, it must not be done.
+pub(crate) async fn record(store: &Store, act: Act, what: String) -> Result<(), Failure> {
+    let (at, rng) = (store.time().await?, Rng::system());
+    let who = "command line".to_owned();
+    let entry = AuditEntry { id: rng.uuid_v7(at), at, who, key_prefix: String::new(), act, what };
+    Ok(store.audit(&entry).await?)
 }
 
 /// All of it at once: a reader that goes away in the middle is an error, not a panic.

@@ -19,6 +19,8 @@ pub(crate) struct DataDir {
     _lock: File,
 }
 
+/// The file of the API key.
+const API_KEY: &str = "api-key";
 /// The file of the operator's key.
 const OPERATOR_KEY: &str = "operator-key";
 
@@ -51,14 +53,19 @@ impl DataDir {
 
     /// The API key of the client `default`; made the first time.
     pub(crate) fn api_key(&self, rng: &Rng) -> Result<ApiKey, Failure> {
-        let text = self.keep("api-key", || ApiKey::generate(CLIENT_PREFIX, rng).expose().to_owned())?;
-        Ok(ApiKey::parse(text.trim()).map_err(|error| self.unusable("api-key", &error))?)
+        let text = self.keep(API_KEY, || ApiKey::generate(CLIENT_PREFIX, rng).expose().to_owned())?;
+        Ok(ApiKey::parse(text.trim()).map_err(|error| self.unusable(API_KEY, &error))?)
     }
 
     /// The operator's key for the console; made the first time.
     pub(crate) fn operator_key(&self, rng: &Rng) -> Result<ApiKey, Failure> {
         let text = self.keep(OPERATOR_KEY, || ApiKey::generate(OPERATOR_PREFIX, rng).expose().to_owned())?;
         Ok(ApiKey::parse(text.trim()).map_err(|error| self.unusable(OPERATOR_KEY, &error))?)
+    }
+
+    /// Where the API key is.
+    pub(crate) fn api_key_file(&self) -> PathBuf {
+        self.path.join(API_KEY)
     }
 
     /// Where the operator's key is.

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, OPERATOR_PREFIX};
+use hulak_common::audit::Act;
 use hulak_common::client::KeyRecord;
 use hulak_common::rng::Rng;
 use hulak_common::sms_template::client_name;
 use hulak_store::Store;
 
-use crate::command::{CommandArgs, print};
+use crate::command::{CommandArgs, print, record};
 use crate::launch::{Done, Failure};
 
 #[derive(Debug, Args)]
@@ -53,6 +54,8 @@ async fn create(store: &Store, rng: &Rng, client: &str, operator: bool) -> Done 
     let now = store.time().await?;
     let key = ApiKey::generate(if operator { OPERATOR_PREFIX } else { CLIENT_PREFIX }, rng);
     let kept = key.to_store(client);
+    let what = format!("{} key {}… of {client}", kind(operator), kept.prefix);
+    record(store, Act::CreateKey, what).await?;
     store.install_key(&kept, rng.uuid_v7(now), now).await?;
     print(&format!("{}\n", key.expose())).inspect_err(|_| {
         eprintln!("the new key could not be shown; revoke it with: hulak keys revoke {}", kept.prefix);
@@ -64,6 +67,7 @@ async fn create(store: &Store, rng: &Rng, client: &str, operator: bool) -> Done 
 
 async fn revoke(store: &Store, prefix: &str) -> Done {
     let found = find(store.keys().await?, prefix)?;
+    record(store, Act::RevokeKey, format!("{}… of {}", found.prefix, found.client_name)).await?;
     let now = store.time().await?;
     let at = store.revoke_key(&found.hash, now).await?.ok_or("the key has just gone")?;
     let KeyRecord { prefix, client_name, .. } = found;

@@ -9,7 +9,7 @@ use clap::Args;
 use hulak_api::Api;
 use hulak_api::config::HostedPages;
 use hulak_broker::{Broker, MemoryBroker};
-use hulak_common::api_key::{ApiKey, DEFAULT_CLIENT};
+use hulak_common::api_key::DEFAULT_CLIENT;
 use hulak_common::clock::SharedClock;
 use hulak_common::rng::Rng;
 use hulak_common::rules::Rules;
@@ -64,7 +64,12 @@ pub(crate) async fn run(settings: &Settings) -> Done {
     let (environment, rng) = (process.environment, &process.rng);
     let data = DataDir::open(&settings.data_dir)?;
     let keyring = environment.keyring_or(|| data.secret(rng))?;
-    let api_key = environment.api_key()?.map_or_else(|| data.api_key(rng), Ok)?;
+    let given = environment.api_key()?;
+    let shown = match given {
+        Some(_) => environment.in_shell("HULAK_API_KEY"),
+        None => format!("$(cat '{}')", data.api_key_file().display()),
+    };
+    let api_key = given.map_or_else(|| data.api_key(rng), Ok)?;
     let operator_key = data.operator_key(rng)?;
     let ports = Ports::open(settings, environment).await?;
     let addresses = ports.addresses()?;
@@ -96,8 +101,9 @@ pub(crate) async fn run(settings: &Settings) -> Done {
         demonstrates,
         data: settings.data_dir.display().to_string(),
         operator_key: data.operator_key_file().display().to_string(),
+        api_key: shown,
     };
-    greeting.print(&api_key);
+    greeting.print();
     let sign_up = demonstrates.then(|| format!("http://{}/verify", addresses.api));
     let (clock, rng, shutdown) = (Arc::clone(&process.clock), process.rng.clone(), process.shutdown.clone());
     let working = async {
@@ -200,11 +206,14 @@ struct Greeting {
     demonstrates: bool,
     data: String,
     operator_key: String,
+    /// How a shell finds the API key. The key itself is not printed: what a program prints is kept in logs.
+    api_key: String,
 }
 
 impl Greeting {
-    fn print(&self, key: &ApiKey) {
-        let Self { addresses: Addresses { api, admin, inbox }, demonstrates, data, operator_key } = self;
+    fn print(&self) {
+        let Self { addresses: Addresses { api, admin, inbox }, demonstrates, data, operator_key, api_key } =
+            self;
         println!("Hulak verifies phone numbers in Nepal.\n");
         println!("  API        http://{api}");
         println!("  Docs       http://{api}/docs");
@@ -222,7 +231,7 @@ impl Greeting {
         println!("  Data       {data}\n");
         println!("Ask for a code:\n");
         println!("  curl -s http://{api}/v1/verifications \\");
-        println!("    -H 'Authorization: Bearer {}' \\", key.expose());
+        println!("    -H \"Authorization: Bearer {api_key}\" \\");
         println!("    -H 'Content-Type: application/json' -d '{{\"phone\":\"9812345678\"}}'\n");
     }
 }

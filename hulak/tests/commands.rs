@@ -142,6 +142,27 @@ async fn keys(database: &str) {
     let moment = |text: &str| text.split_whitespace().last().unwrap().to_owned();
     assert!(again.contains("was revoked at") && moment(&again) == moment(&revoked), "{revoked}{again}");
     assert!(run(database, &["keys", "list"]).contains(&moment(&revoked)));
+    let record = record(database).await;
+    let made = |kind: &str, key: &str, client: &str| {
+        ("create-key", format!("{kind} key {}… of {client}", &key[..11]))
+    };
+    let expected = [
+        ("revoke-key", format!("{}… of shop", &first[..11])),
+        ("revoke-key", format!("{}… of shop", &first[..11])),
+        made("operator", &operator, "staff"),
+        made("client", &second, "shop"),
+        made("client", &first, "shop"),
+    ];
+    assert_eq!(record, expected.map(|(act, what)| (act.to_owned(), what)));
+}
+
+/// What the console's record has, newest first.
+async fn record(database: &str) -> Vec<(String, String)> {
+    let rules = hulak_testkit::fixtures::rules();
+    let store = hulak_service::connect::store(&database.to_owned().into(), rules, 1, "test").unwrap();
+    let entries = store.audit_log(None, 100).await.unwrap();
+    store.close().await;
+    entries.into_iter().map(|entry| (entry.act.as_str().to_owned(), entry.what)).collect()
 }
 
 /// What is set for clients.

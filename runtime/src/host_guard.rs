@@ -4,6 +4,8 @@
 //! own. It cannot choose the `Host` that its visitor's browser sends, so requests with an unknown one are refused.
 
 use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use http::{HeaderMap, Uri, header};
 
@@ -36,6 +38,34 @@ pub fn is_this_machine(name: &str) -> bool {
     name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         || name == "localhost"
         || name.ends_with(".localhost")
+}
+
+/// `HULAK_ADMIN_HOSTS`: names besides the trusted ones, such as that of a reverse proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownHosts(Arc<[String]>);
+
+impl KnownHosts {
+    /// Whether pages answer to this name.
+    #[must_use]
+    pub fn know(&self, name: &str) -> bool {
+        is_trusted(name, None) || self.0.iter().any(|known| known == name)
+    }
+}
+
+impl FromStr for KnownHosts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let host = |part: &str| {
+            let plain = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+            let name = plain.then(|| name_of(part)).flatten();
+            name.ok_or_else(|| {
+                format!("{part}: must be a name like ops.example.com, without https:// and without a port")
+            })
+        };
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        Ok(Self(parts.map(host).collect::<Result<_, _>>()?))
+    }
 }
 
 /// Whether a stranger's web page cannot point this name at this machine: an IP address, `localhost`, or a name
@@ -71,6 +101,20 @@ mod tests {
         for host in ["", "evil.example", "evil.example:9090", "127.0.0.1.evil.example", ":9090", "[::1"] {
             assert!(!trusted(host), "{host}");
         }
+    }
+
+    #[test]
+    fn a_proxys_name_is_known_when_it_is_set() {
+        let hosts: KnownHosts = "ops.example, Admin.Example.".parse().unwrap();
+        for (name, known) in
+            [("ops.example", true), ("admin.example", true), ("localhost", true), ("evil.example", false)]
+        {
+            assert_eq!(hosts.know(name), known, "{name}");
+        }
+        for wrong in ["https://ops.example", "ops.example:9090", "*", "ops.example/x"] {
+            assert!(wrong.parse::<KnownHosts>().is_err(), "{wrong}");
+        }
+        assert_eq!("".parse(), Ok(KnownHosts::default()));
     }
 
     #[test]

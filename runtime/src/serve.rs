@@ -1,16 +1,22 @@
 //! One loop that serves HTTP/1.1, for every program.
 //!
-//! It bounds the connections and the time to send a header, passes the caller's address to the service, closes a
-//! connection without an answer when the service fails, and stops in two steps with [`Shutdown`]. The service bounds what a
-//! request may contain, and how long its body may take.
+//! It bounds the connections, in all and from one network, the size of a header and the time to send one, and the time that a
+//! request may take until its answer begins, its body included. It answers for a handler that panics or takes too long, passes the
+//! caller's address to the service, closes a connection without an answer when the service fails, and stops in two steps with
+//! [`Shutdown`]. The service bounds what a request may contain.
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response};
+use futures_util::FutureExt as _;
+use http::header::X_CONTENT_TYPE_OPTIONS;
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,7 +26,11 @@ use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tower::{Service, ServiceExt};
 
+use crate::networks::{Networks, Peers, Place};
 use crate::shutdown::{DRAIN, Shutdown};
+
+/// The largest header, in bytes: a browser's cookies and a tracing library's `baggage` fit. It bounds what a connection buffers.
+const MAX_HEADER: usize = 16 * 1024;
 
 /// How long accepting pauses when the system has no file handles or memory left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -32,13 +42,19 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct PeerAddr(pub SocketAddr);
 
 /// The bounds of [`serve`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ServeOptions {
     /// Connections open at once; those beyond wait in the system's queue.
     pub max_connections: usize,
+    /// Which peers share a bound on their connections.
+    pub peers: Peers,
+    /// How long a new connection may take until the head of its first request is there.
+    pub first_header_timeout: Duration,
     /// How long a connection may take until the head of its next request is there. This bounds idle connections
     /// too: keep it above the idle time of the clients' pools, so that the client closes first.
     pub header_timeout: Duration,
+    /// How long a request may take until its answer begins, its body included. Then it is answered 503.
+    pub handler_timeout: Duration,
     /// How long a write of an answer may make no progress.
     pub write_timeout: Duration,
     /// How long requests in flight may take to finish after a stop has begun.
@@ -50,7 +66,10 @@ impl Default for ServeOptions {
         // Proxies commonly keep idle connections for 60 s.
         Self {
             max_connections: 4096,
+            peers: Peers::Unbounded,
+            first_header_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(75),
+            handler_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             drain: DRAIN,
         }
@@ -76,10 +95,12 @@ where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError> + 'static,
-    B: Body + Send + 'static,
+    B: Body + From<&'static str> + Send + 'static,
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
+    let options = Arc::new(options);
+    let networks = Networks::new(options.peers.clone());
     let permits = Arc::new(Semaphore::new(options.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     let result = loop {
@@ -96,14 +117,19 @@ where
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((permit, stream, peer)) => {
+                let Some(place) = networks.enter(peer.ip()) else {
+                    // Closed: one network must not take the places of all others.
+                    tracing::debug!("a network has all the connections that it may have");
+                    continue;
+                };
                 // As it is: a block around it would hold it twice, before and after its first poll.
                 connections.spawn(connection(
                     stream,
                     peer,
                     service.clone(),
-                    options,
+                    Arc::clone(&options),
                     shutdown.clone(),
-                    permit,
+                    (permit, place),
                 ));
             }
             Err(error) if is_of_the_listener(&error) => break Err(error),
@@ -135,32 +161,43 @@ async fn connection<S, B>(
     stream: TcpStream,
     peer: SocketAddr,
     service: S,
-    options: ServeOptions,
+    options: Arc<ServeOptions>,
     shutdown: Shutdown,
-    _place: OwnedSemaphorePermit,
+    _places: (OwnedSemaphorePermit, Place),
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone,
     S::Error: Into<BoxError>,
-    B: Body + 'static,
+    B: Body + From<&'static str> + 'static,
     B::Error: Into<BoxError>,
 {
     // Fails only for a closed socket, which reading reports.
     let _ = stream.set_nodelay(true);
+    let (asked, handler_timeout) = (Arc::new(AtomicBool::new(false)), options.handler_timeout);
+    let note = Arc::clone(&asked);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        note.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(PeerAddr(peer));
-        service.clone().oneshot(request)
+        answer(service.clone(), request, handler_timeout)
     });
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(options.write_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        .max_buf_size(MAX_HEADER)
         .header_read_timeout(options.header_timeout)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
+    let idle = async {
+        tokio::time::sleep(options.first_header_timeout).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
     let ended = tokio::select! {
         // A request that has arrived is served before the stop is checked.
         biased;
         ended = connection.as_mut() => ended,
+        () = idle => return,
         () = shutdown.begun() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -169,6 +206,46 @@ async fn connection<S, B>(
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
+}
+
+/// The service's answer, or ours when it panics or takes too long.
+async fn answer<S, B>(
+    service: S,
+    request: Request<Incoming>,
+    limit: Duration,
+) -> Result<Response<B>, S::Error>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    B: From<&'static str>,
+{
+    let answering = AssertUnwindSafe(service.oneshot(request)).catch_unwind();
+    match tokio::time::timeout(limit, answering).await {
+        Ok(Ok(answered)) => answered.map(typed),
+        Ok(Err(panic)) => Ok(panicked(&*panic)),
+        Err(_) => Ok(failure(StatusCode::SERVICE_UNAVAILABLE, "the request took too long\n")),
+    }
+}
+
+/// An answer that browsers take for what its media type says, not for what it looks like.
+fn typed<B>(mut answer: Response<B>) -> Response<B> {
+    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+fn panicked<B: From<&'static str>>(panic: &(dyn Any + Send)) -> Response<B> {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or_default(), "a handler panicked");
+    failure(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be handled\n")
+}
+
+fn failure<B: From<&'static str>>(status: StatusCode, text: &'static str) -> Response<B> {
+    let mut answer = Response::new(B::from(text));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    typed(answer)
 }
 
 async fn drain(mut connections: JoinSet<()>, limit: Duration, shutdown: &Shutdown) {
@@ -220,6 +297,7 @@ mod tests {
         begun: Arc<Notify>,
         release: Arc<Notify>,
     ) -> Result<Response<String>, NoAnswer> {
+        let peer = request.extensions().get::<PeerAddr>().unwrap().0;
         match request.uri().path() {
             "/fail" => return Err(NoAnswer),
             "/held" => {
@@ -228,9 +306,9 @@ mod tests {
             }
             "/large" => return Ok(Response::new("x".repeat(64 << 20))),
             "/panic" => panic!("asked to"),
+            "/body" => drop(http_body_util::BodyExt::collect(request.into_body()).await),
             _ => {}
         }
-        let peer = request.extensions().get::<PeerAddr>().unwrap().0;
         Ok(Response::new(peer.to_string()))
     }
 
@@ -294,8 +372,40 @@ mod tests {
     async fn a_failing_service_closes_the_connection_without_an_answer() {
         let running = start(ServeOptions::default()).await;
         assert_eq!(rest(&mut call(running.addr, &get("/fail")).await).await, "");
-        assert_eq!(rest(&mut call(running.addr, &get("/panic")).await).await, "");
         assert!(some(&mut call(running.addr, GET).await).await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_or_takes_too_long_is_answered_for() {
+        let running = start(ServeOptions { handler_timeout: A_WHILE, ..ServeOptions::default() }).await;
+        let mut stream = call(running.addr, &get("/panic")).await;
+        let answer = some(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("nosniff"), "{answer}");
+        stream.write_all(get("/held").as_bytes()).await.unwrap();
+        assert!(some(&mut stream).await.starts_with("HTTP/1.1 503 "));
+        // So does one that waits for a body.
+        let half = "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf";
+        assert!(some(&mut call(running.addr, half).await).await.starts_with("HTTP/1.1 503 "));
+    }
+
+    #[tokio::test]
+    async fn an_endless_header_is_refused() {
+        let running = start(ServeOptions::default()).await;
+        let mut stream = call(running.addr, "GET / HTTP/1.1\r\nhost: x\r\nendless: ").await;
+        let refused = async { while stream.write_all(&[b'x'; 1024]).await.is_ok() {} };
+        timeout(SOON, refused).await.expect("the server stops reading");
+        let long = format!("GET / HTTP/1.1\r\nhost: x\r\nlong: {}\r\n\r\n", "x".repeat(MAX_HEADER));
+        assert!(some(&mut call(running.addr, &long).await).await.starts_with("HTTP/1.1 431 "));
+    }
+
+    #[tokio::test]
+    async fn the_first_header_must_come_soon() {
+        let options = ServeOptions { first_header_timeout: A_WHILE, ..ServeOptions::default() };
+        let running = start(options).await;
+        assert_eq!(rest(&mut call(running.addr, "GET / HT").await).await, "");
+        let mut kept = call(running.addr, GET).await;
+        some(&mut kept).await;
+        assert!(timeout(A_WHILE * 2, kept.readable()).await.is_err(), "closed although it has asked");
     }
 
     #[tokio::test]

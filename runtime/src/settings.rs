@@ -118,6 +118,14 @@ impl Environment {
         }
     }
 
+    /// How a shell with the same settings reads this secret.
+    #[must_use]
+    pub fn in_shell(&self, name: &str) -> String {
+        let file = format!("{name}_FILE");
+        let given = (self.0)(&file).is_some_and(|value| !value.is_empty());
+        if given { format!("$(cat \"${file}\")") } else { format!("${name}") }
+    }
+
     /// A secret that is required.
     ///
     /// # Errors
@@ -298,7 +306,7 @@ pub struct TelemetryArgs {
     /// Where traces are collected (OTLP over HTTP), for instance http://127.0.0.1:4318; nowhere when not set.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
     pub otel_exporter_otlp_endpoint: Option<url::Url>,
-    /// Which share of the traces that begin here is collected, 0 to 1; other traces keep their sampled flag.
+    /// Which share of the requests' traces is collected, 0 to 1; a caller whose trace is not sampled is left out.
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", hide_env_values = true, value_parser = share)]
     pub otel_traces_sampler_arg: f64,
 }

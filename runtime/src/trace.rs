@@ -130,8 +130,8 @@ impl Collector {
 
 static COLLECTOR: OnceLock<Collector> = OnceLock::new();
 
-/// Collects spans from now on: this share (0 to 1) of the traces that begin here, and other traces as their sampled flag
-/// says. The first sink stays; answers whether this one is it.
+/// Collects spans from now on: this share (0 to 1) of the traces that begin here, and what goes on from a trace as its sampled
+/// flag says. The first sink stays; answers whether this one is it.
 pub fn collect(sink: Box<dyn Sink>, share: f64) -> bool {
     #[expect(
         clippy::cast_possible_truncation,

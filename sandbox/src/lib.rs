@@ -51,8 +51,13 @@ pub async fn run(listener: TcpListener, sandbox: Sandbox, shutdown: Shutdown) ->
     let _ = sandbox.0.bound.set(bound);
     let _ = sandbox.0.shutdown.set(shutdown.clone());
     let service = no_answer::closing(router(sandbox), shutdown.clone());
-    let options =
-        ServeOptions { max_connections: 8192, header_timeout: IDLE, drain: DRAIN, ..ServeOptions::default() };
+    let options = ServeOptions {
+        max_connections: 8192,
+        header_timeout: IDLE,
+        handler_timeout: IDLE,
+        drain: DRAIN,
+        ..ServeOptions::default()
+    };
     serve(listener, service, options, shutdown).await
 }
 

@@ -6,13 +6,13 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use hulak_runtime::host_guard;
+use hulak_runtime::host_guard::{self, KnownHosts};
 
 use crate::gauges;
 use crate::health::Vitals;
 
 /// `/healthz`, `/readyz` and `/metrics`, and `pages` of the role's own beside them; all of it for a known `Host` only.
-pub fn router(vitals: Vitals, pages: Router) -> Router {
+pub fn router(vitals: Vitals, pages: Router, hosts: KnownHosts) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route(
@@ -30,13 +30,17 @@ pub fn router(vitals: Vitals, pages: Router) -> Router {
         )
         .with_state(vitals)
         .merge(pages)
-        .layer(middleware::from_fn(known_host))
+        .layer(middleware::from_fn_with_state(hosts, known_host))
 }
 
-async fn known_host(request: Request, next: Next) -> Response {
+async fn known_host(State(hosts): State<KnownHosts>, request: Request, next: Next) -> Response {
     let named = host_guard::requested(request.uri(), request.headers());
-    if named.is_some_and(|name| host_guard::is_trusted(&name, None)) {
+    if named.is_some_and(|name| hosts.know(&name)) {
         return next.run(request).await;
     }
-    (StatusCode::MISDIRECTED_REQUEST, "this address answers to its own name only\n").into_response()
+    (
+        StatusCode::MISDIRECTED_REQUEST,
+        "this address answers to its own name only; HULAK_ADMIN_HOSTS names others\n",
+    )
+        .into_response()
 }

@@ -20,6 +20,7 @@ use hulak_common::phone::{Carriers, PhonePattern};
 use hulak_common::rng::Rng;
 use hulak_common::rules::Rules;
 use hulak_common::sms_template::Templates;
+use hulak_runtime::host_guard::KnownHosts;
 use hulak_runtime::shutdown::Shutdown;
 pub use hulak_sandbox::Faults;
 use hulak_sandbox::{Sandbox, SandboxConfig};
@@ -232,6 +233,7 @@ impl Stack {
             carriers: Carriers::builtin(),
             templates: self.options.templates.clone(),
             proxies: self.options.proxies.clone(),
+            admin_hosts: KnownHosts::default(),
             cors: self.options.cors.clone(),
             hosted: self.options.hosted.clone(),
             keyring: self.options.rules.keyring.clone(),

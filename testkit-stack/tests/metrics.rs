@@ -78,15 +78,15 @@ fn counted(before: &Metrics, after: &Metrics) {
     assert_eq!(grown("hulak_message_parts_total", &[("operator", "ncell")]), 1.0);
     assert_eq!(grown("hulak_message_parts_total", &[("operator", "ntc")]), 0.0);
     let mut outcomes = 0.0;
-    for (outcome, operator) in [("sent", "ncell"), ("failed", "ntc"), ("canceled", "unknown")] {
-        for of in ["ncell", "ntc", "unknown"] {
+    for (outcome, operator) in [("sent", "ncell"), ("failed", "ntc"), ("canceled", "stm")] {
+        for of in ["ncell", "ntc", "stm"] {
             let count = grown("hulak_messages_total", &[("outcome", outcome), ("operator", of)]);
             assert_eq!(count, f64::from(u8::from(of == operator)), "{outcome} {of}");
             outcomes += count;
         }
     }
     assert_eq!(outcomes, 3.0);
-    for (status, operator) in [("approved", "ncell"), ("canceled", "unknown")] {
+    for (status, operator) in [("approved", "ncell"), ("canceled", "stm")] {
         assert_eq!(
             grown("hulak_verifications_ended_total", &[("status", status), ("operator", operator)]),
             1.0

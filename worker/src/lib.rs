@@ -33,6 +33,7 @@ use hulak_common::code::Keyring;
 use hulak_common::phone::Carriers;
 use hulak_common::rng::Rng;
 use hulak_common::sms_template::Templates;
+use hulak_runtime::host_guard::KnownHosts;
 use hulak_runtime::metrics;
 use hulak_runtime::serve::{ServeOptions, serve};
 use hulak_runtime::shutdown::Shutdown;
@@ -198,7 +199,7 @@ async fn finish(
                 let options = ServeOptions { max_connections: ADMIN_CONNECTIONS, ..ServeOptions::default() };
                 serve(
                     listener,
-                    hulak_service::admin::router(vitals, Router::new()),
+                    hulak_service::admin::router(vitals, Router::new(), KnownHosts::default()),
                     options,
                     shutdown.clone(),
                 )

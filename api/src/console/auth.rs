@@ -31,7 +31,7 @@ impl FromRequestParts<Shared> for SignedIn {
             let key =
                 key.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, key)| key.trim());
             let key = key.ok_or_else(|| Problem::unauthorized("send `Authorization: Bearer ho_…`"))?;
-            return by_key(console, key, peer(&parts.extensions)).await.map(Self);
+            return by_key(console, key, person(console, &parts.extensions, &parts.headers)).await.map(Self);
         }
         by_session(console, &parts.headers)
             .await?
@@ -40,9 +40,10 @@ impl FromRequestParts<Shared> for SignedIn {
     }
 }
 
-/// The address at the other end of the connection.
-pub(super) fn peer(extensions: &Extensions) -> IpAddr {
-    extensions.get::<PeerAddr>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip())
+/// The person's address: that of the connection, or what a trusted proxy says.
+pub(super) fn person(console: &Console, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
+    let peer = extensions.get::<PeerAddr>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    console.proxies.caller(peer, headers)
 }
 
 /// The operator of the browser's session, if it has one.
@@ -55,19 +56,21 @@ pub(super) async fn by_session(console: &Console, headers: &HeaderMap) -> Result
 /// The hash of the session token in the browser's cookie.
 pub(super) fn session_hash(headers: &HeaderMap) -> Option<[u8; 32]> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| matches!(*name, COOKIE | SECURE_COOKIE))?;
+    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let cookies: Vec<_> = pairs.collect();
+    // A plain cookie may be set by a page of a neighbouring domain; the other one by this very host only, so it comes first.
+    let named = |wanted| cookies.iter().find(|(name, _)| *name == wanted);
+    let (_, value) = named(SECURE_COOKIE).or_else(|| named(COOKIE))?;
     Some(Sha256::digest(value.as_bytes()).into())
 }
 
-/// The operator with this key.
+/// The operator with this key. The right key is always let in, whatever else came from this address.
 ///
 /// # Errors
 /// 401 for an unknown key, 403 for a client's key, 429 after too many wrong keys.
 pub(super) async fn by_key(console: &Console, text: &str, from: IpAddr) -> Result<Operator, Problem> {
-    console.wrong_keys.admit(from, console.clock.now())?;
     let wrong = |detail| {
-        console.wrong_keys.count(from);
+        console.wrong_keys.count(from, console.clock.now())?;
         Err(Problem::unauthorized(detail))
     };
     let Ok(key) = ApiKey::parse(text) else { return wrong("operators' keys begin with ho_") };
@@ -82,5 +85,23 @@ pub(super) async fn by_key(console: &Console, text: &str, from: IpAddr) -> Resul
             let stored = key.to_store(&owner.client_name);
             Ok(Operator { key: stored.hash, prefix: stored.prefix, name: owner.client_name })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cookie_that_is_bound_to_this_host_comes_first() {
+        let hash = |lines: &[&str]| {
+            let headers = lines.iter().map(|line| (header::COOKIE, line.parse().unwrap())).collect();
+            session_hash(&headers)
+        };
+        let of = |text: &str| Some(Sha256::digest(text.as_bytes()).into());
+        assert_eq!(hash(&["hulak_session=planted; __Host-hulak_session=mine"]), of("mine"));
+        assert_eq!(hash(&["hulak_session=planted", "a=b; __Host-hulak_session=mine"]), of("mine"));
+        assert_eq!(hash(&["a=b; hulak_session=plain"]), of("plain"));
+        assert_eq!(hash(&["a=b", "not_hulak_session=x"]), None);
     }
 }

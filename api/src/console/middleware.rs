@@ -12,6 +12,17 @@ use super::sign_in_page::sign_in_page;
 use super::state::Shared;
 use crate::http::problem::{Kind, Problem};
 
+/// Refuses requests beyond those that the console works on at once, before it reads their bodies.
+pub(super) async fn places(State(console): State<Shared>, request: Request, next: Next) -> Response {
+    match console.places.try_acquire() {
+        Ok(_place) => next.run(request).await,
+        Err(_) => problem_page(&Problem::new(
+            Kind::Overloaded,
+            "the console has too many callers; try again in a moment",
+        )),
+    }
+}
+
 /// Renders problems as the public API does.
 pub(super) async fn problems_as_json(
     State(console): State<Shared>,

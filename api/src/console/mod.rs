@@ -71,5 +71,6 @@ pub(crate) fn router(parts: Parts) -> Router {
     api.merge(pages)
         .layer(from_fn(middleware::same_origin))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(Arc::clone(&console), middleware::places))
         .with_state(console)
 }

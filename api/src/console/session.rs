@@ -11,7 +11,7 @@ use hulak_common::audit::Act;
 use hulak_common::staff::{NewSession, Operator};
 use sha2::{Digest as _, Sha256};
 
-use super::auth::{COOKIE, SECURE_COOKIE, SignedIn, by_key, peer, session_hash};
+use super::auth::{COOKIE, SECURE_COOKIE, SignedIn, by_key, person, session_hash};
 use super::form::{Form, see_other};
 use super::sign_in_page::sign_in_page;
 use super::state::Shared;
@@ -22,7 +22,8 @@ const SESSION: Duration = Duration::from_secs(12 * 3_600);
 
 /// Signs in with the key of a form, and gives the browser a session.
 pub(super) async fn sign_in(State(console): State<Shared>, request: Request) -> Result<Response, Problem> {
-    let (from, headers) = (peer(request.extensions()), request.headers().clone());
+    let from = person(&console, request.extensions(), request.headers());
+    let headers = request.headers().clone();
     let form = Form::from_request(request, &()).await?;
     let operator = match by_key(&console, form.get("key"), from).await {
         Ok(operator) => operator,

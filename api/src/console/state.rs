@@ -9,18 +9,24 @@ use hulak_common::phone::Carriers;
 use hulak_common::rng::Rng;
 use hulak_common::staff::Operator;
 use hulak_store::{Monitor, Store, StoreError};
+use tokio::sync::Semaphore;
 
 use super::metrics_cache::MetricsCache;
 use super::wrong_keys::WrongKeys;
+use crate::http::client_ip::TrustedProxies;
 use crate::http::problem::Problem;
 
 /// The largest body that the console reads, in bytes.
 pub(super) const MAX_BODY: usize = 8 * 1024;
 
+/// Requests that the console works on at once.
+const PLACES: usize = 64;
+
 /// What the program gives to its console.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) public_url: String,
+    pub(crate) proxies: TrustedProxies,
     pub(crate) carriers: Carriers,
     pub(crate) store: Arc<Store>,
     pub(crate) broker: Arc<dyn Broker>,
@@ -35,6 +41,7 @@ pub(super) struct Console {
     parts: Parts,
     pub(super) wrong_keys: WrongKeys,
     pub(super) metrics: MetricsCache,
+    pub(super) places: Semaphore,
 }
 
 pub(super) type Shared = Arc<Console>;
@@ -48,7 +55,12 @@ impl std::ops::Deref for Console {
 
 impl Console {
     pub(super) fn new(parts: Parts) -> Self {
-        Self { parts, wrong_keys: WrongKeys::default(), metrics: MetricsCache::default() }
+        Self {
+            parts,
+            wrong_keys: WrongKeys::default(),
+            metrics: MetricsCache::default(),
+            places: Semaphore::new(PLACES),
+        }
     }
 
     /// Turns an error of the store into a problem, and tells the monitor when the database is not available.

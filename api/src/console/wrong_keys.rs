@@ -1,4 +1,4 @@
-//! A limit on wrong keys. Keys cannot be guessed; the limit keeps the audit log readable and spares the database.
+//! A limit on wrong keys. Keys cannot be guessed; the limit keeps the audit log readable. It never keeps the right key out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -27,31 +27,26 @@ struct Minute {
 }
 
 impl WrongKeys {
-    /// Whether this address may try a key now.
+    /// Counts a wrong key.
     ///
     /// # Errors
-    /// 429 `rate-limited` until the minute is over.
-    pub(super) fn admit(&self, from: IpAddr, now: Timestamp) -> Result<(), Problem> {
+    /// 429 `rate-limited` until the minute is over, when there have been too many.
+    pub(super) fn count(&self, from: IpAddr, now: Timestamp) -> Result<(), Problem> {
         let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if now >= minute.began + MINUTE || now < minute.began {
             *minute = Minute { began: now, ..Minute::default() };
         }
         let from_here = minute.by_address.get(&from).copied().unwrap_or(0);
-        if minute.all < MAX_IN_ALL && from_here < MAX_PER_ADDRESS {
-            return Ok(());
+        if minute.all >= MAX_IN_ALL || from_here >= MAX_PER_ADDRESS {
+            let wait = (minute.began + MINUTE).until(now);
+            return Err(Problem::new(Kind::RateLimited, "too many wrong keys; wait a minute")
+                .with("policy", "address")
+                .retry_after(wait));
         }
-        let wait = (minute.began + MINUTE).until(now);
-        Err(Problem::new(Kind::RateLimited, "too many wrong keys; wait a minute")
-            .with("policy", "address")
-            .retry_after(wait))
-    }
-
-    /// Counts a wrong key.
-    pub(super) fn count(&self, from: IpAddr) {
-        let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         minute.all += 1;
-        // `admit` bounds this map: it holds no more addresses than wrong keys.
-        *minute.by_address.entry(from).or_default() += 1;
+        // No more addresses than wrong keys in a minute.
+        minute.by_address.insert(from, from_here + 1);
+        Ok(())
     }
 }
 
@@ -65,15 +60,13 @@ mod tests {
         let now = Timestamp::from_millis(1_000_000);
         let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
         for _ in 0..MAX_PER_ADDRESS {
-            wrong_keys.admit(ip(1), now).unwrap();
-            wrong_keys.count(ip(1));
+            wrong_keys.count(ip(1), now).unwrap();
         }
-        assert_eq!(wrong_keys.admit(ip(1), now).unwrap_err().kind(), Kind::RateLimited);
-        wrong_keys.admit(ip(2), now).unwrap();
-        for n in 0..MAX_IN_ALL {
-            wrong_keys.count(ip(3 + (n % 50) as u8));
+        assert_eq!(wrong_keys.count(ip(1), now).unwrap_err().kind(), Kind::RateLimited);
+        for n in MAX_PER_ADDRESS..MAX_IN_ALL {
+            wrong_keys.count(ip(3 + (n % 50) as u8), now).unwrap();
         }
-        assert!(wrong_keys.admit(ip(2), now).is_err());
-        wrong_keys.admit(ip(1), now + MINUTE).unwrap();
+        assert!(wrong_keys.count(ip(2), now).is_err());
+        wrong_keys.count(ip(1), now + MINUTE).unwrap();
     }
 }

@@ -32,13 +32,18 @@ where
 pub struct TrustedProxies(Arc<[IpNet]>);
 
 impl TrustedProxies {
+    /// Their networks.
+    pub(crate) fn networks(&self) -> Arc<[IpNet]> {
+        Arc::clone(&self.0)
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|net| net.contains(&address))
     }
 
     /// The last address that is not a trusted proxy's. What is left of it was written by the caller, who may write
     /// anything.
-    fn caller(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(crate) fn caller(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut caller = peer.to_canonical();
         let hops: Vec<_> = headers
             .get_all("x-forwarded-for")

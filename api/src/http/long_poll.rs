@@ -140,6 +140,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// How many callers wait for changes of this verification, this one included.
+    pub(crate) fn waiters(&self) -> usize {
+        self.changes.locked(self.id, |waiting| waiting.get(&self.id).map_or(0, watch::Sender::receiver_count))
+    }
+
     /// Resolves when there is a version after this one, or when one may have been missed since the last call.
     pub(crate) async fn moved(&mut self, version: i64) {
         let (Some(receiver), gaps) = (&mut self.receiver, self.gaps) else { return };

@@ -1,6 +1,7 @@
 //! What every answer has in common: request ids, traces, problems, one log line.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use hulak_common::clock::Stopwatch;
+use hulak_common::phone::PhoneNumber;
 use hulak_common::rng::Rng;
 use hulak_common::trace_context::{SEED, TRACEPARENT, TraceContext};
 use hulak_runtime::metrics;
@@ -83,13 +85,16 @@ fn identify(
     })
 }
 
-/// Goes on with the caller's trace, or begins one.
+/// Goes on with the caller's trace, or begins one. A caller may keep its trace from being collected; no caller makes us collect
+/// more than our share, which is drawn here for each request, as the ids are the caller's choice.
 fn traced(request: &Request, seed: &[u8; SEED]) -> Traced {
     let header = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
     let caller = header.and_then(TraceContext::parse);
     let own = trace::root(seed);
     let [.., a, b, c, d, e, f, g, h] = *seed;
-    let context = caller.map_or(own, |caller| caller.child([a, b, c, d, e, f, g, h]));
+    let context = caller.map_or(own, |caller| {
+        caller.child([a, b, c, d, e, f, g, h]).sampled(caller.is_sampled() && own.is_sampled())
+    });
     Traced { context, caller }
 }
 
@@ -143,24 +148,43 @@ fn span(
     }
 }
 
-/// A request's id as logs show it. It is the caller's, who may think that a number makes a good one.
+/// The most groups of digits that one spelling of a number has: `+00-977-0-981-234-5678`.
+const MAX_GROUPS: usize = 7;
+
+/// A request's id as logs show it. It is the caller's, who may think that a number makes a good one; what the parser of numbers
+/// reads as a number is masked, however it is spelled.
 fn masked_id(id: &str) -> Cow<'_, str> {
-    let is_number = |digits: &str| {
-        let national = digits.strip_prefix("977").filter(|rest| rest.len() == 10).unwrap_or(digits);
-        national.len() == 10 && national.starts_with('9')
-    };
-    if !id.split(|c: char| !c.is_ascii_digit()).any(is_number) {
-        return Cow::Borrowed(id);
+    let groups = groups_of_digits(id);
+    let mut shown = Cow::Borrowed(id);
+    let mut next = groups.len();
+    // From the end, so that what is masked moves none of what is still to be looked at.
+    while let Some(last) = next.checked_sub(1) {
+        let first =
+            (next.saturating_sub(MAX_GROUPS)..next).find(|first| is_number(id, &groups[*first..next]));
+        if let Some(first) = first {
+            shown.to_mut().replace_range(groups[first].start..groups[last].end, "•••");
+        }
+        next = first.unwrap_or(last);
     }
-    let words = id.split_inclusive(|c: char| !c.is_ascii_digit());
-    Cow::Owned(
-        words
-            .map(|word| {
-                let digits = word.trim_end_matches(|c: char| !c.is_ascii_digit());
-                if is_number(digits) { word.replace(digits, "•••") } else { word.to_owned() }
-            })
-            .collect(),
-    )
+    shown
+}
+
+fn groups_of_digits(id: &str) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    for (at, _) in id.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_digit()) {
+        match groups.last_mut().filter(|group| group.end == at) {
+            Some(group) => group.end += 1,
+            None => groups.push(at..at + 1),
+        }
+    }
+    groups
+}
+
+/// Whether these groups and what is between them spell a number. Letters between them never do.
+fn is_number(id: &str, groups: &[Range<usize>]) -> bool {
+    let digits: usize = groups.iter().map(Range::len).sum();
+    let (Some(first), Some(last)) = (groups.first(), groups.last()) else { return false };
+    (10..=16).contains(&digits) && PhoneNumber::parse(&id[first.start..last.end]).is_ok()
 }
 
 /// The caller's own id, when it is sane: printable, short, and nothing that could break a log line.
@@ -207,6 +231,15 @@ mod tests {
             ("a:9812345678:9841234567", "a:•••:•••"),
             ("0199b3a1-0000-7000-8000-981234567812", "0199b3a1-0000-7000-8000-981234567812"),
             ("1790000000123-7", "1790000000123-7"),
+            ("009779812345678", "•••"),
+            ("x-09812345678", "x-•••"),
+            ("977-981-2345678", "•••"),
+            ("+977.98.1234.5678/1", "+•••/1"),
+            ("2026-12-01-981-234-5678", "2026-12-01-•••"),
+            ("0-977-981-2345678:a", "•••:a"),
+            ("a9812345678b", "a•••b"),
+            ("981a2345678", "981a2345678"),
+            ("98:1234:5678", "98:1234:5678"),
             ("", ""),
         ] {
             assert_eq!(masked_id(id), shown);

@@ -15,6 +15,10 @@ use crate::verifications::view::etag;
 /// Before another look while more waiters are reading than may wait for the store.
 const CROWDED: Duration = Duration::from_millis(200);
 
+/// Waits and event streams that client tokens may have open on their verification: a few tabs and devices. Each holds a
+/// connection.
+const MAX_WAITERS: usize = 16;
+
 /// Follows one verification from state to state.
 #[derive(Debug)]
 pub(super) struct Follower {
@@ -31,7 +35,13 @@ impl Follower {
     /// 404 when the caller can have no such verification.
     pub(super) fn new(app: &SharedApp, caller: &Caller, id: &str) -> Result<Self, Problem> {
         let id = id.parse().map_err(|_| Problem::not_found())?;
-        Ok(Self { app: Arc::clone(app), client: caller.client_for(id)?, id, watch: app.changes.watch(id) })
+        let client = caller.client_for(id)?;
+        let watch = app.changes.watch(id);
+        if caller.is_token() && watch.waiters() > MAX_WAITERS {
+            let detail = "this verification has as many waiting callers as it may have; end one of them";
+            return Err(Problem::new(Kind::Overloaded, detail).retry_after(CROWDED));
+        }
+        Ok(Self { app: Arc::clone(app), client, id, watch })
     }
 
     /// The next state that callers see as another one than `row`. `None`: this process is about to stop.

@@ -89,7 +89,7 @@ struct DeliveryErrorView {
     /// The reason.
     #[schema(value_type = schemas::DeliveryFaultCode)]
     code: String,
-    /// The gateway's own code, when it gave one.
+    /// The gateway's own code, when it gave one; null for client tokens.
     #[schema(required)]
     gateway_code: Option<String>,
 }
@@ -111,7 +111,10 @@ impl VerificationView {
                 messages: row.messages,
                 last_sent_at: row.last_sent_at,
                 next_attempt_at: row.next_attempt_at,
-                error: row.error,
+                // The gateway's own code says how the account is doing, which is nobody's business but the application's.
+                error: row
+                    .error
+                    .map(|error| if masked { DeliveryError { gateway_code: None, ..error } } else { error }),
             },
             checks_remaining: row.checks_remaining,
             resend_after: row.resend_after,

@@ -6,6 +6,7 @@ use hulak_common::rng::Rng;
 use hulak_testkit_stack::{Answer, Faults, Shape, Stack, eventually};
 use reqwest::{Method, RequestBuilder, redirect};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::*;
 
@@ -15,6 +16,7 @@ both_shapes!(
     a_revoked_key_ends_its_sessions,
     a_page_of_another_site_can_do_nothing,
     wrong_keys_are_bounded,
+    half_sent_forms_silence_nothing,
     a_pause_holds_until_an_operator_resumes,
     a_number_is_blocked_for_all_clients,
     a_failed_verification_is_found_by_its_number,
@@ -203,6 +205,34 @@ async fn wrong_keys_are_bounded(shape: Shape) {
     .await;
     assert_eq!((refused.problem(), refused.body["policy"].as_str()), ("rate-limited", Some("address")));
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
+    // The right key is let in all the same.
+    assert!(console.get("/operator/status").await.is_object());
+    console.close().await;
+}
+
+/// More forms that never end than the console has places for: health, metrics and a signed-in operator's page still answer.
+async fn half_sent_forms_silence_nothing(shape: Shape) {
+    let console = Console::open(shape).await;
+    let address = console.stack.apis[0].admin.strip_prefix("http://").unwrap().to_owned();
+    let mut halves = Vec::new();
+    for _ in 0..100 {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let head = format!(
+            "POST /console/sign-in HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nContent-Type: \
+             application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nkey="
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        halves.push(stream);
+    }
+    // The last one is beyond the places: its answer says that all forms before it have arrived.
+    let mut answer = [0; 12];
+    halves.last_mut().unwrap().read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 503");
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let request = console.request(Method::GET, path);
+        assert_eq!(Answer::of(request).await.status, 200, "{path}");
+    }
+    drop(halves);
     console.close().await;
 }
 

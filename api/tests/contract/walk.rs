@@ -135,8 +135,12 @@ async fn a_caller_can_follow_the_location(shape: Shape) {
 async fn a_refused_message_says_why(shape: Shape) {
     let stack = start(shape).await;
     stack.set_faults(Faults { response_code: Some(1007), ..Faults::none() });
-    let id = begin(&stack, json!({"phone": PHONE})).await.id();
+    let created = begin(&stack, json!({"phone": PHONE})).await;
+    let (id, token) = (created.id(), created.body["client_token"].as_str().unwrap());
     let body = stack.until(&id, |body| body["delivery"]["status"] == "failed").await;
+    let theirs = call(&stack, token, reqwest::Method::GET, &format!("{VERIFICATIONS}/{id}"), None).await;
+    let seen = json!({"code": "invalid-receiver", "gateway_code": null});
+    assert_eq!(theirs.body["delivery"]["error"], seen, "the gateway's code is the application's business");
     assert_eq!(body["delivery"]["error"], json!({"code": "invalid-receiver", "gateway_code": "1007"}));
     assert_eq!(body["delivery"]["last_sent_at"], Value::Null);
     assert_eq!(body["status"], "pending", "another message may still arrive");

@@ -16,6 +16,8 @@ pub(crate) struct Hulak {
     pub(crate) child: Child,
     /// What it printed at its start.
     pub(crate) greeting: String,
+    /// The API key, as a shell with its settings reads it where the greeting says.
+    key: String,
     /// Calls it.
     pub(crate) http: reqwest::Client,
 }
@@ -28,6 +30,15 @@ pub(crate) fn program(settings: &[(&str, &str)]) -> Command {
     }
     command.envs(settings.iter().copied());
     command
+}
+
+fn said_key(greeting: &str, settings: &[(&str, &str)]) -> String {
+    let (_, said) = greeting.split_once("Bearer ").unwrap();
+    let said = said.lines().next().unwrap().trim_end_matches(['\\', ' ', '"']);
+    assert!(said.starts_with('$'), "the key itself is not printed");
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", &format!("echo \"{said}\"")]).envs(settings.iter().copied()).output();
+    String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
 }
 
 impl Hulak {
@@ -52,7 +63,8 @@ impl Hulak {
         while !greeting.contains("-d '") {
             assert!(lines.read_line(&mut greeting).unwrap() > 0, "it ended: {greeting}");
         }
-        Self { child, greeting, http: reqwest::Client::new() }
+        let key = said_key(&greeting, settings);
+        Self { child, greeting, key, http: reqwest::Client::new() }
     }
 
     /// The address in the line of the greeting that begins so.
@@ -62,8 +74,7 @@ impl Hulak {
     }
 
     pub(crate) fn key(&self) -> String {
-        let from = self.greeting.find("Bearer ").unwrap() + "Bearer ".len();
-        self.greeting[from..].split('\'').next().unwrap().to_owned()
+        self.key.clone()
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {

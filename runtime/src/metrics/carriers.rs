@@ -133,7 +133,7 @@ mod tests {
         let labels = Labels::new(Carriers::builtin());
         assert_eq!(label(&labels, "9841234567"), "ntc");
         assert_eq!(label(&labels, "9801234567"), "ncell");
-        assert_eq!(label(&labels, "9001234567"), UNKNOWN);
+        assert_eq!(label(&labels, "9831234567"), UNKNOWN);
     }
 
     #[test]
