@@ -52,6 +52,8 @@ pub struct Sender {
     recent_calls: RecentCalls,
     /// Slots for calls to the gateway.
     call_slots: Semaphore,
+    /// Slots for decoys that take their time.
+    decoy_slots: Semaphore,
 }
 
 /// What a [`Sender`] is made of.
@@ -134,7 +136,8 @@ impl Sender {
             })
         };
         let call_slots = Semaphore::new(parts.concurrency);
-        Self { parts, claims, records, recent_calls: RecentCalls::default(), call_slots }
+        let decoy_slots = Semaphore::new((parts.concurrency / 4).max(1));
+        Self { parts, claims, records, recent_calls: RecentCalls::default(), call_slots, decoy_slots }
     }
 
     /// Calls to the gateway in flight.
@@ -178,6 +181,10 @@ impl Sender {
             Ok(Ok(Claimed::Granted(mut grant))) => {
                 let _in_flight = metrics::worker().in_flight();
                 let as_claimed = grant.as_claimed.take();
+                if grant.route != Route::Gateway {
+                    // What makes no call takes no part of the account's rate: a message that does gets the permit.
+                    self.parts.rate_limiter.give_back();
+                }
                 let (outcome, parts) = self.deliver(&grant, pass, work).await;
                 self.record(&grant, outcome, parts, as_claimed).await;
                 work.end(|span| describe_send(span, &grant, outcome));
@@ -241,8 +248,10 @@ impl Sender {
     /// The outcome, and how many parts went out if some may have.
     async fn deliver(&self, grant: &Grant, pass: Pass<'_>, work: &Work) -> (Outcome, Option<i16>) {
         let row = &grant.verification;
-        if grant.route == Route::Null {
-            return (Outcome::Accepted, None);
+        match grant.route {
+            Route::Null => return (Outcome::Accepted, None),
+            Route::Decoy => return (self.pretend(grant).await, None),
+            Route::Gateway => {}
         }
         // Taken before the rate limiter, so that calls do not bunch behind it. A slot is free at once unless the gateway has just
         // become slower. The semaphore is never closed.
@@ -261,13 +270,18 @@ impl Sender {
             return (Outcome::GivenBack { after: Duration::from_secs(60), error: None }, None);
         };
         let text = self.parts.templates.write(row, &code);
-        if grant.route == Route::Decoy {
-            // No call is made, so the circuit learns nothing.
-            let (took, result) = self.recent_calls.sample(&self.parts.rng);
-            tokio::time::sleep(took).await;
-            return (self.outcome(grant, result), None);
-        }
         self.call(grant, &text, pass, work).await
+    }
+
+    /// The outcome of a decoy, after as long as a call takes. No call is made, so it waits for neither the rate nor a slot for
+    /// calls, and the circuit learns nothing. When decoys already have their part of the slots for messages, because the gateway
+    /// is slow and somebody asks for many, one more does not wait: real messages come first.
+    async fn pretend(&self, grant: &Grant) -> Outcome {
+        let (took, result) = self.recent_calls.sample(&self.parts.rng);
+        if let Ok(_slot) = self.decoy_slots.try_acquire() {
+            tokio::time::sleep(took).await;
+        }
+        self.outcome(grant, result)
     }
 
     async fn call(

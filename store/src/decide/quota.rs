@@ -65,7 +65,8 @@ impl QuotaCheck {
         asker.quotas(*self.own.get(&asker.client).unwrap_or(&self.defaults))
     }
 
-    /// Charges one message to the number, the client and the address, or to none of them.
+    /// Charges one message to the number, the client and the address, or to none of them. A test number has no limits of its own,
+    /// as nothing reaches a phone; its client and the address pay for the work.
     pub(super) fn charge(
         &mut self,
         rules: &Rules,
@@ -75,20 +76,18 @@ impl QuotaCheck {
         asker: Asker,
         now: Timestamp,
     ) -> std::result::Result<(), LimitReached> {
-        if route == Route::Null {
-            // Nothing reaches the phone, so nothing is counted; the row still exists, because claims look for it.
-            if numbers.get(phone).is_none() {
-                numbers.change_or(phone, || Number::new(phone));
-            }
-            return Ok(());
-        }
-        if let Some(number) = numbers.get(phone) {
+        if let Some(number) = numbers.get(phone).filter(|_| route != Route::Null) {
             rules.limits.admit(&number.asked, now)?;
         }
         for (key, quota) in self.quotas(asker) {
             self.allowances.get(key).map_or(Ok(()), |left| left.admit(&quota, now))?;
         }
-        rules.limits.charge(&mut numbers.change_or(phone, || Number::new(phone)).asked, now);
+        if route != Route::Null {
+            rules.limits.charge(&mut numbers.change_or(phone, || Number::new(phone)).asked, now);
+        } else if numbers.get(phone).is_none() {
+            // Claims look for the row.
+            numbers.change_or(phone, || Number::new(phone));
+        }
         for (key, quota) in self.quotas(asker) {
             self.allowances.change_or(key.clone(), || Allowance::full(key)).charge(&quota, now);
         }

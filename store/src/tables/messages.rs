@@ -112,11 +112,10 @@ const PG_CONFIRM: &str = "UPDATE messages m SET publishes = m.publishes + 1, \
 const SQLITE_CONFIRM: &str = "UPDATE messages SET publishes = publishes + 1, publish_at = ?3 + ?4 * (1 << min(publishes, 6)) \
      WHERE verification_id = ?1 AND seq = ?2 AND publish_at IS NOT NULL AND due_at <= ?3";
 /// One look at the end of the index messages_waiting.
-const WAITING_SINCE: &str =
-    "SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= $1 ORDER BY due_at LIMIT 1";
+const WAITING_SINCE: &str = "SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= $1 AND route = 'gateway' ORDER BY due_at LIMIT 1";
 /// By the index messages_waiting.
 const WAITING_COUNT: &str = "SELECT count(*) FROM \
-     (SELECT 1 FROM messages WHERE state = 'queued' AND due_at <= $1 LIMIT $2) AS waiting";
+     (SELECT 1 FROM messages WHERE state = 'queued' AND due_at <= $1 AND route = 'gateway' LIMIT $2) AS waiting";
 
 fn id((verification, seq): (Uuid, i32)) -> MessageId {
     MessageId { verification, seq }
@@ -192,12 +191,12 @@ impl Store {
     }
 
     /// Since when the message that has waited longest has been waiting for a worker; `None` when none waits. Time before
-    /// a message's due time (a pace, a pause before another try) is not waiting.
+    /// a message's due time (a pace, a pause before another try) is not waiting, and what sends nothing is no backlog.
     pub async fn waiting_since(&self, now: Timestamp) -> Result<Option<Timestamp>> {
         Ok(read!(self, WAITING_SINCE, now)?.pop().map(|(due_at,)| due_at))
     }
 
-    /// How many messages are due and wait for a worker: counted up to `limit`.
+    /// How many messages are due and wait for a worker: counted up to `limit`, without those that send nothing.
     pub async fn waiting_count(&self, limit: u32, now: Timestamp) -> Result<u64> {
         let count: Option<(i64,)> = read!(self, WAITING_COUNT, now, i64::from(limit))?.pop();
         Ok(count.and_then(|(count,)| u64::try_from(count).ok()).unwrap_or(0))

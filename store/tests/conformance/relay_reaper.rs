@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use hulak_common::job::MessageId;
 use hulak_common::time::Timestamp;
-use hulak_common::verification::{Delivery, Route, Status, Verification};
+use hulak_common::verification::{Delivery, Purpose, Route, Status, Verification};
 use hulak_store::{Claimed, Load, Outcome, Reaped, Recorded, WORKER_TTL};
 use uuid::Uuid;
 
@@ -280,7 +280,14 @@ async fn the_backlog_is_as_old_as_what_waits_longest(kind: Kind) {
     assert_eq!(waiting(at(DAY)).await, None);
     let second = world.begin(&ask(2), at(5)).await;
     let first = world.begin(&ask(1), at(1)).await;
-    assert_eq!(waiting(at(60)).await, Some(at(1)));
+    let mut silent = ask(3);
+    silent.route = Route::Null;
+    world.begin(&silent, START).await;
+    let mut stranger = ask(4);
+    stranger.key.purpose = Purpose::SignIn;
+    world.begin(&stranger, START).await;
+    assert_eq!(waiting(at(60)).await, Some(at(1)), "what sends nothing is no backlog");
+    assert_eq!(world.store.waiting_count(10, at(60)).await.unwrap(), 2);
     let grant = world.grant(&first, at(60)).await;
     assert_eq!(waiting(at(60)).await, Some(at(5)), "a claimed one does not wait");
     world.record(&grant, Outcome::Retry { after: secs(10), error: BUSY }, at(61)).await;

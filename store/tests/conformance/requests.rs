@@ -19,6 +19,7 @@ use crate::racing::race;
 
 on_both_stores!(
     a_client_has_its_quota_over_all_numbers,
+    a_test_number_pays_its_clients_quota,
     an_address_has_its_quota_within_a_client,
     a_refusal_charges_nobody,
     quotas_hold_among_racers,
@@ -67,6 +68,22 @@ async fn a_client_has_its_quota_over_all_numbers(kind: Kind) {
     assert!(matches!(world.create(&ask_of(OTHER_CLIENT, 4), START).await, Created::New(_)));
     assert!(matches!(world.create(&ask(6), opens).await, Created::New(_)));
     assert!(refusal(&world.create(&ask(5), opens).await).is_some());
+}
+
+/// Its own limits do not hold, but the work is its client's.
+async fn a_test_number_pays_its_clients_quota(kind: Kind) {
+    let world = kind.world(quotas(Some(2), None)).await;
+    let silent = |n: u32| {
+        let mut create = ask_in(1, &n.to_string());
+        create.route = hulak_common::verification::Route::Null;
+        create
+    };
+    for n in 0..2 {
+        world.begin(&silent(n), START).await;
+    }
+    let (policy, _) = refusal(&world.create(&silent(2), START).await).expect("a limit");
+    assert_eq!(policy, Policy::Client);
+    world.begin(&silent(3), at(1)).await;
 }
 
 async fn an_address_has_its_quota_within_a_client(kind: Kind) {

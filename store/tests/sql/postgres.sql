@@ -45,11 +45,11 @@ SELECT client_id, phone, validated_at, failed_checks, blocked_until, block_reaso
 SELECT client_id, phone, validated_at, failed_checks, blocked_until, block_reason FROM (SELECT unnest($1::uuid[]) AS client_id, unnest($2::bigint[]) AS phone) AS u JOIN client_numbers c USING (client_id, phone) ORDER BY phone, client_id FOR UPDATE OF c
 SELECT client_id, phone, validated_at, failed_checks, blocked_until, block_reason FROM client_numbers WHERE phone = $1
 SELECT client_id, phone, validated_at, failed_checks, blocked_until, block_reason FROM client_numbers WHERE phone = $1 AND client_id = $2
-SELECT count(*) FROM (SELECT 1 FROM messages WHERE state = 'queued' AND due_at <= $1 LIMIT $2) AS waiting
+SELECT count(*) FROM (SELECT 1 FROM messages WHERE state = 'queued' AND due_at <= $1 AND route = 'gateway' LIMIT $2) AS waiting
 SELECT count(*) FROM messages WHERE verification_id >= $1 AND verification_id < $2 AND state IN ('queued', 'sending')
 SELECT count(*) FROM workers WHERE seen_at > $1
 SELECT day, client_id, messages, parts, uncertain, failed, unbilled FROM usage_days WHERE day >= $1
-SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= $1 ORDER BY due_at LIMIT 1
+SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= $1 AND route = 'gateway' ORDER BY due_at LIMIT 1
 SELECT id FROM verifications WHERE id >= $1 ORDER BY id LIMIT 1
 SELECT id FROM verifications WHERE phone = $1 ORDER BY id DESC LIMIT $2
 SELECT id FROM verifications WHERE status = 'pending' AND expires_at <= $1 ORDER BY expires_at LIMIT $2

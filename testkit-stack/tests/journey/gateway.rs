@@ -19,6 +19,7 @@ both_shapes!(
     what_is_asked_to_wait_is_tried_at_its_time,
     what_has_expired_does_not_hold_up_what_has_not,
     one_message_goes_first_and_a_refusal_doubles_the_wait,
+    what_sends_nothing_takes_no_part_of_the_rate,
 );
 
 fn forced(code: u16) -> Faults {
@@ -200,5 +201,23 @@ async fn one_message_goes_first_and_a_refusal_doubles_the_wait(shape: Shape) {
         until_delivery(&stack, id, "sent").await;
     }
     assert!(received(&stack).values().all(|count| *count == 1));
+    stack.stop().await;
+}
+
+/// Sign-ins of numbers without an account, at a rate that would take a minute and more for all of them.
+async fn what_sends_nothing_takes_no_part_of_the_rate(shape: Shape) {
+    let stack = Stack::start(StackOptions { rate: 1.0, ..StackOptions::new(shape) }).await;
+    let strangers = (100..160).map(|n| {
+        let body = json!({ "phone": format!("98{n:08}"), "purpose": "sign_in" });
+        stack.post("/v1/verifications", body)
+    });
+    for answer in futures_util::future::join_all(strangers).await {
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    let watch = Stopwatch::start();
+    let id = ask(&stack, "9812345678").await;
+    until_delivery(&stack, &id, "sent").await;
+    assert!(watch.elapsed() < Duration::from_secs(15), "it waited for decoys: {:?}", watch.elapsed());
+    assert_eq!(stack.sandbox.inbox().len(), 1);
     stack.stop().await;
 }
