@@ -5,7 +5,7 @@
 //! - [`run`] starts the tasks; [`config`] has the settings.
 //! - Sending: [`consumer`] takes jobs; [`sender`] handles one message: permit, claim, call, record; [`decoy`] replays the gateway's
 //!   recent behaviour for messages that are not sent.
-//! - The gateway: [`gateway`] is the trait, [`gateways`] has one client a file.
+//! - The gateway: [`gateway`] is the trait, [`gateways`] has one client a file, [`outage`] logs when every call fails.
 //! - Limits: [`rate_limiter`] is this worker's share of the account's rate; [`breaker`] is the circuit, which stops sending while
 //!   the gateway refuses the account; [`probe`] asks the gateway when it may close.
 //! - In the background: [`relay`] publishes due messages, [`reaper`] ends expired ones, [`status_report`] tells the registry.
@@ -16,6 +16,7 @@ pub mod consumer;
 pub mod decoy;
 pub mod gateway;
 pub mod gateways;
+pub mod outage;
 pub mod probe;
 pub mod rate_limiter;
 pub mod reaper;

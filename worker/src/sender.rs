@@ -25,6 +25,7 @@ use crate::breaker::{AccountState, Breaker, Pass};
 use crate::config::LEASE_MARGIN;
 use crate::decoy::RecentCalls;
 use crate::gateway::{Gateway, SendResult};
+use crate::outage::Outage;
 use crate::rate_limiter::RateLimiter;
 
 type Reply<T> = Result<T, Arc<StoreError>>;
@@ -50,6 +51,7 @@ pub struct Sender {
     claims: Batcher<Claim, Reply<Claimed>>,
     records: Batcher<Record, Reply<Recorded>>,
     recent_calls: RecentCalls,
+    outage: Outage,
     /// Slots for calls to the gateway.
     call_slots: Semaphore,
     /// Slots for decoys that take their time.
@@ -137,7 +139,15 @@ impl Sender {
         };
         let call_slots = Semaphore::new(parts.concurrency);
         let decoy_slots = Semaphore::new((parts.concurrency / 4).max(1));
-        Self { parts, claims, records, recent_calls: RecentCalls::default(), call_slots, decoy_slots }
+        Self {
+            parts,
+            claims,
+            records,
+            recent_calls: RecentCalls::default(),
+            outage: Outage::default(),
+            call_slots,
+            decoy_slots,
+        }
     }
 
     /// Calls to the gateway in flight.
@@ -299,6 +309,7 @@ impl Sender {
         let result = self.parts.gateway.send(grant.phone, text).await;
         let took = watch.elapsed();
         self.recent_calls.add(took, result);
+        self.outage.note(result, self.parts.clock.now());
         metrics::worker().called(result.call(), took);
         let (name, code) = (result.call().as_str(), result.gateway_code().map(tracing::field::display));
         tracing::info!(id = %grant.id, to = %grant.phone.masked(), attempt = grant.attempt, answer = name, code,

@@ -10,7 +10,7 @@ use hulak_store::StoreError;
 use serde::{Deserialize, Serialize};
 
 use super::state::Console;
-use super::status::{Facts, SendingStatus, is_alive, judge};
+use super::status::{Calls, Facts, SendingStatus, is_alive, judge};
 
 /// Waiting messages are counted up to this number.
 pub(super) const MAX_WAITING: u32 = 10_000;
@@ -51,6 +51,10 @@ pub(super) struct Queue {
     pub(super) waiting: u64,
     /// How long the oldest has waited, in seconds.
     pub(super) oldest_seconds: f64,
+    /// Messages that wait for another try at the gateway.
+    pub(super) retrying: u64,
+    /// Until the next of them, in seconds.
+    pub(super) next_retry_seconds: Option<f64>,
     /// Jobs at the broker; none when the broker does not answer.
     pub(super) jobs: Option<u64>,
     /// Dead letters.
@@ -114,6 +118,9 @@ impl Overview {
         let broker = *console.broker.health().borrow();
         let depths = depths(console, broker).await;
         let oldest = waiting_since.map_or(Duration::ZERO, |since| now - since);
+        let (retrying, next_retry) = console.store.retrying(MAX_WAITING, now).await?;
+        let next_retry = next_retry.map(|due_at| due_at - now);
+        let calls = Calls { retrying, next_retry, ..calls(board, now) };
         let credits = credits(board, now);
         let not_sent = not_sent(board, now, 5);
         let failures = board.split("failures", Span::Hour, now);
@@ -122,6 +129,7 @@ impl Overview {
             workers: &workers,
             broker,
             oldest,
+            calls,
             sent: board.recent("messages/sent", 5, now),
             not_sent,
             main_failure: failures.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| reason.as_str()),
@@ -136,6 +144,8 @@ impl Overview {
             queue: Queue {
                 waiting,
                 oldest_seconds: oldest.as_secs_f64(),
+                retrying,
+                next_retry_seconds: next_retry.map(|next| next.as_secs_f64()),
                 jobs: depths.map(|(jobs, _)| jobs),
                 dead: depths.map(|(_, dead)| dead),
                 broker: match broker {
@@ -165,6 +175,17 @@ fn not_sent(board: &Board, now: Timestamp, minutes: usize) -> u64 {
         .iter()
         .map(|outcome| board.recent(&format!("messages/{outcome}"), minutes, now))
         .sum()
+}
+
+/// Calls of the last half minute to one and a half: the present minute, and the one before while the present is young.
+fn calls(board: &Board, now: Timestamp) -> Calls {
+    let young = now.as_millis().rem_euclid(60_000) < 30_000;
+    let count = |answer: &str| board.recent(&format!("calls/{answer}"), usize::from(young), now);
+    Calls {
+        answered: count("accepted") + count("refused"),
+        failed: count("not_now") + count("unknown"),
+        ..Calls::default()
+    }
 }
 
 async fn depths(console: &Console, broker: BrokerHealth) -> Option<(u64, u64)> {

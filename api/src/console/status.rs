@@ -16,6 +16,8 @@ const LATE: Duration = Duration::from_secs(10);
 const TOO_LATE: Duration = Duration::from_secs(60);
 /// Fewer messages than this say nothing about the share of failures.
 const FEW: u64 = 5;
+/// As many failed calls in a row are an outage, and no accident.
+const OUTAGE: u64 = 3;
 /// With credits for fewer days than this, operators are warned.
 const LOW_DAYS: f64 = 2.0;
 
@@ -56,12 +58,50 @@ pub(super) struct Facts<'a> {
     pub(super) workers: &'a [WorkerRecord],
     pub(super) broker: BrokerHealth,
     pub(super) oldest: Duration,
+    pub(super) calls: Calls,
     /// Messages of the last five minutes.
     pub(super) sent: u64,
     pub(super) not_sent: u64,
     pub(super) main_failure: Option<&'a str>,
     pub(super) days_left: Option<f64>,
     pub(super) dead: Option<u64>,
+}
+
+/// What became of calls to the gateway in the last minute, and what waits for another one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Calls {
+    /// The gateway took the message, or refused it alone: it works.
+    pub(super) answered: u64,
+    /// No connection, no answer, or told to come back later.
+    pub(super) failed: u64,
+    /// Messages that are being retried.
+    pub(super) retrying: u64,
+    /// Until the next of them is due.
+    pub(super) next_retry: Option<Duration>,
+}
+
+impl Calls {
+    /// What these calls say about the gateway. A message that is being retried is neither final nor late, so neither the outcomes
+    /// nor the age of what waits show an outage.
+    fn judge(&self) -> Option<SendingStatus> {
+        let Self { answered, failed, retrying, next_retry } = *self;
+        let trouble = failed.max(retrying);
+        let (level, sentence) = match answered {
+            0 if trouble >= OUTAGE => (Level::Bad, "Nothing is being sent: every call to the gateway fails."),
+            0 if trouble > 0 => (Level::Warn, "The last call to the gateway failed."),
+            _ if failed + answered >= FEW && failed * 5 > failed + answered => {
+                (Level::Warn, "Messages are going out, but many calls to the gateway fail.")
+            }
+            _ => return None,
+        };
+        let next = next_retry.map_or(String::new(), |next| format!(", the next in {}", format::span(next)));
+        let reason = format!(
+            "In the last minute {failed} of {} calls failed. Messages that are being retried: {retrying}{next}. Codes that are not \
+             sent in time expire.",
+            failed + answered
+        );
+        Some(SendingStatus { level, sentence: sentence.to_owned(), reason })
+    }
 }
 
 /// Whether a worker has sent a heartbeat in time.
@@ -107,6 +147,9 @@ pub(super) fn judge(facts: &Facts<'_>, now: Timestamp) -> SendingStatus {
                 format!("{open} of {} workers are not sending: the gateway refuses the account.", live.len());
             say(Level::Warn, &sentence, reason)
         };
+    }
+    if let Some(status) = facts.calls.judge() {
+        return status;
     }
     if facts.oldest > LATE {
         let (level, sentence) = if facts.oldest > TOO_LATE {
@@ -170,6 +213,7 @@ mod tests {
             workers,
             broker: BrokerHealth::Up,
             oldest: Duration::ZERO,
+            calls: Calls { answered: 100, ..Calls::default() },
             sent: 100,
             not_sent: 0,
             main_failure: None,
@@ -206,6 +250,18 @@ mod tests {
         let late = Duration::from_secs(90);
         expect(&Facts { oldest: late, ..facts(&all_well) }, Level::Bad, "1 min 30 s");
         expect(&Facts { oldest: late / 5, ..facts(&all_well) }, Level::Warn, "18 s");
+        let next_retry = Some(Duration::from_secs(7));
+        for (level, calls) in [
+            (Level::Bad, Calls { answered: 0, failed: 20, retrying: 149, next_retry }),
+            // Between two tries of a few messages nothing is called.
+            (Level::Bad, Calls { answered: 0, failed: 0, retrying: 3, next_retry }),
+            (Level::Warn, Calls { answered: 0, failed: 1, retrying: 1, next_retry }),
+            (Level::Warn, Calls { answered: 50, failed: 30, retrying: 30, next_retry }),
+        ] {
+            expect(&Facts { calls, sent: 0, ..facts(&all_well) }, level, "the next in 7 s");
+        }
+        let one = Calls { answered: 50, failed: 1, retrying: 1, next_retry };
+        expect(&Facts { calls: one, ..facts(&all_well) }, Level::Good, "Messages are going out.");
         let failing = Facts { not_sent: 40, main_failure: Some("no-answer"), ..facts(&all_well) };
         expect(&failing, Level::Warn, "40 of 140");
         expect(&Facts { days_left: Some(0.5), ..facts(&all_well) }, Level::Warn, "credits are running low");

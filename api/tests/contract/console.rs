@@ -17,6 +17,7 @@ both_shapes!(
     a_page_of_another_site_can_do_nothing,
     wrong_keys_are_bounded,
     half_sent_forms_silence_nothing,
+    an_outage_of_the_gateway_is_seen_while_messages_are_retried,
     a_pause_holds_until_an_operator_resumes,
     a_number_is_blocked_for_all_clients,
     a_failed_verification_is_found_by_its_number,
@@ -233,6 +234,24 @@ async fn half_sent_forms_silence_nothing(shape: Shape) {
         assert_eq!(Answer::of(request).await.status, 200, "{path}");
     }
     drop(halves);
+    console.close().await;
+}
+
+/// Nothing is final yet, and nothing is late: only the calls tell.
+async fn an_outage_of_the_gateway_is_seen_while_messages_are_retried(shape: Shape) {
+    let console = Console::open(shape).await;
+    console.stack.set_faults(Faults { response_code: Some(503), ..Faults::none() });
+    for n in 0..5 {
+        let asked = console.stack.post(VERIFICATIONS, json!({"phone": format!("984000001{n}")})).await;
+        assert_eq!(asked.status, 202);
+    }
+    let status = eventually("the outage", || async {
+        let status = console.get("/operator/status").await;
+        (status["verdict"]["light"] == "bad").then_some(status)
+    })
+    .await;
+    let sentence = status["verdict"]["sentence"].as_str().unwrap();
+    assert_eq!(sentence, "Nothing is being sent: every call to the gateway fails.");
     console.close().await;
 }
 

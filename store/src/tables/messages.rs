@@ -114,6 +114,10 @@ const SQLITE_CONFIRM: &str = "UPDATE messages SET publishes = publishes + 1, pub
 /// One look at the end of the index messages_waiting.
 const WAITING_SINCE: &str = "SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= $1 AND route = 'gateway' ORDER BY due_at LIMIT 1";
 /// By the index messages_waiting.
+const RETRYING: &str = "SELECT count(*), min(due_at) FROM \
+     (SELECT due_at FROM messages WHERE state = 'queued' AND due_at > $1 AND attempts > 0 AND route = 'gateway' \
+     ORDER BY due_at LIMIT $2) AS retried";
+/// By the index messages_waiting.
 const WAITING_COUNT: &str = "SELECT count(*) FROM \
      (SELECT 1 FROM messages WHERE state = 'queued' AND due_at <= $1 AND route = 'gateway' LIMIT $2) AS waiting";
 
@@ -200,6 +204,12 @@ impl Store {
     pub async fn waiting_count(&self, limit: u32, now: Timestamp) -> Result<u64> {
         let count: Option<(i64,)> = read!(self, WAITING_COUNT, now, i64::from(limit))?.pop();
         Ok(count.and_then(|(count,)| u64::try_from(count).ok()).unwrap_or(0))
+    }
+
+    /// How many messages wait for another try at the gateway, counted up to `limit`, and when the first of them is due.
+    pub async fn retrying(&self, limit: u32, now: Timestamp) -> Result<(u64, Option<Timestamp>)> {
+        let found: Option<(i64, Option<Timestamp>)> = read!(self, RETRYING, now, i64::from(limit))?.pop();
+        Ok(found.map_or((0, None), |(count, due_at)| (u64::try_from(count).unwrap_or(0), due_at)))
     }
 
     /// The messages of a verification, in order.

@@ -292,6 +292,9 @@ async fn the_backlog_is_as_old_as_what_waits_longest(kind: Kind) {
     assert_eq!(waiting(at(60)).await, Some(at(5)), "a claimed one does not wait");
     world.record(&grant, Outcome::Retry { after: secs(10), error: BUSY }, at(61)).await;
     world.deliver(&second, at(61)).await;
+    let retrying = async |now| world.store.retrying(10, now).await.unwrap();
+    assert_eq!(retrying(at(62)).await, (1, Some(at(71))));
+    assert_eq!(retrying(at(71)).await, (0, None), "it is due: it waits for a worker");
     assert_eq!(waiting(at(71) - MS).await, None, "nor does one that is not due");
     assert_eq!(waiting(at(80)).await, Some(at(71)));
 }

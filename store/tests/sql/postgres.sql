@@ -48,6 +48,7 @@ SELECT client_id, phone, validated_at, failed_checks, blocked_until, block_reaso
 SELECT count(*) FROM (SELECT 1 FROM messages WHERE state = 'queued' AND due_at <= $1 AND route = 'gateway' LIMIT $2) AS waiting
 SELECT count(*) FROM messages WHERE verification_id >= $1 AND verification_id < $2 AND state IN ('queued', 'sending')
 SELECT count(*) FROM workers WHERE seen_at > $1
+SELECT count(*), min(due_at) FROM (SELECT due_at FROM messages WHERE state = 'queued' AND due_at > $1 AND attempts > 0 AND route = 'gateway' ORDER BY due_at LIMIT $2) AS retried
 SELECT day, client_id, messages, parts, uncertain, failed, unbilled FROM usage_days WHERE day >= $1
 SELECT due_at FROM messages WHERE state = 'queued' AND due_at <= $1 AND route = 'gateway' ORDER BY due_at LIMIT 1
 SELECT id FROM verifications WHERE id >= $1 ORDER BY id LIMIT 1

@@ -215,11 +215,11 @@ impl Gateway for Sparrow {
         match self.http.post(self.sms.clone()).form(&form).send().await {
             Ok(response) => classify(response).await,
             Err(error) if error.is_connect() || error.is_builder() => {
-                tracing::warn!(error = %root(&error), "the gateway cannot be reached");
+                tracing::info!(error = %root(&error), "the gateway cannot be reached");
                 SendResult::NotNow { retry_after: None }
             }
             Err(error) => {
-                tracing::warn!(error = %root(&error), "the gateway did not answer");
+                tracing::info!(error = %root(&error), "the gateway did not answer");
                 SendResult::Unknown
             }
         }
@@ -270,7 +270,7 @@ async fn classify(response: Response) -> SendResult {
         SendResult::Accepted | SendResult::Refused(_) | SendResult::AccountRefused { .. } => {}
         SendResult::NotNow { .. } | SendResult::Unknown => {
             let body = text.as_deref().map(masked).unwrap_or_default();
-            tracing::warn!(status = status.as_u16(), body, ?answer, "unexpected answer of the gateway");
+            tracing::info!(status = status.as_u16(), body, ?answer, "unexpected answer of the gateway");
         }
     }
     answer
