@@ -7,13 +7,12 @@ use uuid::Uuid;
 
 use super::{Answers, Effects, LoadedRows, UnitOfWork, record, sorted};
 use crate::error::Result;
-use crate::requests::claims::Outcome;
 use crate::tables::bundles::Written;
 use crate::transaction::Transaction;
 use hulak_common::job::MessageId;
 use hulak_common::rules::Rules;
 use hulak_common::time::Timestamp;
-use hulak_common::verification::{Delivery, DeliveryError, DeliveryFault, Message, Status, Verification};
+use hulak_common::verification::{Delivery, Message, Status, Verification};
 
 /// Finds claims whose lease has run out.
 pub(crate) async fn lapsed<S: Transaction>(
@@ -49,8 +48,7 @@ pub(crate) async fn take_back<S: Transaction>(
         if let Some((number, verification, message)) = work.change(*id) {
             // The worker may only be slow: without its claim it cannot record over what is decided here.
             message.claim = None;
-            let error = DeliveryError { code: DeliveryFault::WorkerLost, gateway_code: None };
-            record::apply(rules, number, verification, message, Outcome::Ambiguous(error), now);
+            record::lost(rules, number, verification, message, now);
         }
         taken.push(true);
     }

@@ -9,7 +9,9 @@ use crate::transaction::Transaction;
 use hulak_common::phone_record::Number;
 use hulak_common::rules::{AmbiguousPolicy, Rules};
 use hulak_common::time::Timestamp;
-use hulak_common::verification::{Delivery, DeliveryError, Message, Route, Status, Verification};
+use hulak_common::verification::{
+    Delivery, DeliveryError, DeliveryFault, Message, Route, Status, Verification,
+};
 
 pub(crate) async fn record<S: Transaction>(
     tx: &mut S,
@@ -88,8 +90,23 @@ pub(super) fn apply(
             pace(rules, number, message, now);
             try_again(verification, message, now + after, now);
         }
-        Outcome::Ambiguous(error) => ambiguous(rules, number, verification, message, error, now),
+        Outcome::Ambiguous(error) => ambiguous(rules, number, verification, message, error, now, now),
     }
+    verification.show(message, now);
+}
+
+/// What becomes of a message whose worker is gone. A call that the worker may have made began with its claim, so the number rests
+/// from then on: a person who waits for a code does not wait for the lease and the cooldown one after the other.
+pub(super) fn lost(
+    rules: &Rules,
+    number: &mut Number,
+    verification: &mut Verification,
+    message: &mut Message,
+    now: Timestamp,
+) {
+    let claimed_at = message.lease_until.map_or(now, |until| until - rules.claim_lease);
+    let error = DeliveryError { code: DeliveryFault::WorkerLost, gateway_code: None };
+    ambiguous(rules, number, verification, message, error, claimed_at, now);
     verification.show(message, now);
 }
 
@@ -129,19 +146,20 @@ fn ambiguous(
     verification: &Verification,
     message: &mut Message,
     error: DeliveryError,
+    sent_at: Timestamp,
     now: Timestamp,
 ) {
     message.error = Some(error);
     message.ambiguous += 1;
     // It may have arrived, so the number rests as if it had.
-    let rest = rules.limits.cooldown.max(Duration::from_secs(1));
-    pace(rules, number, message, now + rest);
+    let rested = now.max(sent_at + rules.limits.cooldown.max(Duration::from_secs(1)));
+    pace(rules, number, message, rested);
     if message.route == Route::Gateway {
         number.ambiguous_count += 1;
     }
     match rules.ambiguous {
         AmbiguousPolicy::ResendOnce if message.ambiguous == 1 => {
-            try_again(verification, message, now + rest, now);
+            try_again(verification, message, rested, now);
         }
         _ => message.finish(Delivery::Unknown, now),
     }
