@@ -239,9 +239,9 @@ impl App {
     }
 
     /// An account of a client.
-    pub(crate) async fn account(&self, client: Uuid, id: Uuid) -> Result<Option<Account>, StoreError> {
+    pub(crate) async fn account(&self, client: Uuid, id: Uuid) -> Result<Option<Account>, Problem> {
         let list = AccountList { client, id: Some(id), username: None, phone: None, before: None, limit: 1 };
-        Ok(self.store.accounts(&list).await?.pop())
+        Ok(self.unbatched(client, self.store.accounts(&list)).await?.pop())
     }
 
     /// Refuses a number that is not served here, or that no carrier can have issued.

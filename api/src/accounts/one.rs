@@ -24,8 +24,7 @@ pub(super) async fn read(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = id.parse().map_err(|_| Problem::not_found())?;
-    app.require_store()?;
-    let found = app.account(owner.client, id).await.map_err(|error| app.refuse(&error))?;
+    let found = app.account(owner.client, id).await?;
     found.as_ref().map(shown).ok_or_else(Problem::not_found)
 }
 

@@ -10,6 +10,7 @@ use hulak_common::api_key::{ApiKey, CLIENT_PREFIX, OPERATOR_PREFIX};
 use hulak_common::code::Keyring;
 use hulak_store::{KeyOwner, Monitor, Store};
 use moka::sync::Cache;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::http::availability;
@@ -19,6 +20,11 @@ use crate::tokens::page::{PAGE_PREFIX, PageScope, PageTokens};
 
 /// How many keys are remembered.
 const KEYS: u64 = 10_000;
+/// Keys that are looked up at a time. Those that are not known are looked up each time, so strangers could take all connections to
+/// the database.
+const LOOKUPS: usize = 4;
+/// How long a key may wait for that.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Knows the credentials that callers present. Extractors ask the application's state for this part of it.
 #[derive(Debug, Clone)]
@@ -30,6 +36,7 @@ struct Known {
     page_tokens: PageTokens,
     hosted_pages: bool,
     keys: Cache<[u8; 32], Arc<KeyOwner>>,
+    lookups: Semaphore,
     store: Arc<Store>,
     monitor: Monitor,
 }
@@ -48,6 +55,7 @@ impl Credentials {
             page_tokens: PageTokens::new(keyring),
             hosted_pages,
             keys: Cache::builder().max_capacity(KEYS).time_to_live(key_memory).build(),
+            lookups: Semaphore::new(LOOKUPS),
             store,
             monitor,
         }))
@@ -73,12 +81,19 @@ impl Credentials {
 
     /// The owner of a key; `None` when the key is unknown.
     async fn key_owner(&self, key: &ApiKey) -> Result<Option<Arc<KeyOwner>>, Problem> {
-        let Known { keys, store, monitor, .. } = &*self.0;
+        let Known { keys, lookups, store, monitor, .. } = &*self.0;
         let hash = key.hash();
         if let Some(owner) = keys.get(&hash) {
             return Ok(Some(owner));
         }
         availability::require_store(monitor)?;
+        let waited = tokio::time::timeout(PATIENCE, lookups.acquire()).await;
+        let _place = waited.map_err(|_| {
+            Problem::new(Kind::Overloaded, "too many unknown keys are being looked up").retry_after(PATIENCE)
+        })?;
+        if let Some(owner) = keys.get(&hash) {
+            return Ok(Some(owner));
+        }
         let found = store.find_key(&hash).await.map_err(|error| availability::problem(monitor, &error))?;
         let Some(owner) = found.map(Arc::new) else { return Ok(None) };
         keys.insert(hash, Arc::clone(&owner));

@@ -50,7 +50,7 @@ pub(crate) async fn with_account(
 
 /// The account that an approval was for, as it is now: an account that was deactivated since gets no new token.
 async fn active_account(app: &App, client: Uuid, id: Uuid) -> Result<Account, Problem> {
-    let found = app.account(client, id).await.map_err(|error| app.refuse(&error))?;
+    let found = app.account(client, id).await?;
     let gone = || Problem::new(Kind::AlreadyApproved, ACCOUNT_GONE);
     found.filter(|account| account.is_active).ok_or_else(gone)
 }
