@@ -130,7 +130,7 @@ scene("the page speaks the application's language, until the person says otherwi
   await page.getByText("This is not a whole Nepali mobile number.").waitFor();
   // What was said is said again.
   await page.getByRole("button", { name: "नेपाली" }).click();
-  await page.getByText("यो नेपाली मोबाइल नम्बर होइन।").waitFor();
+  await page.getByText("यो पूरा नेपाली मोबाइल नम्बर होइन।").waitFor();
   await accessible(page);
   await page.getByRole("button", { name: "English" }).click();
   await page.reload();
