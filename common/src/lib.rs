@@ -4,7 +4,7 @@
 //! - Numbers and codes: [`phone`], [`test_numbers`], [`code`], [`api_key`].
 //! - What is verified: [`verification`] and its messages, [`status`], [`timeline`], [`phone_record`], [`hosted_page`].
 //! - Who asks: [`client`], [`account`], [`origin`], [`staff`] and [`audit`] for operators.
-//! - Rules: [`rules`], [`limits`] (windows of a number), [`rate_limit`] (a client's or an address's), [`idempotency`].
+//! - Rules: [`rules`], [`limits`] (windows of a number), [`cooldown`], [`rate_limit`] (a client's or an address's), [`idempotency`].
 //! - Messages: [`sms_template`], [`sms`] (parts), [`job`] (what travels over the broker), [`gateway_codes`], [`usage`],
 //!   [`worker_registry`].
 //! - Foundations: [`time`], [`clock`], [`rng`], [`text_enum`], [`trace_context`].
@@ -18,6 +18,7 @@ pub mod audit;
 pub mod client;
 pub mod clock;
 pub mod code;
+pub mod cooldown;
 pub mod gateway_codes;
 pub mod hosted_page;
 pub mod idempotency;

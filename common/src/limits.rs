@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::cooldown::Cooldown;
 use crate::time::Timestamp;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -17,8 +18,8 @@ pub const MAX_QUOTA: u32 = 1_000;
 /// The limits of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NumberLimits {
-    /// The least time between two messages to one number; zero turns pacing off.
-    pub cooldown: Duration,
+    /// The least time between two messages to one number.
+    pub cooldown: Cooldown,
     /// Messages a number in any hour.
     pub hourly: u32,
     /// Messages a number in any 24 hours.
@@ -27,7 +28,7 @@ pub struct NumberLimits {
 
 impl Default for NumberLimits {
     fn default() -> Self {
-        Self { cooldown: Duration::from_secs(30), hourly: 5, daily: 10 }
+        Self { cooldown: Duration::from_secs(30).into(), hourly: 5, daily: 10 }
     }
 }
 
@@ -152,9 +153,9 @@ impl NumberLimits {
         let reached = |policy, quota, window, retry_at: Option<Timestamp>| {
             retry_at.map(|retry_at| LimitReached { policy, quota, window, retry_at })
         };
-        let cooldown = log.last().map(|last| last + self.cooldown).filter(|until| *until > now);
+        let cooldown = log.last().map(|last| self.cooldown.after_request(last)).filter(|until| *until > now);
         [
-            reached(Policy::NumberCooldown, 1, self.cooldown, cooldown),
+            reached(Policy::NumberCooldown, 1, self.cooldown.window(), cooldown),
             reached(Policy::NumberHour, self.hourly, HOUR, log.opens_at(now, self.hourly, HOUR)),
             reached(Policy::NumberDay, self.daily, DAY, log.opens_at(now, self.daily, DAY)),
         ]
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_limit_that_stays_closed_longest_answers() {
-        let limits = NumberLimits { cooldown: Duration::from_secs(30), hourly: 2, daily: 2 };
+        let limits = NumberLimits { cooldown: Duration::from_secs(30).into(), hourly: 2, daily: 2 };
         let reached = limits.admit(&log(&[100_000, 100_010]), at(100_011)).unwrap_err();
         assert_eq!((reached.policy, reached.retry_at), (Policy::NumberDay, at(186_400)));
     }
@@ -233,7 +234,7 @@ mod tests {
     proptest! {
         #[test]
         fn admitting_whenever_allowed_never_exceeds_a_quota(steps in prop::collection::vec(1_i64..2_000, 1..200)) {
-            let limits = NumberLimits { cooldown: Duration::from_secs(30), hourly: 5, daily: 10 };
+            let limits = NumberLimits { cooldown: Duration::from_secs(30).into(), hourly: 5, daily: 10 };
             let (mut log, mut now, mut sent) = (SlidingLog::default(), 1_000_000_i64, Vec::new());
             for step in steps {
                 now += step;

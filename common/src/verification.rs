@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::cooldown::Cooldown;
 use crate::code::{CodeLength, KeyId, Salt};
 use crate::job::MessageId;
 use crate::phone::PhoneNumber;
@@ -182,12 +183,10 @@ impl Verification {
         &mut self,
         route: Route,
         ttl: Duration,
-        cooldown: Duration,
+        cooldown: Cooldown,
         now: Timestamp,
     ) -> Message {
         let life = CODE_LIFE.max(ttl);
-        // A message that is not sent disturbs no person.
-        let cooldown = if route == Route::Null { Duration::ZERO } else { cooldown };
         let mut new_code = self.messages == 0;
         if self.messages > 0 && (self.epoch_started_at + life).until(now) < CODE_KEEP.min(life) {
             new_code = true;
@@ -198,7 +197,8 @@ impl Verification {
             (now + ttl).min(self.epoch_started_at + life).min(self.created_at + VERIFICATION_LIFE.max(ttl));
         self.messages += 1;
         self.note(Event::Asked { seq: self.messages, new_code }, now);
-        self.resend_after = now + cooldown;
+        // A message that is not sent disturbs no person.
+        self.resend_after = if route == Route::Null { now } else { cooldown.after_request(now) };
         self.delivery = Delivery::Queued;
         self.next_attempt_at = None;
         self.error = None;

@@ -381,7 +381,7 @@ impl RulesArgs {
     pub fn rules(&self, keyring: Keyring) -> Rules {
         Rules {
             limits: NumberLimits {
-                cooldown: self.resend_cooldown,
+                cooldown: self.resend_cooldown.into(),
                 hourly: self.number_hourly,
                 daily: self.number_daily,
             },

@@ -66,7 +66,7 @@ async fn a_late_resend_begins_a_new_code(shape: Shape) {
 async fn an_unsent_message_is_not_sent_twice(shape: Shape) {
     let mut options = StackOptions::new(shape);
     // Shorter than a claim, which would run out otherwise.
-    options.rules.limits.cooldown = 10 * SECOND;
+    options.rules.limits.cooldown = (10 * SECOND).into();
     let (stack, clock) = frozen_with(options).await;
     // The gateway takes long: the message is on its way while the caller asks again.
     stack.set_faults(Faults { latency_ms: 2_000, ..Faults::none() });

@@ -138,19 +138,15 @@ fn judge(
     if now < message.due_at {
         return Answer::NotDue(message.due_at);
     }
-    let cooldown = rules.limits.cooldown;
-    match number.paced_until.filter(|until| *until > now && !cooldown.is_zero()) {
-        // A claim paces the number for its whole lease, in case it takes that long; it rarely does, so we look again
-        // after the cooldown.
-        Some(until) if message.route != Route::Null => Answer::Paced(until.min(now + cooldown)),
+    match rules.limits.cooldown.paced(number.paced_until, now) {
+        Some(until) if message.route != Route::Null => Answer::Paced(until),
         _ => Answer::Go,
     }
 }
 
-/// The pace that a claim with this lease sets: as long as the call may last no other worker sends to the number, nor within
-/// the cooldown, should its worker never tell. Its outcome sets the true pace.
+/// The pace that a claim with this lease sets. Its outcome sets the true pace.
 pub(super) fn paced_by(rules: &Rules, lease_until: Timestamp) -> Timestamp {
-    lease_until.max(lease_until - rules.claim_lease + rules.limits.cooldown)
+    rules.limits.cooldown.after_claim(lease_until - rules.claim_lease, lease_until)
 }
 
 fn grant(

@@ -1,7 +1,5 @@
 //! Writing down how a call to the gateway ended, guarded by the claim it was made under.
 
-use std::time::Duration;
-
 use super::{Answers, UnitOfWork, claim};
 use crate::error::{Result, StoreError};
 use crate::requests::claims::{Outcome, Record, Recorded};
@@ -111,7 +109,7 @@ pub(super) fn lost(
 }
 
 fn accepted(rules: &Rules, number: &mut Number, message: &mut Message, now: Timestamp) {
-    pace(rules, number, message, now + rules.limits.cooldown);
+    pace(rules, number, message, rules.limits.cooldown.after_accepted(now));
     if message.route == Route::Gateway {
         number.otp_count += 1;
         number.last_sent_at = Some(now);
@@ -146,13 +144,13 @@ fn ambiguous(
     verification: &Verification,
     message: &mut Message,
     error: DeliveryError,
-    sent_at: Timestamp,
+    called_at: Timestamp,
     now: Timestamp,
 ) {
     message.error = Some(error);
     message.ambiguous += 1;
     // It may have arrived, so the number rests as if it had.
-    let rested = now.max(sent_at + rules.limits.cooldown.max(Duration::from_secs(1)));
+    let rested = rules.limits.cooldown.after_ambiguous(called_at, now);
     pace(rules, number, message, rested);
     if message.route == Route::Gateway {
         number.ambiguous_count += 1;

@@ -121,5 +121,5 @@ fn asker(item: &Resend) -> Asker {
 
 fn too_early(rules: &Rules, row: &Verification) -> LimitReached {
     let policy = Policy::NumberCooldown;
-    LimitReached { policy, quota: 1, window: rules.limits.cooldown, retry_at: row.resend_after }
+    LimitReached { policy, quota: 1, window: rules.limits.cooldown.window(), retry_at: row.resend_after }
 }

@@ -129,7 +129,7 @@ async fn a_number_rests_while_a_message_is_sent_and_after(kind: Kind) {
 }
 
 async fn a_pace_longer_than_the_lease_outlives_a_dead_worker(kind: Kind) {
-    let limits = NumberLimits { cooldown: secs(120), ..NumberLimits::default() };
+    let limits = NumberLimits { cooldown: secs(120).into(), ..NumberLimits::default() };
     let world = kind.world(Rules { limits, ..rules() }).await;
     let [first, second] = rivals(&world, 1).await;
     world.grant(&first, START).await;

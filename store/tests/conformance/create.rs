@@ -180,7 +180,7 @@ async fn the_cooldown_holds_over_clients(kind: Kind) {
 
 /// A pace of one a second, so that only the quotas count.
 fn quick(hourly: u32, daily: u32) -> Rules {
-    Rules { limits: NumberLimits { cooldown: Duration::from_secs(1), hourly, daily }, ..rules() }
+    Rules { limits: NumberLimits { cooldown: Duration::from_secs(1).into(), hourly, daily }, ..rules() }
 }
 
 async fn the_hour_holds_over_clients(kind: Kind) {

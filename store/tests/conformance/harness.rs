@@ -108,7 +108,7 @@ pub(crate) fn rules() -> Rules {
 
 /// Rules under which a number may be asked for at will.
 pub(crate) fn no_limits() -> Rules {
-    Rules { limits: NumberLimits { cooldown: Duration::ZERO, hourly: 1_000, daily: 1_000 }, ..rules() }
+    Rules { limits: NumberLimits { cooldown: Duration::ZERO.into(), hourly: 1_000, daily: 1_000 }, ..rules() }
 }
 
 pub(crate) fn phone(n: u32) -> PhoneNumber {

@@ -123,7 +123,7 @@ async fn a_hundred_creates_make_one_verification_and_one_message(kind: Kind) {
 }
 
 async fn quotas_are_exact_over_sessions_and_clients(kind: Kind) {
-    let limits = NumberLimits { cooldown: Duration::ZERO, hourly: 13, daily: 17 };
+    let limits = NumberLimits { cooldown: Duration::ZERO.into(), hourly: 13, daily: 17 };
     let world = kind.world(Rules { limits, ..rules() }).await;
     for (now, expected, policy) in [(0, 13, Policy::NumberHour), (HOUR, 4, Policy::NumberDay)] {
         let answers = race(&world, 200, |n, store| {

@@ -312,7 +312,7 @@ async fn a_call_that_outlives_its_verification_is_still_counted(kind: Kind) {
 
 async fn a_late_outcome_leaves_the_next_claims_pace_alone(kind: Kind) {
     let retry = Outcome::Retry { after: secs(1), error: BUSY };
-    let limits = NumberLimits { cooldown: secs(5), ..NumberLimits::default() };
+    let limits = NumberLimits { cooldown: secs(5).into(), ..NumberLimits::default() };
     for outcome in [Outcome::Refused(NO_RECEIVER), retry, Outcome::Accepted, Outcome::Ambiguous(NO_ANSWER)] {
         let world = kind.world(Rules { limits, ..rules() }).await;
         // The database was away for longer than the lease, so neither the outcome nor the reaper came by.

@@ -54,7 +54,7 @@ async fn without_a_broker_requests_are_accepted_and_go_out_when_it_is_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_dies_while_sending_leaves_an_unknown_outcome_that_is_repeated_once() {
     let mut rules = rules();
-    rules.limits.cooldown = Duration::from_secs(1);
+    rules.limits.cooldown = Duration::from_secs(1).into();
     rules.claim_lease = Duration::from_secs(11);
     let mut stack = Stack::start(StackOptions { rules, ..StackOptions::new(Shape::Production) }).await;
     // Taken, and no answer for a long time.

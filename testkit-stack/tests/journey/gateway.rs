@@ -78,7 +78,7 @@ fn dropping() -> Faults {
 
 async fn a_lost_answer_is_sent_once_more_and_counted_apart(shape: Shape) {
     let mut rules = rules();
-    rules.limits.cooldown = Duration::from_secs(1);
+    rules.limits.cooldown = Duration::from_secs(1).into();
     let stack = Stack::start(StackOptions { rules, ..StackOptions::new(shape) }).await;
     stack.set_faults(dropping());
     let id = ask(&stack, "9812345678").await;
