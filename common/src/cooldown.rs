@@ -73,7 +73,11 @@ mod tests {
         assert_eq!(cooldown.after_request(NOW), later);
         assert_eq!(cooldown.after_accepted(NOW), later);
         assert_eq!(cooldown.after_claim(NOW, NOW + seconds(20)), later);
-        assert_eq!(cooldown.after_claim(NOW, NOW + seconds(40)), NOW + seconds(40), "while the call may last");
+        assert_eq!(
+            cooldown.after_claim(NOW, NOW + seconds(40)),
+            NOW + seconds(40),
+            "while the call may last"
+        );
         assert_eq!(cooldown.after_ambiguous(NOW, NOW + seconds(10)), later);
         assert_eq!(cooldown.after_ambiguous(NOW, NOW + seconds(40)), NOW + seconds(40));
     }
@@ -83,7 +87,10 @@ mod tests {
         let (cooldown, off) = (Cooldown::from(Duration::from_secs(30)), Cooldown::from(Duration::ZERO));
         let in_a_minute = Some(NOW + Duration::from_secs(60));
         assert_eq!(cooldown.paced(in_a_minute, NOW), Some(NOW + Duration::from_secs(30)));
-        assert_eq!(cooldown.paced(Some(NOW + Duration::from_secs(1)), NOW), Some(NOW + Duration::from_secs(1)));
+        assert_eq!(
+            cooldown.paced(Some(NOW + Duration::from_secs(1)), NOW),
+            Some(NOW + Duration::from_secs(1))
+        );
         assert_eq!(cooldown.paced(Some(NOW), NOW), None);
         assert_eq!(cooldown.paced(None, NOW), None);
         assert_eq!(off.paced(in_a_minute, NOW), None);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::cooldown::Cooldown;
 use crate::code::{CodeLength, KeyId, Salt};
+use crate::cooldown::Cooldown;
 use crate::job::MessageId;
 use crate::phone::PhoneNumber;
 use crate::text_enum::text_enum;

@@ -104,7 +104,8 @@ async fn numbers_do_not_share_limits(shape: Shape) {
 
 async fn settings_are_heeded(shape: Shape) {
     let mut options = StackOptions::new(shape);
-    options.rules.limits = hulak_common::limits::NumberLimits { cooldown: (7 * SECOND).into(), hourly: 2, daily: 2 };
+    options.rules.limits =
+        hulak_common::limits::NumberLimits { cooldown: (7 * SECOND).into(), hourly: 2, daily: 2 };
     let (stack, clock) = frozen_with(options).await;
     let first = ask(&stack, 1).await;
     assert_eq!(moment(&first.body["resend_after"]), moment(&first.body["created_at"]) + 7 * SECOND);
